@@ -1,0 +1,1 @@
+"""Vision backbones behind one interface."""

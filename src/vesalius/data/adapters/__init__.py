@@ -1,0 +1,1 @@
+"""One published data set layout a file."""

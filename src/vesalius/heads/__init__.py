@@ -1,0 +1,1 @@
+"""Projection heads, one a file."""

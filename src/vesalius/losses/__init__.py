@@ -1,0 +1,1 @@
+"""Losses that know nothing of a trainer, one a file."""

@@ -1,0 +1,81 @@
+"""One decoded image with what is known of it, as a reader hands it to the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["DecodedImage", "Sample", "Window"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The range of stored intensities that is mapped onto the store's full scale.
+
+    Attributes:
+        low: Intensity that becomes 0.
+        high: Intensity that becomes the largest stored value.
+        source: Where the range came from: `header` (VOI LUT or window), `bits` (stated bit depth), `percentiles`,
+            `range` (the dtype's own range) or `user`.
+    """
+
+    low: float
+    high: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedImage:
+    """Pixels of one image, upright, brighter = denser (MONOCHROME1 already inverted), before windowing.
+
+    Attributes:
+        pixels: `[height, width]` or `[height, width, 3]`; any integer or floating dtype, in the file's own units.
+        window: The range to be kept, see `Window`.
+        spacing_mm: (row, column) spacing of the pixels, or None where the file does not say.
+        bits: Bits that carry information in the source (12 for a 12-bit radiograph in a 16-bit file).
+        inverted: Whether the reader inverted the polarity.
+        frame: Which frame or slice of the file this is.
+        frames: How many the file holds.
+        header: Facts read from the file that adapters and the doctor use (patient id, study, modality, view, ...).
+    """
+
+    pixels: npt.NDArray[Any]
+    window: Window
+    spacing_mm: tuple[float, float] | None = None
+    bits: int = 8
+    inverted: bool = False
+    frame: int = 0
+    frames: int = 1
+    header: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One image a dataset names: where it is, whose it is and what is known of it. Pixels are read later.
+
+    Attributes:
+        path: The image file.
+        source: Its path inside the data set, with forward slashes; unique together with `frame`.
+        patient: Patient id in clear (hashed when written), or None where the set does not say.
+        study: Study id in clear (hashed when written), or None.
+        split: `train`, `val`, `test` or None where the set makes none.
+        labels: Label name to value; a missing or uncertain label is None.
+        frame: Frame or slice to take from the file.
+        masks: Part name (`left_lung`) to mask file; the patient's left and right.
+        reader: Options for the reader (for example `{"format": "jsrt"}`).
+    """
+
+    path: Path
+    source: str
+    patient: str | None = None
+    study: str | None = None
+    split: str | None = None
+    labels: Mapping[str, float | int | str | None] = field(default_factory=dict)
+    frame: int = 0
+    masks: Mapping[str, Path] = field(default_factory=dict)
+    reader: Mapping[str, Any] = field(default_factory=dict)

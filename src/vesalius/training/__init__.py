@@ -1,0 +1,1 @@
+"""The Lightning adapter, optimizers, checkpoints and monitors."""

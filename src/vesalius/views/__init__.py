@@ -1,0 +1,1 @@
+"""How an image is looked at: one affine, one resampling, then intensities."""
