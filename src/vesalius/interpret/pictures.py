@@ -1,0 +1,187 @@
+"""Captioned grids of pictures: views of a batch, attention of a batch; drawn with Pillow, saved as PNG."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float, Shaped, UInt8
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from vesalius.errors import ViewError
+from vesalius.interpret.attention_maps import attention_maps, enlarge_nearest, mass_mask
+from vesalius.records.view import View
+
+__all__ = ["attention_picture", "overlay", "save_png", "views_picture"]
+
+_GAP = 6
+_CAPTION = 22
+_INK = (32, 36, 41)
+_OUTLINE = (255, 255, 255)
+
+Picture = UInt8[np.ndarray, "height width 3"]
+Sheet = UInt8[np.ndarray, "sheet_height sheet_width 3"]  # a grid of pictures, of its own size
+
+
+def views_picture(
+    views: Sequence[View],
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    images: int = 6,
+    cell: int = 128,
+) -> Sheet:
+    """Draw the views a training step saw: a row an image, a column a view, as the backbone gets them.
+
+    Args:
+        views: The views of one batch.
+        mean: Per channel, subtracted when the views were made; undone here.
+        std: Per channel, divided by when the views were made; undone here.
+        images: How many images of the batch to draw, from its beginning.
+        cell: Side of one picture in the grid, in pixels; smaller views are drawn smaller, to scale.
+
+    Raises:
+        ViewError: There is no view.
+    """
+    if not views:
+        raise ViewError("a picture of the views needs at least one view, got none")
+    largest = max(max(view.pixels.shape[-2:]) for view in views)
+    columns = [[_resize(image, cell / largest) for image in _to_rgb(view.pixels[:images], mean, std)] for view in views]
+    captions = [f"{view.name.replace('_', ' ')} · {view.pixels.shape[-1]} px" for view in views]
+    return _grid(list(zip(*columns, strict=True)), captions, cell)
+
+
+def attention_picture(
+    images: Shaped[Tensor, "batch channels height width"],
+    attention: Float[Tensor, "batch heads tokens"],
+    grid: tuple[int, int],
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    mass: float = 0.6,
+    cell: int = 144,
+) -> Sheet:
+    """Draw where [CLS] looks: a row an image, then a column a head, the patches holding `mass` outlined.
+
+    Args:
+        images: What the backbone saw, normalised (then give `mean` and `std`), or uint8, or floating in [0, 1].
+        attention: The last block's [CLS] row of the same images, see `Features.attention`.
+        grid: (rows, columns) of the patches.
+        mean: Per channel, as subtracted before the backbone.
+        std: Per channel, as divided by before the backbone.
+        mass: Share of each head's attention that the outlined patches hold.
+        cell: Side of one picture in the grid, in pixels.
+
+    Raises:
+        EvaluationError: Attention and grid do not fit, or the attention is not finite.
+    """
+    maps = attention_maps(attention.detach().float().cpu(), grid)
+    inside = mass_mask(maps.flatten(2), mass=mass).reshape(maps.shape)
+    rows = []
+    for pixels, heads, chosen in zip(_to_rgb(images, mean, std), maps, inside, strict=True):
+        picture = _resize(pixels, cell / max(pixels.shape[:2]))
+        shown = enlarge_nearest(heads[None], picture.shape[:2])[0].numpy()
+        edges = enlarge_nearest(chosen[None].float(), picture.shape[:2])[0].numpy() > 0
+        rows.append([picture, *(_outline(overlay(picture, h), e) for h, e in zip(shown, edges, strict=True))])
+    captions = ["image", *(f"head {index + 1}" for index in range(maps.shape[1]))]
+    return _grid(rows, captions, cell)
+
+
+def overlay(
+    image: Picture, heat: Float[np.ndarray, "height width"], *, opacity: float = 0.6, colours: str = "inferno"
+) -> Picture:
+    """Lay a heat map over an image; the map's own maximum is the brightest colour, nothing attended leaves it dim.
+
+    Args:
+        image: The picture below.
+        heat: Not negative, of the image's size.
+        opacity: Weight of the colour, in [0, 1].
+        colours: A matplotlib colour map; the default is readable without colour vision (its lightness rises).
+    """
+    from matplotlib import colormaps
+
+    strength = heat / max(float(heat.max()), np.finfo(np.float32).tiny)
+    colour = np.asarray(colormaps[colours](strength))[..., :3] * 255
+    return np.rint((1 - opacity) * image + opacity * colour).astype(np.uint8)
+
+
+def save_png(array: UInt8[np.ndarray, "height width *channels"], path: Path) -> None:
+    """Write an 8-bit picture as PNG, whole or not at all: a reader never meets half a file.
+
+    Raises:
+        OSError: The folder cannot be written, or the disk is full; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    unfinished = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            Image.fromarray(array.squeeze()).save(file, format="PNG", optimize=True)
+        unfinished.chmod(0o644)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _to_rgb(
+    pixels: Shaped[Tensor, "batch channels height width"],
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+) -> list[Picture]:
+    """Undo the normalisation; gray becomes three equal channels."""
+    shown = pixels.detach().cpu().float()
+    if mean is not None and std is not None:
+        shown = shown * torch.tensor(std).view(-1, 1, 1) + torch.tensor(mean).view(-1, 1, 1)
+    elif pixels.dtype == torch.uint8:
+        shown = shown / 255
+    shown = shown.clamp(0, 1).expand(-1, 3, -1, -1) if shown.shape[1] == 1 else shown[:, :3].clamp(0, 1)
+    return list((shown * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+
+
+def _resize(image: npt.NDArray[np.uint8], factor: float) -> npt.NDArray[np.uint8]:
+    """Scale a picture by one factor; shrinking is antialiased."""
+    height, width = image.shape[:2]
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def _outline(image: npt.NDArray[np.uint8], inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """Draw the inner border of a region, one pixel wide."""
+    padded = np.pad(inside, 1, mode="edge")
+    whole = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    drawn = image.copy()
+    drawn[inside & ~whole] = _OUTLINE
+    return drawn
+
+
+def _grid(rows: Sequence[Sequence[npt.NDArray[Any]]], captions: Sequence[str], cell: int) -> Sheet:
+    """Set pictures in a grid on white, each centred in its cell, a caption over each column."""
+    font = _font()
+    widths = [max(cell, round(font.getlength(caption))) for caption in captions]
+    canvas = Image.new("RGB", (sum(widths) + _GAP * (len(widths) + 1), _CAPTION + (cell + _GAP) * len(rows)), "white")
+    draw = ImageDraw.Draw(canvas)
+    left = _GAP
+    for column, (caption, width) in enumerate(zip(captions, widths, strict=True)):
+        draw.text((left + width / 2, _CAPTION / 2), caption, fill=_INK, font=font, anchor="mm")
+        for row, pictures in enumerate(rows):
+            height, breadth = pictures[column].shape[:2]
+            corner = (left + (width - breadth) // 2, _CAPTION + row * (cell + _GAP) + (cell - height) // 2)
+            canvas.paste(Image.fromarray(pictures[column]), corner)
+        left += width + _GAP
+    return np.asarray(canvas)
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size=13)
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        raise ViewError("Pillow was built without FreeType and cannot draw captions; install Pillow from PyPI")
+    return font
