@@ -1,0 +1,247 @@
+"""Affines between views and images, and the resampling that pixels, masks and knowledge maps share.
+
+Coordinates are continuous pixels, (x, y), origin at the outer top-left corner (see `vesalius.records.view`). An affine
+`[batch, 2, 3]` maps a point (x, y) to `affine @ (x, y, 1)`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+from torch.nn import functional
+
+from vesalius.errors import ViewError
+from vesalius.records.view import View
+from vesalius.views.bands import Fill, Interpolation, axis_taps, gaussian_taps, weigh_rows
+
+__all__ = [
+    "box_affine",
+    "compose",
+    "image_to_view",
+    "invert",
+    "map_to_view",
+    "resample",
+    "resample_boxes",
+    "resample_turned",
+    "view_to_image",
+]
+
+_PADDING = {"zero": "zeros", "minimum": "zeros", "edge": "border", "reflect": "reflection"}
+
+
+def compose(outer: Float[Tensor, "n 2 3"], inner: Float[Tensor, "n 2 3"]) -> Float[Tensor, "n 2 3"]:
+    """Return the affine that applies `inner` first and `outer` to its result."""
+    linear = outer[:, :, :2] @ inner
+    return torch.cat([linear[:, :, :2], linear[:, :, 2:] + outer[:, :, 2:]], -1)
+
+
+def invert(affine: Float[Tensor, "n 2 3"]) -> Float[Tensor, "n 2 3"]:
+    """Return the affine that undoes `affine`.
+
+    Raises:
+        ViewError: Where an affine flattens the plane.
+    """
+    linear = affine[:, :, :2]
+    if bool((torch.linalg.det(linear) == 0).any()):
+        raise ViewError("an affine of determinant 0 cannot be inverted; expected a view with an area")
+    inverse = torch.linalg.inv(linear)
+    return torch.cat([inverse, -inverse @ affine[:, :, 2:]], -1)
+
+
+def box_affine(box: Float[Tensor, "n 4"], size: tuple[int, int]) -> Float[Tensor, "n 2 3"]:
+    """Return the affine from views of `size` (height, width) to the boxes (left, top, width, height) they show."""
+    left, top, width, height = box.unbind(1)
+    zero = torch.zeros_like(left)
+    return torch.stack([width / size[1], zero, left, zero, height / size[0], top], -1).view(-1, 2, 3)
+
+
+def view_to_image(points: Float[Tensor, "n points 2"], affine: Float[Tensor, "n 2 3"]) -> Float[Tensor, "n points 2"]:
+    """Carry points (x, y) of each view to its image."""
+    return points @ affine[:, :, :2].transpose(1, 2) + affine[:, :, 2][:, None]
+
+
+def image_to_view(points: Float[Tensor, "n points 2"], affine: Float[Tensor, "n 2 3"]) -> Float[Tensor, "n points 2"]:
+    """Carry points (x, y) of each image to the view."""
+    return view_to_image(points, invert(affine))
+
+
+def resample(
+    images: Shaped[Tensor, "n c rows columns"],
+    affine: Float[Tensor, "n 2 3"],
+    size: tuple[int, int],
+    mode: Literal["bilinear", "bicubic", "nearest"] = "bilinear",
+    *,
+    fill: Fill = "zero",
+) -> Shaped[Tensor, "n c height width"]:
+    """Look at images or maps through affines from view to image coordinates, antialiased where they shrink.
+
+    Args:
+        images: Pixels or maps. `nearest` keeps any dtype (masks, superpixels); the others want floating point.
+        affine: View to image coordinates, in pixels of `images`.
+        size: (height, width) of the result.
+        mode: `bilinear`, `bicubic` or `nearest`.
+        fill: What lies outside: `zero`, `minimum`, `edge` or `reflect` (mirrored, the edge pixel repeated).
+
+    Raises:
+        ViewError: For integer images in another mode than `nearest`, or a count of affines that does not fit.
+    """
+    if len(images) != len(affine):
+        raise ViewError(f"{len(images)} images but {len(affine)} affines; expected one an image")
+    if mode == "nearest":
+        return _resample_nearest(images, affine, size, fill)
+    if not images.is_floating_point():
+        raise ViewError(f"{images.dtype} cannot be interpolated ({mode}); use mode='nearest' or convert to float first")
+    low = images.amin((1, 2, 3), keepdim=True) if fill == "minimum" else None
+    shifted = images if low is None else images - low
+    every = torch.arange(len(images), device=images.device)
+    turned = ((affine[:, 0, 1] != 0) | (affine[:, 1, 0] != 0) | (affine[:, 1, 1] < 0)).nonzero()[:, 0]
+    straight = every[~torch.isin(every, turned)]
+    out = images.new_empty((len(images), images.shape[1], size[1], size[0]))
+    if len(straight):
+        box, flip = _boxes(affine[straight], size)
+        out[straight] = resample_boxes(shifted, straight, box, flip, size, interpolation=mode, fill=fill, confine=False)
+    if len(turned):
+        out[turned] = resample_turned(shifted, turned, affine[turned], size, interpolation=mode, fill=fill)
+    out = out.transpose(2, 3).contiguous()
+    return out if low is None else out.add_(low)
+
+
+def map_to_view(
+    maps: Shaped[Tensor, "n c rows columns"],
+    view: View,
+    *,
+    size: tuple[int, int] | None = None,
+    mode: Literal["bilinear", "bicubic", "nearest"] = "bilinear",
+    fill: Fill = "zero",
+) -> Shaped[Tensor, "n c height width"]:
+    """Look at maps of the images (at any resolution) as the view looks at its images.
+
+    Args:
+        maps: One map an image, covering the whole image whatever their resolution.
+        view: The view to follow.
+        size: (height, width) of the result, for example a patch grid; the view's own size by default.
+        mode: `nearest` for label maps.
+        fill: What lies outside the image.
+    """
+    height, width = view.pixels.shape[2:]
+    out_height, out_width = size or (height, width)
+    affine = view.affine.clone()
+    affine[:, :, 0] *= width / out_width
+    affine[:, :, 1] *= height / out_height
+    affine[:, 0] *= maps.shape[3] / view.image_size[1]
+    affine[:, 1] *= maps.shape[2] / view.image_size[0]
+    return resample(maps, affine, (out_height, out_width), mode, fill=fill)
+
+
+def resample_boxes(
+    images: Float[Tensor, "b c rows columns"],
+    source: Int[Tensor, "n"],
+    box: Float[Tensor, "n 4"],
+    flip: Bool[Tensor, "n"],
+    size: tuple[int, int],
+    *,
+    interpolation: Interpolation,
+    fill: Fill = "zero",
+    confine: bool = True,
+) -> Float[Tensor, "n c width height"]:
+    """Resample axis-aligned boxes of the images `source`; the result lies columns first (x before y).
+
+    Two banded products, rows then columns, with one transposition between them: the second, back to rows first, is left
+    to the caller, who may have more to do along the columns.
+    """
+    height, width = size
+    left, top, box_width, box_height = box.unbind(1)
+    upright = torch.zeros_like(flip)
+    rows = axis_taps(
+        top, box_height, upright, out=height, source=images.shape[2], interpolation=interpolation, fill=fill,
+        confine=confine,
+    )  # fmt: skip
+    columns = axis_taps(
+        left, box_width, flip, out=width, source=images.shape[3], interpolation=interpolation, fill=fill,
+        confine=confine,
+    )  # fmt: skip
+    turned = weigh_rows(images, source, rows).transpose(2, 3).contiguous()
+    return weigh_rows(turned, torch.arange(len(source), device=images.device), columns)
+
+
+def resample_turned(
+    images: Float[Tensor, "b c rows columns"],
+    source: Int[Tensor, "n"],
+    affine: Float[Tensor, "n 2 3"],
+    size: tuple[int, int],
+    *,
+    interpolation: Interpolation,
+    fill: Fill = "zero",
+) -> Float[Tensor, "n c width height"]:
+    """Resample through any affine, columns first: a Gaussian where the view shrinks the image, then one grid sampling.
+
+    The Gaussian's variance along each image axis is (s^2 - 1) / 6 with s the shrink factor, so that with the bilinear
+    kernel (variance 1 / 6) it adds up to that of the widened triangle of the axis-aligned path.
+    """
+    height, width = size
+    rows, columns = images.shape[2:]
+    turned = _soften(images, source, affine)
+    steps_x = torch.arange(width, device=images.device) + 0.5
+    steps_y = torch.arange(height, device=images.device) + 0.5
+    # Swapped axes on both sides: the images lie columns first here, and so does the result.
+    linear, offset = affine[:, :, :2], affine[:, :, 2]
+    points = (
+        linear[:, None, None, :, 0] * steps_x[:, None, None]
+        + linear[:, None, None, :, 1] * steps_y[None, :, None]
+        + offset[:, None, None]
+    )
+    extent = torch.tensor([columns, rows], device=images.device)
+    grid = (2 * points / extent - 1).flip(-1).to(images.dtype)
+    return functional.grid_sample(turned, grid, mode=interpolation, padding_mode=_PADDING[fill], align_corners=False)
+
+
+def _soften(
+    images: Float[Tensor, "b c rows columns"], source: Int[Tensor, "n"], affine: Float[Tensor, "n 2 3"]
+) -> Float[Tensor, "n c columns rows"]:
+    """Blur along each image axis by as much as the view shrinks it; columns first."""
+    variance = ((affine[:, :, :2] ** 2).sum(-1) - 1).clamp_(min=0) / 6
+    sigma = torch.sqrt(variance)
+    radius = int(torch.ceil(3 * sigma.max()))
+    if radius == 0:
+        return images[source].transpose(2, 3).contiguous()
+    rows, columns = images.shape[2:]
+    kernel_size = 2 * radius + 1
+    taps = gaussian_taps(sigma[:, 1], size=rows, kernel_size=kernel_size, mirror_edge=True)
+    turned = weigh_rows(images, source, taps).transpose(2, 3).contiguous()
+    taps = gaussian_taps(sigma[:, 0], size=columns, kernel_size=kernel_size, mirror_edge=True)
+    return weigh_rows(turned, torch.arange(len(source), device=images.device), taps)
+
+
+def _boxes(affine: Float[Tensor, "n 2 3"], size: tuple[int, int]) -> tuple[Float[Tensor, "n 4"], Bool[Tensor, "n"]]:
+    """Box and left-right flip of axis-aligned affines."""
+    flip = affine[:, 0, 0] < 0
+    width, height = affine[:, 0, 0].abs() * size[1], affine[:, 1, 1] * size[0]
+    left = torch.where(flip, affine[:, 0, 2] - width, affine[:, 0, 2])
+    return torch.stack([left, affine[:, 1, 2], width, height], -1), flip
+
+
+def _resample_nearest(
+    images: Shaped[Tensor, "n c rows columns"], affine: Float[Tensor, "n 2 3"], size: tuple[int, int], fill: Fill
+) -> Shaped[Tensor, "n c height width"]:
+    """Take the pixel that each view pixel's centre falls into."""
+    height, width = size
+    rows, columns = images.shape[2:]
+    y, x = torch.meshgrid(
+        torch.arange(height, device=images.device) + 0.5, torch.arange(width, device=images.device) + 0.5, indexing="ij"
+    )
+    centres = torch.stack([x, y], -1).view(1, -1, 2).expand(len(images), -1, -1).to(affine.dtype)
+    column, row = torch.floor(view_to_image(centres, affine)).long().unbind(-1)
+    inside = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
+    if fill == "reflect":
+        column = torch.where(column < 0, -1 - column, torch.where(column >= columns, 2 * columns - 1 - column, column))
+        row = torch.where(row < 0, -1 - row, torch.where(row >= rows, 2 * rows - 1 - row, row))
+    flat = row.clamp(0, rows - 1) * columns + column.clamp(0, columns - 1)
+    flat = flat[:, None].expand(-1, images.shape[1], -1)
+    taken = images.flatten(2).gather(2, flat)
+    if fill in {"zero", "minimum"}:
+        low = images.flatten(1).min(1).values.view(-1, 1, 1) if fill == "minimum" else images.new_zeros(())
+        taken = torch.where(inside[:, None], taken, low)
+    return taken.view(len(images), images.shape[1], height, width)
