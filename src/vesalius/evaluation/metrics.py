@@ -1,0 +1,112 @@
+"""Scores of predictions against labels, through scikit-learn, with a reason wherever a score is not defined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Num, Shaped
+from sklearn import metrics as sk
+
+from vesalius.errors import ConfigError, nearest
+
+__all__ = ["METRICS", "binary_problems", "check_metrics", "compute_metrics", "default_metrics", "predicted_classes"]
+
+METRICS = ("roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "macro_recall", "quadratic_kappa")
+RANKING = ("roc_auc", "pr_auc")
+
+
+def default_metrics(kind: str) -> tuple[str, ...]:
+    """Return the metrics that mean something for a label of this kind; kappa only where classes have an order."""
+    return METRICS if kind == "ordinal" else METRICS[:-1]
+
+
+def check_metrics(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names as a tuple.
+
+    Raises:
+        ConfigError: A name is not one of `METRICS`.
+    """
+    for name in names:
+        if name not in METRICS:
+            raise ConfigError(f"unknown metric '{name}'{nearest(name, METRICS)}; known: {', '.join(METRICS)}")
+    return tuple(names)
+
+
+def predicted_classes(scores: Num[np.ndarray, "images classes"]) -> Shaped[np.ndarray, " images"]:
+    """Return the class with the largest score of each image (the first of equals)."""
+    return np.asarray(scores.argmax(axis=1))
+
+
+def binary_problems(
+    labels: Num[np.ndarray, "images ..."], scores: Num[np.ndarray, "images columns"], kind: str
+) -> list[tuple[int, Shaped[np.ndarray, " known"], Shaped[np.ndarray, " known"], Shaped[np.ndarray, " known"]]]:
+    """Split a task into yes/no problems: (column, rows known, is positive, score).
+
+    Binary labels make one problem (class 1), multi-class and ordinal labels one a class (one against the rest),
+    multi-label ones one a label, over the images where it is known (not NaN).
+    """
+    rows = np.arange(len(labels))
+    if kind == "multilabel":
+        known = [np.flatnonzero(~np.isnan(labels[:, column])) for column in range(labels.shape[1])]
+        return [(c, k, labels[k, c] > 0.5, scores[k, c]) for c, k in enumerate(known)]
+    columns = [1] if kind == "binary" else range(scores.shape[1])
+    return [(column, rows, labels == column, scores[:, column]) for column in columns]
+
+
+def compute_metrics(
+    labels: Num[np.ndarray, "images ..."],
+    scores: Num[np.ndarray, "images columns"],
+    *,
+    kind: str,
+    metrics: Sequence[str],
+    names: Sequence[str] = (),
+) -> tuple[dict[str, float], list[str]]:
+    """Score predictions.
+
+    Multi-class ranking metrics are macro averages of one-against-the-rest; multi-label metrics are means over labels.
+    Columns that are not defined (no positive or no negative image) are left out of the mean and named.
+
+    Args:
+        labels: Class index of each image, or 0/1/NaN a label for `multilabel`.
+        scores: Class probabilities (two columns for `binary`), or one probability a label.
+        kind: `binary`, `multiclass`, `ordinal` or `multilabel`.
+        metrics: Which of `METRICS`.
+        names: Names of the columns, for the reasons.
+
+    Returns:
+        Metric name to value (NaN where undefined), and the reasons why something is undefined or left out.
+    """
+    check_metrics(metrics)
+    title = [str(name) for name in names] or [str(column) for column in range(scores.shape[1])]
+    defined, reasons = [], []
+    for column, _, positive, score in binary_problems(labels, scores, kind):
+        if positive.all() or not positive.any():
+            missing = "negative" if positive.any() else "positive"
+            reasons.append(f"'{title[column]}' has no {missing} image among the {len(positive)} scored")
+        else:
+            defined.append((positive, score))
+    values = {}
+    for metric in metrics:
+        if not defined:
+            values[metric] = float("nan")
+        elif metric in RANKING:
+            one = sk.roc_auc_score if metric == "roc_auc" else sk.average_precision_score
+            values[metric] = float(np.mean([one(positive, score) for positive, score in defined]))
+        elif kind == "multilabel":
+            values[metric] = float(np.mean([_decision(metric, p, s > 0.5, 2) for p, s in defined]))
+        else:
+            values[metric] = _decision(metric, labels, predicted_classes(scores), scores.shape[1])
+    return values, reasons
+
+
+def _decision(metric: str, truth: Any, guess: Any, classes: int) -> float:
+    """Score decided classes; recall is averaged over the classes that occur among the labels."""
+    truth, guess = truth.astype(int), guess.astype(int)
+    if metric == "accuracy":
+        return float(sk.accuracy_score(truth, guess))
+    if metric == "quadratic_kappa":
+        return float(sk.cohen_kappa_score(truth, guess, labels=np.arange(classes), weights="quadratic"))
+    present = np.unique(truth)
+    return float(sk.recall_score(truth, guess, labels=present, average="macro", zero_division=0.0))

@@ -1,0 +1,207 @@
+"""Every arm, share of labels and seed through one probe, all on the same sides and label draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Num, Shaped
+
+from vesalius.errors import ConfigError, EvaluationError, LabelError, nearest
+from vesalius.evaluation.knn import knn_scores
+from vesalius.evaluation.label_amounts import draw_label_amounts
+from vesalius.evaluation.linear import logistic_scores
+from vesalius.evaluation.metrics import check_metrics, default_metrics
+from vesalius.evaluation.protocol import Sides
+
+__all__ = ["FRACTIONS", "SOLVERS", "TASKS", "Prediction", "ProbeOptions", "predict_arms"]
+
+TASKS = ("knn", "linear")
+SOLVERS = ("lbfgs", "sgd")
+FRACTIONS = (0.01, 0.05, 0.1, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeOptions:
+    """Everything that shapes the figures.
+
+    Attributes:
+        task: `knn` or `linear`.
+        label: The label's name.
+        kind: Kind of the label, see `vesalius.evaluation.targets.KINDS`.
+        classes: Class names, or label names for `multilabel`.
+        k: Neighbours of the reported k-NN score.
+        ks: Further k scored at the largest fraction.
+        temperature: Of the k-NN vote.
+        solver: `lbfgs` or `sgd`, of the linear probe.
+        fractions: Shares of the training labels.
+        seeds: Label draws at each fraction below 1.
+        metrics: Which metrics; empty for those that suit the kind. The first one is the verdict's.
+        bootstrap: Resamples of the patients.
+        seed: First seed; label draw i uses seed + i.
+    """
+
+    task: str
+    label: str = "label"
+    kind: str
+    classes: tuple[str, ...]
+    k: int = 20
+    ks: tuple[int, ...] = (10, 20, 100, 200)
+    temperature: float = 0.07
+    solver: str = "lbfgs"
+    fractions: tuple[float, ...] = FRACTIONS
+    seeds: int = 3
+    metrics: tuple[str, ...] = ()
+    bootstrap: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse unknown words and empty lists."""
+        for word, known, what in ((self.task, TASKS, "task"), (self.solver, SOLVERS, "solver")):
+            if word not in known:
+                raise ConfigError(f"unknown {what} '{word}'{nearest(word, known)}; known: {', '.join(known)}")
+        if not self.fractions or self.seeds < 1:
+            raise ConfigError(f"fractions {self.fractions} and seeds {self.seeds}: give at least one of each")
+        object.__setattr__(self, "metrics", check_metrics(self.metrics or default_metrics(self.kind)))
+        object.__setattr__(self, "fractions", tuple(sorted({float(one) for one in self.fractions})))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """Test scores of one arm, fraction and seed, in the order of `Sides.test`.
+
+    Attributes:
+        arm: Which arm.
+        fraction: Share of the training labels.
+        seed: Number of the label draw or initialisation, from 0.
+        scores: Probabilities, one column a class or label.
+        by_k: For k-NN at the largest fraction: scores at the further k.
+        learned: Training images of each pair.
+        chosen: Regularisation chosen by the linear probe in each pair.
+    """
+
+    arm: str
+    fraction: float
+    seed: int
+    scores: Float[np.ndarray, "test columns"]
+    by_k: Mapping[int, Float[np.ndarray, "test columns"]] = field(default_factory=dict)
+    learned: tuple[int, ...] = ()
+    chosen: tuple[float, ...] = ()
+
+
+def predict_arms(
+    features_by_arm: Mapping[str, Sequence[Num[np.ndarray, "images _"]]],
+    labels: Num[np.ndarray, "images ..."],
+    patients: Shaped[np.ndarray, " images"],
+    *,
+    sides: Sides,
+    options: ProbeOptions,
+    advance: Callable[[str], None] | None = None,
+) -> list[Prediction]:
+    """Learn and score every arm, fraction and seed; `advance` is called after each with its name."""
+    _check_features(features_by_arm, labels)
+    _check_sides(labels, sides, options.label)
+    draws = [
+        [
+            draw_label_amounts(patients[train], labels[train], fractions=options.fractions, seed=options.seed + one)
+            for train, _ in sides.pairs
+        ]
+        for one in range(options.seeds)
+    ]
+    out = []
+    for arm, inits in features_by_arm.items():
+        for fraction in options.fractions:
+            rounds = options.seeds if fraction < 1.0 else len(inits)
+            for one in range(rounds):
+                chosen = [draw[fraction] for draw in draws[one % options.seeds]]
+                features = inits[one % len(inits)]
+                prediction = _predict((features, labels, patients), sides, chosen, options)
+                out.append(Prediction(arm=arm, fraction=fraction, seed=one, **prediction))
+                if advance is not None:
+                    advance(f"{arm} at {fraction:.0%} of the labels")
+    return [*out, _chance(labels, sides, options)]
+
+
+def _predict(
+    data: tuple[Num[np.ndarray, "images _"], Num[np.ndarray, "images ..."], Shaped[np.ndarray, " images"]],
+    sides: Sides,
+    chosen: Sequence[Int[np.ndarray, " chosen"]],
+    options: ProbeOptions,
+) -> dict[str, Any]:
+    """Probe each pair of the sides on its chosen training images and lay the test scores end to end."""
+    features, labels, patients = data
+    parts: list[dict[int, Any]] = []
+    strengths: list[float] = []
+    for (train, test), drawn in zip(sides.pairs, chosen, strict=True):
+        rows = train[drawn]
+        shape: dict[str, Any] = {"kind": options.kind, "classes": len(options.classes)}
+        if options.task == "knn":
+            ks = sorted({options.k, *options.ks})
+            parts.append(
+                knn_scores(
+                    features[rows], labels[rows], features[test], ks=ks, temperature=options.temperature, **shape
+                )
+            )
+        elif options.solver == "lbfgs":
+            scores, strength = logistic_scores(
+                features[rows], labels[rows], patients[rows], features[test], seed=options.seed, **shape
+            )
+            parts.append({options.k: scores})
+            strengths += strength
+        else:
+            # torch is imported here only: k-NN and the L2 path stay usable where it is not wanted.
+            from vesalius.evaluation.sgd_head import sgd_scores
+
+            parts.append(
+                {options.k: sgd_scores(features[rows], labels[rows], features[test], seed=options.seed, **shape)}
+            )
+    joined = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+    return {
+        "scores": joined[options.k],
+        "by_k": joined if options.task == "knn" else {},
+        "learned": tuple(len(drawn) for drawn in chosen),
+        "chosen": tuple(strengths),
+    }
+
+
+def _chance(labels: Num[np.ndarray, "images ..."], sides: Sides, options: ProbeOptions) -> Prediction:
+    """Score every test image with the class shares of the training images, the best guess without looking."""
+    known = labels[sides.train]
+    if options.kind == "multilabel":
+        present = ~np.isnan(known)
+        shares = np.where(present, known, 0.0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
+    else:
+        shares = np.bincount(known.astype(int), minlength=len(options.classes)) / len(known)
+    scores = np.tile(shares.astype(np.float64), (len(sides.test), 1))
+    return Prediction(arm="chance", fraction=options.fractions[-1], seed=0, scores=scores)
+
+
+def _check_features(
+    features_by_arm: Mapping[str, Sequence[Num[np.ndarray, "images _"]]], labels: Num[np.ndarray, "images ..."]
+) -> None:
+    for arm, inits in features_by_arm.items():
+        if not inits:
+            raise EvaluationError(f"arm '{arm}' has no features; give one array an initialisation")
+        for features in inits:
+            if len(features) != len(labels):
+                raise EvaluationError(f"arm '{arm}': {len(features)} feature rows do not go with {len(labels)} labels")
+            bad = int((~np.isfinite(features).all(axis=1)).sum())
+            if bad:
+                raise EvaluationError(
+                    f"arm '{arm}': {bad} of {len(features)} images have features that are not finite; the backbone has "
+                    "diverged or was loaded wrongly. Check the run's loss curve, or evaluate with precision='fp32'"
+                )
+
+
+def _check_sides(labels: Num[np.ndarray, "images ..."], sides: Sides, name: str) -> None:
+    """Refuse sides on which nothing can be learned or scored."""
+    for what, rows in [*(("training", train) for train, _ in sides.pairs), ("test", sides.test)]:
+        values = labels[rows]
+        columns = values.T if values.ndim == 2 else values[None]
+        if not any(len(np.unique(column[~np.isnan(column.astype(np.float64))])) > 1 for column in columns):
+            raise LabelError(
+                f"{name}: the {len(rows)} images of a {what} side are of one class; use protocol='folds' with fewer "
+                "folds, or choose a label that more patients have"
+            )

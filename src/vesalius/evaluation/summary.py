@@ -1,0 +1,143 @@
+"""From predictions to scores with intervals, comparisons and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from jaxtyping import Num, Shaped
+
+from vesalius.evaluation.intervals import PatientResamples, bootstrap_metrics, draw_resamples, percentile_interval
+from vesalius.evaluation.metrics import compute_metrics
+from vesalius.evaluation.probes import Prediction, ProbeOptions
+from vesalius.evaluation.protocol import Sides
+from vesalius.evaluation.verdict import compare, verdict
+from vesalius.records.result import Result, Score
+
+__all__ = ["summarise"]
+
+_OURS = "pretrained"
+_BASELINES = ("random_init", "pixels", "chance")
+
+_Draws = dict[tuple[str, float], list[dict[str, Any]]]
+
+
+def summarise(
+    predictions: Sequence[Prediction],
+    labels: Num[np.ndarray, "images ..."],
+    patients: Shaped[np.ndarray, " images"],
+    *,
+    sides: Sides,
+    options: ProbeOptions,
+) -> Result:
+    """Turn predictions into scores with intervals and a verdict."""
+    truth = labels[sides.test]
+    resamples = draw_resamples(patients[sides.test], resamples=options.bootstrap, seed=options.seed)
+    scores: list[Score] = []
+    draws: _Draws = {}
+    notes: list[str] = []
+    for arm, fraction in dict.fromkeys((one.arm, one.fraction) for one in predictions):
+        group = [one for one in predictions if (one.arm, one.fraction) == (arm, fraction)]
+        group_scores, group_draws, reasons = _score_group(group, truth, resamples, options)
+        scores += group_scores
+        draws[arm, fraction] = group_draws
+        notes += [reason for reason in reasons if reason not in notes]
+    words, comparisons = _stand(scores, draws, options, notes)
+    return Result(
+        task=options.task,
+        label=options.label,
+        kind=options.kind,
+        scores=tuple(scores),
+        train_images=len(sides.train),
+        test_images=len(sides.test),
+        train_patients=len(np.unique(patients[sides.train])),
+        test_patients=len(np.unique(patients[sides.test])),
+        protocol=sides.protocol,
+        settings=_settings(predictions, truth, sides, options) | {"notes": notes, "comparisons": comparisons},
+        verdict=words,
+    )
+
+
+def _score_group(
+    group: Sequence[Prediction],
+    truth: Num[np.ndarray, "test ..."],
+    resamples: PatientResamples,
+    options: ProbeOptions,
+) -> tuple[list[Score], list[dict[str, Any]], list[str]]:
+    """Score the seeds of one arm and fraction; the interval pools their draws, so it holds their spread too."""
+    how: dict[str, Any] = {"kind": options.kind, "metrics": options.metrics}
+    points = [compute_metrics(truth, one.scores, names=options.classes, **how) for one in group]
+    draws = [bootstrap_metrics(truth, one.scores, resamples, **how) for one in group]
+    scores = []
+    for metric in options.metrics:
+        values = np.array([values[metric] for values, _ in points])
+        low, high = percentile_interval(np.concatenate([draw[metric] for draw in draws]))
+        scores.append(
+            Score(
+                arm=group[0].arm,
+                metric=metric,
+                value=float(values.mean()),
+                low=low,
+                high=high,
+                fraction=group[0].fraction,
+                seeds=len(group),
+                spread=float(values.std(ddof=1)) if len(values) > 1 else 0.0,
+            )
+        )
+    return scores, draws, points[0][1]
+
+
+def _stand(
+    scores: Sequence[Score], draws: _Draws, options: ProbeOptions, notes: Sequence[str]
+) -> tuple[str, list[dict[str, Any]]]:
+    """Compare the pretrained arm with each baseline at every fraction; the verdict speaks of the largest."""
+    metric, largest = options.metrics[0], options.fractions[-1]
+    by_key = {(score.arm, score.fraction): score for score in scores if score.metric == metric}
+    comparisons, spoken = [], []
+    for fraction in options.fractions:
+        ours = by_key.get((_OURS, fraction))
+        for arm in _BASELINES:
+            theirs = by_key.get((arm, fraction))
+            if ours is None or theirs is None:
+                continue
+            pair = ([draw[metric] for draw in draws[one, fraction]] for one in (_OURS, arm))
+            it = compare(ours, theirs, *pair)
+            comparisons.append({"fraction": fraction} | asdict(it))
+            if fraction == largest and arm != "chance":
+                spoken.append((theirs, it))
+    ours = by_key.get((_OURS, largest))
+    words = "" if ours is None else verdict(ours, spoken, reasons=notes)
+    return words, comparisons
+
+
+def _settings(
+    predictions: Sequence[Prediction], truth: Num[np.ndarray, "test ..."], sides: Sides, options: ProbeOptions
+) -> dict[str, Any]:
+    """Collect everything that shaped the figures."""
+    settings: dict[str, Any] = {
+        "classes": list(options.classes),
+        "metrics": list(options.metrics),
+        "fractions": list(options.fractions),
+        "seeds": options.seeds,
+        "seed": options.seed,
+        "bootstrap": options.bootstrap,
+        "interval": "95 % percentile, patients resampled, seeds pooled",
+        "pairs": len(sides.pairs),
+        "sides": sides.reason,
+        "train_images_by_fraction": {
+            str(one.fraction): round(float(np.mean(one.learned)), 1) for one in predictions if one.learned
+        },
+    }
+    if options.task == "linear":
+        chosen = {one.arm: list(one.chosen) for one in predictions if one.fraction == 1.0 and one.chosen}
+        return settings | {"solver": options.solver} | ({"chosen_c": chosen} if chosen else {})
+    by_k: dict[str, dict[str, dict[str, float]]] = {}
+    for one in predictions:
+        if one.fraction == options.fractions[-1] and one.seed == 0 and one.by_k:
+            by_k[one.arm] = {
+                str(k): compute_metrics(truth, scores, kind=options.kind, metrics=options.metrics)[0]
+                for k, scores in one.by_k.items()
+            }
+    return settings | {"k": options.k, "temperature": options.temperature, "by_k": by_k}

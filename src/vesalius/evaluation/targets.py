@@ -1,0 +1,110 @@
+"""The labels of a task as arrays: which rows know them, their kind and their classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Num
+
+from vesalius.data.manifest import label_column
+from vesalius.data.store import Store
+from vesalius.errors import LabelError, nearest
+
+__all__ = ["KINDS", "Targets", "check_labels", "read_targets"]
+
+KINDS = ("binary", "multiclass", "ordinal", "multilabel")
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Labels of some rows of a store.
+
+    Attributes:
+        name: The label, or several joined by commas.
+        kind: One of `KINDS`.
+        classes: Class names, or the label names of a multi-label task.
+        rows: Rows of the store that know the label.
+        values: `[rows]` class index, or `[rows, labels]` 0/1/NaN for `multilabel`.
+        notes: What was left out and why.
+    """
+
+    name: str
+    kind: str
+    classes: tuple[str, ...]
+    rows: np.ndarray[Any, np.dtype[np.int64]]
+    values: np.ndarray[Any, Any]
+    notes: tuple[str, ...] = ()
+
+
+def read_targets(store: Store, label: str) -> Targets:
+    """Read a label of a store, or several binary ones named `a,b,c` as one multi-label task.
+
+    Soft values between 0 and 1 (an uncertainty policy may write them) count as unknown: they cannot be scored.
+
+    Raises:
+        LabelError: No such label, a kind that cannot be classified, or no image that knows it.
+    """
+    names = [label] if label in store.labels else [name.strip() for name in label.split(",") if name.strip()]
+    usable = sorted(name for name, about in store.labels.items() if about["kind"] in KINDS)
+    for name in names or [label]:
+        if name not in store.labels:
+            raise LabelError(
+                f"{store.path}: no label '{name}'{nearest(name, usable)}; labels that can be evaluated: {usable}"
+            )
+    kinds = [str(store.labels[name]["kind"]) for name in names]
+    if len(names) > 1 and set(kinds) - {"binary", "multilabel"}:
+        raise LabelError(f"{label}: several labels at once must all be binary; they are {kinds}")
+    if kinds[0] not in KINDS:
+        raise LabelError(f"{label} is of kind '{kinds[0]}', which cannot be classified; use one of {usable}")
+    table = np.stack([_column(store, name) for name in names], axis=1)
+    soft = (table != np.round(table)) & ~np.isnan(table)
+    notes = (f"{int(soft.sum())} soft values of {label} left out",) if soft.any() else ()
+    table[soft] = np.nan
+    rows = np.flatnonzero(~np.isnan(table).all(axis=1)).astype(np.int64)
+    if not len(rows):
+        raise LabelError(f"{store.path}: no image knows '{label}'; labels that can be evaluated: {usable}")
+    if len(names) > 1:
+        return Targets(label, "multilabel", tuple(names), rows, table[rows], notes)
+    classes = tuple(str(one) for one in store.labels[names[0]]["classes"])
+    kind = "binary" if kinds[0] == "multilabel" else kinds[0]
+    return Targets(names[0], kind, classes, rows, table[rows, 0].astype(np.int64), notes)
+
+
+def check_labels(labels: Num[np.ndarray, "images ..."], *, kind: str, name: str, classes: int) -> None:
+    """Make sure that a classifier can be learned and scored from these labels.
+
+    Raises:
+        LabelError: Unknown kind, missing values, values that are no class, or a single class.
+    """
+    if kind not in KINDS:
+        raise LabelError(
+            f"{name} is of kind '{kind}', which cannot be classified{nearest(kind, KINDS)}; known: {KINDS}"
+        )
+    if labels.ndim != (2 if kind == "multilabel" else 1):
+        raise LabelError(f"{name}: labels of shape {labels.shape} do not fit kind '{kind}'")
+    if kind == "multilabel":
+        seen = [np.unique(column[~np.isnan(column)]) for column in labels.T]
+        if any(not set(values.tolist()) <= {0.0, 1.0} for values in seen):
+            raise LabelError(f"{name}: multi-label values must be 0, 1 or NaN")
+        if not any(len(values) == 2 for values in seen):
+            raise LabelError(f"{name}: none of the labels has both positive and negative images; choose others")
+        return
+    missing = int(np.isnan(labels.astype(np.float64)).sum())
+    if missing:
+        raise LabelError(f"{name}: {missing} of {len(labels)} images have no label (NaN); leave them out first")
+    present = np.unique(labels)
+    if (present != np.round(present)).any() or present.min() < 0 or present.max() >= classes:
+        raise LabelError(f"{name}: values {present[:5].tolist()} are not class indices 0..{classes - 1}")
+    if len(present) < 2:
+        raise LabelError(
+            f"{name}: all {len(labels)} images are of one class ({int(present[0])}), so nothing can be told apart; "
+            "choose another label, or add images of the other class"
+        )
+
+
+def _column(store: Store, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    column: pd.Series[Any] = store.manifest[label_column(name)]
+    return column.to_numpy(dtype=np.float64, na_value=np.nan).copy()
