@@ -1,0 +1,67 @@
+"""The last block's [CLS] attention row, computed beside the forward pass so that every block keeps fused attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vesalius.errors import BackboneError
+
+__all__ = ["AttentionRow", "capture_cls_row"]
+
+
+class AttentionRow:
+    """Holds the row that `capture_cls_row` computed during a forward pass."""
+
+    value: Float[Tensor, "batch heads tokens"] | None = None
+
+    def take(self) -> Float[Tensor, "batch heads tokens"]:
+        """Return the row.
+
+        Raises:
+            BackboneError: No forward pass went through the captured block.
+        """
+        if self.value is None:
+            raise BackboneError("no attention was captured: the forward pass did not reach the last block")
+        return self.value
+
+
+@contextmanager
+def capture_cls_row(attention: nn.Module, prefix_tokens: int) -> Iterator[AttentionRow]:
+    """Record softmax(q_cls . K / sqrt(d)) over the patches during the forward passes inside the context.
+
+    The softmax runs over all tokens, as the model's own does; the columns of the prefix tokens ([CLS], registers) are
+    then left out, so that a row sums to less than one by what [CLS] gives to them. It is differentiable.
+
+    Args:
+        attention: A timm `Attention` module (with `qkv`, `num_heads`, `q_norm`, `k_norm`, `scale`).
+        prefix_tokens: How many tokens stand before the patches.
+    """
+    row = AttentionRow()
+
+    def record(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        row.value = _cls_row(module, arguments[0])[:, :, prefix_tokens:]
+
+    handle = attention.register_forward_pre_hook(record)
+    try:
+        yield row
+    finally:
+        handle.remove()
+
+
+def _cls_row(module: Any, x: Float[Tensor, "batch all_tokens dim"]) -> Float[Tensor, "batch heads all_tokens"]:
+    batch, tokens, _ = x.shape
+    heads, width = module.num_heads, module.qkv.weight.shape[0] // 3
+    bias = module.qkv.bias
+    query_bias, key_bias = (None, None) if bias is None else (bias[:width], bias[width : 2 * width])
+    query = nn.functional.linear(x[:, :1], module.qkv.weight[:width], query_bias)
+    key = nn.functional.linear(x, module.qkv.weight[width : 2 * width], key_bias)
+    query = module.q_norm(query.reshape(batch, 1, heads, -1).transpose(1, 2))
+    key = module.k_norm(key.reshape(batch, tokens, heads, -1).transpose(1, 2))
+    scores = torch.matmul(query * module.scale, key.transpose(-2, -1)).float()
+    return scores.softmax(dim=-1)[:, :, 0]

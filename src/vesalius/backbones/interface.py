@@ -1,0 +1,67 @@
+"""What every backbone offers, whatever its family, to methods, guidance and evaluation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vesalius.config import StrictModel
+from vesalius.records.features import Features
+
+__all__ = ["Backbone", "Preprocessing"]
+
+
+class Preprocessing(StrictModel):
+    """What belongs to the weights: how pixels in [0, 1] become the backbone's input.
+
+    Attributes:
+        image_size: (height, width) the backbone was made for; others are admitted where the family allows.
+        in_chans: 1 or 3.
+        mean: One figure a channel, subtracted.
+        std: One figure a channel, divided by.
+    """
+
+    image_size: tuple[int, int]
+    in_chans: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class Backbone(nn.Module, ABC):
+    """A feature extractor that yields `Features`."""
+
+    name: str
+    feature_dim: int
+    patch_size: int | None
+    has_cls: bool
+    preprocessing: Preprocessing
+
+    @abstractmethod
+    def forward_features(
+        self, x: Float[Tensor, "batch channels height width"], *, attention: bool = False, stages: bool = False
+    ) -> Features:
+        """Compute features.
+
+        Args:
+            x: Normalised pixels, `[batch, channels, height, width]`.
+            attention: Also give the last block's [CLS] row for every head.
+            stages: Also give the feature maps of every stage, fine to coarse.
+
+        Raises:
+            BackboneError: Attention or stages asked of a family that has none.
+        """
+
+    @abstractmethod
+    def twin(self, *, drop_path: float = 0.0) -> Backbone:
+        """Build the same architecture afresh, with new random weights drawn from torch's generator."""
+
+    @abstractmethod
+    def description(self) -> dict[str, Any]:
+        """Return what `config.json` needs to build this backbone again."""
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch dim"]:
+        """Compute the pooled features alone, `[batch, feature_dim]`."""
+        return self.forward_features(x).pooled

@@ -1,0 +1,93 @@
+"""Reading and writing a backbone's weights: safetensors and `config.json`, never a foreign pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from vesalius.backbones.interface import Backbone
+from vesalius.errors import BackboneError
+
+__all__ = ["read_description", "read_weights", "save_backbone", "weights_fingerprint"]
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from a safetensors file, a tensors-only PyTorch file, or a folder with `model.safetensors`.
+
+    Raises:
+        BackboneError: Missing or damaged file, or a PyTorch file that holds more than tensors.
+    """
+    path = Path(path)
+    file = path / "model.safetensors" if path.is_dir() else path
+    if not file.is_file():
+        raise BackboneError(f"{file}: no such weights; expected a .safetensors or .pth file, or a backbone folder")
+    try:
+        if file.suffix == ".safetensors":
+            return safetensors.torch.load_file(file)
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise BackboneError(
+            f"{file}: not readable as weights ({error}). Only safetensors and PyTorch files of plain tensors are read"
+        ) from error
+    for key in ("state_dict", "model", "teacher"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise BackboneError(f"{file}: holds no state dict (a mapping of names to tensors)")
+    return content
+
+
+def save_backbone(backbone: Backbone, folder: Path, *, state: dict[str, Tensor], model_prefix: str = "model.") -> None:
+    """Write `model.safetensors` and `config.json` so that `timm.create_model("local-dir:FOLDER")` opens them.
+
+    Args:
+        backbone: Gives the description.
+        folder: Created; each file is replaced atomically.
+        state: The backbone's state dict.
+        model_prefix: What `Backbone` puts before timm's own names; it is cut off.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        key.removeprefix(model_prefix): value.detach().float().cpu().contiguous().clone()
+        if value.is_floating_point()
+        else value.detach().cpu().clone()
+        for key, value in state.items()
+    }
+    weights_partial, config_partial = folder / "model.safetensors.partial", folder / "config.json.partial"
+    safetensors.torch.save_file(tensors, weights_partial, metadata={"format": "pt"})
+    description = backbone.description() | {
+        "vesalius": backbone.preprocessing.model_dump(mode="json") | {"feature": "cls" if backbone.has_cls else "mean"}
+    }
+    config_partial.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    os.replace(weights_partial, folder / "model.safetensors")
+    os.replace(config_partial, folder / "config.json")
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Read a backbone folder's `config.json`.
+
+    Raises:
+        BackboneError: The file is missing or is not a vesalius backbone description.
+    """
+    file = Path(folder) / "config.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"{file}: not readable ({error}); expected a backbone folder that a run wrote") from error
+    if not isinstance(content, dict) or "vesalius" not in content or "architecture" not in content:
+        raise BackboneError(f"{file}: has no 'vesalius' section; expected a backbone folder that a run wrote")
+    return content
+
+
+def weights_fingerprint(folder: Path) -> str:
+    """Return the sha256 of the folder's weights, the first 16 hex digits."""
+    return hashlib.sha256((Path(folder) / "model.safetensors").read_bytes()).hexdigest()[:16]

@@ -1,0 +1,45 @@
+"""The contract every self-supervised method keeps: views in, loss out, and its own bookkeeping after the step."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+from torch import nn
+
+from vesalius.backbones.interface import Backbone
+from vesalius.records.step_output import StepOutput
+from vesalius.records.view import View
+from vesalius.schedules import Progress
+
+__all__ = ["Method"]
+
+
+class Method(nn.Module, ABC):
+    """A method owns its networks, heads, targets and their updates, so that no trainer can forget one of them."""
+
+    student: Backbone
+
+    @abstractmethod
+    def forward(self, views: Sequence[View], progress: Progress) -> StepOutput:
+        """Compute the loss of one batch.
+
+        Args:
+            views: In the order of the view plan; the global views come first.
+            progress: The step about to be taken.
+        """
+
+    @abstractmethod
+    def after_step(self, progress: Progress) -> None:
+        """Update what no optimizer updates (momentum teacher, queues) after the optimizer's step."""
+
+    @abstractmethod
+    def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """Yield the parameters that the optimizer trains, by name."""
+
+    @abstractmethod
+    def exported_backbone(self) -> Backbone:
+        """Return the backbone to hand on: the teacher where there is one, else the student."""
+
+    def before_optimizer_step(self, progress: Progress) -> None:
+        """Change gradients between the backward pass and the optimizer's step; nothing by default."""

@@ -1,0 +1,168 @@
+"""DINO: self-distillation with no labels (Caron et al. 2021, arXiv 2104.14294)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from vesalius.backbones.interface import Backbone
+from vesalius.config import StrictModel
+from vesalius.errors import ConfigError
+from vesalius.heads.dino_head import DinoHead
+from vesalius.losses.dino_loss import DinoLoss
+from vesalius.methods.base import Method
+from vesalius.methods.momentum_teacher import MomentumTeacher
+from vesalius.records.features import Features
+from vesalius.records.step_output import StepOutput
+from vesalius.records.view import View
+from vesalius.schedules import Progress, cosine, linear
+
+__all__ = ["Dino", "DinoConfig"]
+
+
+class DinoConfig(StrictModel):
+    """Options of DINO; the defaults are the paper's, `auto` follows the number of images.
+
+    Attributes:
+        prototypes: K, the head's outputs (65,536 in the paper); `auto` by `methods.dino_presets`.
+        hidden, bottleneck, layers, batch_norm, frozen_gain: The head, see `DinoHead`.
+        student_temperature: T_s.
+        teacher_temperature: T_t after its warm-up; `auto` by the presets.
+        teacher_temperature_start: T_t at the start; equal to the above for the paper's constant default.
+        teacher_temperature_warmup_epochs: Epochs of the linear rise between the two.
+        centre_momentum: m of the centre.
+        teacher_momentum: EMA at the start, cosine to 1; `auto` by the presets.
+        frozen_prototypes_epochs: Epochs at the start in which the prototypes do not move.
+    """
+
+    name: Literal["dino"] = "dino"
+    prototypes: int | Literal["auto"] = 65536
+    hidden: int = 2048
+    bottleneck: int = 256
+    layers: int = 3
+    batch_norm: bool = False
+    frozen_gain: bool = True
+    student_temperature: float = 0.1
+    teacher_temperature: float | Literal["auto"] = 0.04
+    teacher_temperature_start: float | None = None
+    teacher_temperature_warmup_epochs: float = 30.0
+    centre_momentum: float = 0.9
+    teacher_momentum: float | Literal["auto"] = 0.996
+    frozen_prototypes_epochs: float = 1.0
+
+
+class Dino(Method):
+    """Student and momentum teacher; the student learns the teacher's assignment of another view of the image."""
+
+    def __init__(self, config: DinoConfig, backbone: Backbone) -> None:
+        """Build heads and teacher around a student backbone.
+
+        Raises:
+            ConfigError: An option is still `auto` (resolve it with `methods.dino_presets` first).
+        """
+        super().__init__()
+        if "auto" in (config.prototypes, config.teacher_temperature, config.teacher_momentum):
+            raise ConfigError("method: 'auto' options need the number of images; resolve them before building DINO")
+        self.config = config
+        self.prototypes = int(config.prototypes)
+        self.student = backbone
+        self.head = self._make_head()
+        self.teacher = MomentumTeacher(backbone.twin(), self._make_head(), backbone, self.head)
+        self.loss = DinoLoss(
+            self.prototypes,
+            student_temperature=config.student_temperature,
+            centre_momentum=config.centre_momentum,
+        )
+
+    def forward(self, views: Sequence[View], progress: Progress) -> StepOutput:
+        """Compute the loss; see `Method.forward`. Views named `global*` are the teacher's."""
+        shared = sum(view.name.startswith("global") for view in views)
+        batch = views[0].pixels.shape[0]
+        with torch.no_grad():
+            seen = torch.cat([view.pixels for view in views[:shared]])
+            teacher_features = self.teacher.backbone.forward_features(seen)
+            teacher_logits = self.teacher.head(teacher_features.pooled).unflatten(0, (shared, batch))
+        features = self._student_features(views)
+        logits = self.head(torch.cat([f.pooled for f in features])).unflatten(0, (len(views), batch))
+        temperature = self.teacher_temperature(progress)
+        loss = self.loss(logits, teacher_logits, teacher_temperature=temperature)
+        logs = {
+            "teacher_entropy": self.loss.teacher_entropy,
+            "mean_entropy": self.loss.mean_entropy,
+            "teacher_temperature": torch.tensor(temperature),
+            "teacher_momentum": torch.tensor(self.teacher_momentum(progress)),
+        }
+        return StepOutput(loss=loss, logs=logs, student_features=features)
+
+    def before_optimizer_step(self, progress: Progress) -> None:
+        """Hold the prototypes still in the first epochs; without a gradient the optimizer leaves them alone."""
+        if progress.epoch < self.config.frozen_prototypes_epochs:
+            for parameter in self.head.prototypes.parameters():
+                parameter.grad = None
+
+    def after_step(self, progress: Progress) -> None:
+        """Let the teacher follow."""
+        self.teacher.update(self.student, self.head, self.teacher_momentum(progress))
+
+    def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """Yield student and head."""
+        yield from self.student.named_parameters(prefix="student")
+        yield from self.head.named_parameters(prefix="head")
+
+    def exported_backbone(self) -> Backbone:
+        """Return the teacher's backbone, the better of the two (section 5.2)."""
+        return self.teacher.backbone
+
+    def teacher_temperature(self, progress: Progress) -> float:
+        """T_t: linear over the warm-up epochs, then constant."""
+        end = float(self.config.teacher_temperature)
+        start = end if self.config.teacher_temperature_start is None else self.config.teacher_temperature_start
+        warmup = self.config.teacher_temperature_warmup_epochs
+        return end if warmup <= 0 else linear(start, end, progress.epoch / warmup)
+
+    def teacher_momentum(self, progress: Progress) -> float:
+        """EMA momentum: cosine from its start to 1 over the training, per step."""
+        return cosine(float(self.config.teacher_momentum), 1.0, progress.fraction)
+
+    def _make_head(self) -> DinoHead:
+        c = self.config
+        return DinoHead(
+            self.student.feature_dim,
+            self.prototypes,
+            hidden=c.hidden,
+            bottleneck=c.bottleneck,
+            layers=c.layers,
+            batch_norm=c.batch_norm,
+            frozen_gain=c.frozen_gain,
+        )
+
+    def _student_features(self, views: Sequence[View]) -> tuple[Features, ...]:
+        """Run the student once for every run of views of one size (the authors' multi-crop wrapper)."""
+        features: list[Features] = []
+        start = 0
+        while start < len(views):
+            shape = views[start].pixels.shape
+            end = start
+            while end < len(views) and views[end].pixels.shape == shape:
+                end += 1
+            together = self.student.forward_features(torch.cat([view.pixels for view in views[start:end]]))
+            features += split_features(together, end - start)
+            start = end
+        return tuple(features)
+
+
+def split_features(features: Features, parts: int) -> list[Features]:
+    """Cut the features of several views that went through the backbone as one batch."""
+
+    def cut(tensor: Tensor | None) -> Sequence[Tensor | None]:
+        return [None] * parts if tensor is None else tensor.chunk(parts)
+
+    rows = zip(cut(features.cls), cut(features.attention), strict=True)
+    pooled, patches = features.pooled.chunk(parts), features.patches.chunk(parts)
+    return [
+        Features(pooled=pooled[i], patches=patches[i], grid=features.grid, cls=cls, attention=attention)
+        for i, (cls, attention) in enumerate(rows)
+    ]

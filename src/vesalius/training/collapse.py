@@ -1,0 +1,61 @@
+"""Naming a collapse when it happens, from the figures that are logged anyway, with what helps against it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["CollapseWatch"]
+
+
+class CollapseWatch:
+    """Looks at the smoothed teacher entropy and the feature rank; speaks once for each kind of collapse.
+
+    DINO collapses in two ways (Caron et al. 2021, section 5.3): the teacher gives one prototype to every image
+    (entropy near 0), or all prototypes equally to each (entropy near ln K). In both the features lose their rank.
+    """
+
+    def __init__(self, *, patience: int = 100) -> None:
+        """Wait `patience` observations before speaking: the first steps are uniform in every sound training."""
+        self.patience = patience
+        self.seen = 0
+        self.relative_entropy: float | None = None
+        self.relative_mean_entropy: float | None = None
+        self.raised: set[str] = set()
+
+    def observe(self, values: Mapping[str, float]) -> list[str]:
+        """Take one step's figures; return the alarms that are new."""
+        self.seen += 1
+        largest = values.get("teacher_entropy_max")
+        if largest and "teacher_entropy" in values:
+            self.relative_entropy = _smooth(self.relative_entropy, values["teacher_entropy"] / largest)
+            self.relative_mean_entropy = _smooth(self.relative_mean_entropy, values.get("mean_entropy", 0.0) / largest)
+        found = dict(self._entropy_alarms()) if self.seen >= self.patience else {}
+        if values.get("feature_rank", 99.0) < 2.0 and self.seen >= self.patience:
+            found["rank"] = (
+                f"collapse: the features span {values['feature_rank']:.1f} dimensions, images are not told apart. "
+                "Lower optimizer.lr, or raise method.teacher_momentum"
+            )
+        new = [text for kind, text in found.items() if kind not in self.raised]
+        self.raised |= set(found)
+        return new
+
+    def _entropy_alarms(self) -> list[tuple[str, str]]:
+        if self.relative_entropy is None or self.relative_mean_entropy is None:
+            return []
+        if self.relative_entropy > 0.985:
+            text = (
+                f"collapse to uniform: the teacher's entropy is {self.relative_entropy:.1%} of ln K, so its targets "
+                "say nothing. Lower method.teacher_temperature (0.02), method.prototypes or method.bottleneck"
+            )
+            return [("uniform", text)]
+        if self.relative_mean_entropy < 0.1:
+            text = (
+                f"collapse to one prototype: over a batch the teacher uses exp({self.relative_mean_entropy:.2f} ln K) "
+                "of its prototypes. Raise method.teacher_temperature, or lower method.centre_momentum and optimizer.lr"
+            )
+            return [("one", text)]
+        return []
+
+
+def _smooth(old: float | None, new: float) -> float:
+    return new if old is None else 0.98 * old + 0.02 * new

@@ -1,0 +1,92 @@
+"""What a training will cost, known from a few timed steps before it starts."""
+
+from __future__ import annotations
+
+import copy
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from vesalius.data.batches import ImagePool, step_seed
+from vesalius.methods.base import Method
+from vesalius.schedules import Progress
+from vesalius.training.monitors import Probe, run_probes
+from vesalius.training.optimizers import build_optimizer, clip_each, set_schedules
+from vesalius.training.recipe import Recipe
+from vesalius.views.make_views import make_views
+from vesalius.views.plans import ViewPlan
+
+__all__ = ["Cost", "measure_cost", "steps_within"]
+
+WARM_STEPS, TIMED_STEPS = 2, 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Seconds of one training step and of one look by the probes."""
+
+    step_seconds: float
+    probe_seconds: float
+
+    def total_minutes(self, steps: int, probe_every: int) -> float:
+        """Return the minutes that `steps` will take, looks included."""
+        return (steps * self.step_seconds + (2 + steps / probe_every) * self.probe_seconds) / 60.0
+
+
+def steps_within(budget_minutes: float, cost: Cost, probe_every: int) -> int:
+    """How many steps fit into a budget, looks and a margin of 3 % for checkpoints included; at least one."""
+    seconds = 0.97 * budget_minutes * 60.0 - 2 * cost.probe_seconds
+    return max(1, math.floor(seconds / (cost.step_seconds + cost.probe_seconds / probe_every)))
+
+
+def measure_cost(
+    recipe: Recipe,
+    method: Method,
+    plan: ViewPlan,
+    pool: ImagePool,
+    probes: Sequence[Probe],
+    *,
+    device: torch.device,
+    bf16: bool,
+) -> Cost:
+    """Time whole steps (reading, views, forward, backward, optimizer, teacher) on a copy that is then thrown away."""
+    trial = copy.deepcopy(method).to(device).train()
+    optimizer = build_optimizer(recipe.optimizer, trial.trained_parameters())
+    progress = Progress(step=0, total_steps=1000, steps_per_epoch=100)
+    set_schedules(optimizer, recipe.optimizer, progress, batch_size=recipe.training.batch_size)
+    parameters = [parameter for _, parameter in trial.trained_parameters()]
+    devices = max(1, recipe.training.devices if isinstance(recipe.training.devices, int) else 1)
+    rows = min(len(pool), max(1, recipe.training.batch_size // (devices * recipe.training.nodes)))
+    choose = torch.Generator().manual_seed(step_seed(recipe.training.seed, 0))
+    draw = torch.Generator(device=device).manual_seed(0)
+    preprocessing = trial.student.preprocessing
+    seconds: list[float] = []
+    for _ in range(WARM_STEPS + TIMED_STEPS):
+        start = time.perf_counter()
+        chosen = torch.randperm(len(pool), generator=choose)[:rows].numpy()
+        images = pool.gather(chosen).to(device)
+        views = make_views(
+            images,
+            plan,
+            draw,
+            out_channels=preprocessing.in_chans,
+            mean=preprocessing.mean,
+            std=preprocessing.std,
+        )
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+            loss = trial(views, progress).loss
+        optimizer.zero_grad()
+        loss.backward()
+        clip_each(parameters, 3.0)
+        optimizer.step()
+        trial.after_step(progress)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - start)
+    start = time.perf_counter()
+    run_probes(probes, trial.exported_backbone())
+    return Cost(step_seconds=statistics.median(seconds[WARM_STEPS:]), probe_seconds=time.perf_counter() - start)

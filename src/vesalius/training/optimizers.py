@@ -1,0 +1,87 @@
+"""Optimizers with the schedules of the papers: learning rate, weight decay, clipping per parameter tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from vesalius.config import StrictModel
+from vesalius.schedules import Progress, cosine, warmup_cosine
+
+__all__ = ["OptimizerConfig", "build_optimizer", "clip_each", "set_schedules"]
+
+
+class OptimizerConfig(StrictModel):
+    """Options of the optimizer; the defaults are DINO's.
+
+    Attributes:
+        name: `adamw`, `adam` or `sgd`.
+        lr: Peak learning rate at a batch of 256; scaled linearly with the batch unless `scale_lr` is off.
+        scale_lr: Multiply `lr` by batch / 256.
+        warmup_epochs: Linear from 0.
+        min_lr: End of the cosine.
+        weight_decay, weight_decay_end: Cosine from the one to the other; biases and 1-D parameters have none.
+        clip_each: Largest gradient norm of each parameter tensor (not of all together, as in the authors' code); 0: off.
+        momentum: Of SGD.
+    """
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    lr: float = Field(default=5e-4, gt=0)
+    scale_lr: bool = True
+    warmup_epochs: float = Field(default=10.0, ge=0)
+    min_lr: float = Field(default=1e-6, ge=0)
+    weight_decay: float = Field(default=0.04, ge=0)
+    weight_decay_end: float = Field(default=0.4, ge=0)
+    clip_each: float = Field(default=3.0, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+
+
+def build_optimizer(config: OptimizerConfig, parameters: Iterable[tuple[str, nn.Parameter]]) -> Optimizer:
+    """Group the parameters (decayed or not) and build the optimizer; rates are set by `set_schedules`."""
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
+    for name, parameter in parameters:
+        if parameter.requires_grad:
+            (plain if parameter.ndim <= 1 or name.endswith(".bias") else decayed).append(parameter)
+    groups = [{"params": decayed, "decays": True}, {"params": plain, "decays": False, "weight_decay": 0.0}]
+    if config.name == "adamw":
+        return AdamW(groups, lr=0.0, weight_decay=config.weight_decay, fused=True)
+    if config.name == "adam":
+        return Adam(groups, lr=0.0, weight_decay=0.0, fused=True)
+    return SGD(groups, lr=0.0, momentum=config.momentum, fused=True)
+
+
+def set_schedules(
+    optimizer: Optimizer, config: OptimizerConfig, progress: Progress, *, batch_size: int
+) -> tuple[float, float]:
+    """Set this step's learning rate and weight decay; return both."""
+    peak = config.lr * (batch_size / 256.0 if config.scale_lr else 1.0)
+    # A warm-up longer than a tenth of a short training would leave nothing to train with.
+    warmup = min(int(config.warmup_epochs * progress.steps_per_epoch), max(1, progress.total_steps // 10))
+    lr = warmup_cosine(peak, min(config.min_lr, peak), progress, warmup)
+    weight_decay = cosine(config.weight_decay, config.weight_decay_end, progress.fraction)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+        if group["decays"]:
+            group["weight_decay"] = weight_decay
+    return lr, weight_decay
+
+
+@torch.no_grad()
+def clip_each(parameters: Iterable[nn.Parameter], largest: float) -> Tensor:
+    """Scale every gradient whose own norm exceeds `largest` down to it; return the largest norm met.
+
+    The authors of DINO clip each parameter tensor by itself, which is not the global-norm clipping of most trainers.
+    """
+    gradients: list[Tensor] = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not gradients:
+        return torch.zeros(())
+    norms = torch.stack(torch._foreach_norm(gradients))
+    factors = (largest / (norms + 1e-6)).clamp(max=1.0)
+    torch._foreach_mul_(gradients, list(factors.unbind()))
+    return norms.max()

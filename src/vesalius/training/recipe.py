@@ -1,0 +1,125 @@
+"""The recipe: one typed, complete description of a pretraining."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from vesalius.backbones.timm_backbones import BackboneConfig
+from vesalius.config import StrictModel, apply_overrides, build, load_yaml
+from vesalius.errors import ConfigError, nearest
+from vesalius.methods.dino import DinoConfig
+from vesalius.training.optimizers import OptimizerConfig
+
+__all__ = ["MonitorConfig", "Recipe", "TrainingConfig", "ViewsConfig", "available_recipes", "load_recipe"]
+
+
+class ViewsConfig(StrictModel):
+    """Which view plan, and what differs from it.
+
+    Attributes:
+        plan: Name of a plan, see `views.plans`.
+        options: Overrides by the plan's own names (`size`, `locals`, `flip_p`, ...).
+    """
+
+    plan: str = "dino"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrainingConfig(StrictModel):
+    """How long, how fast, on what.
+
+    Attributes:
+        batch_size: Images a step over all devices together.
+        epochs: Passes over the images; a budget replaces them.
+        budget_minutes: Train as many steps as a timed trial says will fit; the count is then fixed and recorded.
+        seed: Of weights, permutations, views and stochastic depth.
+        precision: `auto` takes bf16 where the device multiplies it fast.
+        devices, nodes, strategy: Lightning's; `auto` is one device or DDP over all of them.
+        accelerator: Lightning's.
+        checkpoint_minutes: Time between checkpoints.
+        log_every_steps: Steps between rows of metrics.csv.
+    """
+
+    batch_size: int = Field(default=256, ge=1)
+    epochs: float = Field(default=100.0, gt=0)
+    budget_minutes: float | None = Field(default=None, gt=0)
+    seed: int = Field(default=0, ge=0)
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    devices: int | Literal["auto"] = 1
+    nodes: int = Field(default=1, ge=1)
+    strategy: str = "auto"
+    accelerator: str = "auto"
+    checkpoint_minutes: float = Field(default=5.0, ge=0)
+    log_every_steps: int = Field(default=10, ge=1)
+
+
+class MonitorConfig(StrictModel):
+    """What is watched besides the loss.
+
+    Attributes:
+        every_epochs: Passes between two looks (feature rank, k-NN); the first and last step are looked at too.
+        images: How many training images the rank is computed on.
+        knn_label: Label for the online k-NN; by default every binary label of the store, two at most.
+        knn_images: How many labelled images the online k-NN reads at most.
+    """
+
+    every_epochs: float = Field(default=5.0, gt=0)
+    images: int = Field(default=512, ge=16)
+    knn_label: str | None = None
+    knn_images: int = Field(default=2000, ge=16)
+
+
+class Recipe(StrictModel):
+    """Views x backbone x method, and how they are trained."""
+
+    name: str = "unnamed"
+    about: str = ""
+    views: ViewsConfig = Field(default_factory=ViewsConfig)
+    backbone: BackboneConfig = Field(default_factory=BackboneConfig)
+    method: DinoConfig = Field(default_factory=DinoConfig)
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    monitors: MonitorConfig = Field(default_factory=MonitorConfig)
+
+
+def available_recipes() -> dict[str, Traversable]:
+    """Return the shipped recipes, `<paper>/<row>` to its file."""
+    root = resources.files("vesalius") / "recipes"
+    return {
+        f"{paper.name}/{row.name.removesuffix('.yaml')}": row
+        for paper in sorted(root.iterdir(), key=lambda item: item.name)
+        if paper.is_dir()
+        for row in sorted(paper.iterdir(), key=lambda item: item.name)
+        if row.name.endswith(".yaml")
+    }
+
+
+def load_recipe(name: str | Path, *, overrides: Sequence[str] = ()) -> Recipe:
+    """Load a shipped recipe by name (`dino/small`; `dino` is `dino/paper`) or a YAML file by path.
+
+    Args:
+        name: Recipe name or path.
+        overrides: Assignments as in `--set training.batch_size=32`.
+
+    Raises:
+        ConfigError: No such recipe, an unknown key (the nearest is named) or a value out of range.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        content = load_yaml(path)
+        return build(Recipe, apply_overrides(content, overrides), source=str(path))
+    shipped = available_recipes()
+    key = str(name) if str(name) in shipped else f"{name}/paper"
+    if key not in shipped:
+        raise ConfigError(
+            f"no recipe '{name}'{nearest(str(name), shipped)} Shipped: {', '.join(shipped)}; or name a YAML file"
+        )
+    with resources.as_file(shipped[key]) as file:
+        content = load_yaml(file)
+    return build(Recipe, apply_overrides({"name": key, **content}, overrides), source=f"recipe {key}")

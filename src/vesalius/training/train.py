@@ -1,0 +1,215 @@
+"""One pretraining, from a resolved recipe and a pool of images to a run folder; begun, resumed or finished."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning import Callback, Trainer, seed_everything
+from rich.console import Console
+from torch.utils.data import DataLoader
+
+from vesalius.backbones.timm_backbones import create_backbone
+from vesalius.data.batches import ImagePool, TrainingBatches
+from vesalius.errors import CheckpointError
+from vesalius.methods.dino import Dino
+from vesalius.methods.dino_presets import resolve_dino
+from vesalius.training.checkpoint import CheckpointWriter, read_step
+from vesalius.training.cost import measure_cost, steps_within
+from vesalius.training.module import PretrainingModule
+from vesalius.training.monitors import MetricsWriter, Probe, ProbeRunner
+from vesalius.training.precision import choose_precision, prefer_explicit_attention
+from vesalius.training.progress_bar import TrainingProgress
+from vesalius.training.recipe import Recipe
+from vesalius.training.run_folder import RunFolder, environment, now
+from vesalius.views.plans import ViewPlan, plan_by_name
+
+__all__ = ["Pretraining", "resolve_recipe"]
+
+
+def resolve_recipe(recipe: Recipe, images: int) -> tuple[Recipe, tuple[str, ...]]:
+    """Replace every `auto` that depends on the number of images; return the recipe and what was chosen."""
+    method, notes = resolve_dino(recipe.method, images)
+    return recipe.model_copy(update={"method": method}), notes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pretraining:
+    """The parts of one pretraining, ready to run.
+
+    Attributes:
+        recipe: Resolved (no `auto` left that depends on the data).
+        pool: The images.
+        folder: Where it is written.
+        probes: Online monitors.
+        console: Where it speaks.
+    """
+
+    recipe: Recipe
+    pool: ImagePool
+    folder: RunFolder
+    probes: Sequence[Probe]
+    console: Console
+
+    def run(self, *, state: dict[str, Any], resume: bool) -> None:
+        """Train to the end.
+
+        Args:
+            state: What run.json shall say of command, data and notes.
+            resume: Go on in an existing folder; its recipe and its data must be the same.
+
+        Raises:
+            RunError: The folder is taken, or there is nothing to resume.
+            CheckpointError: The checkpoint belongs to another recipe or other images.
+            TrainingError: The loss is no number, or the images do not fill a batch.
+        """
+        seed_everything(self.recipe.training.seed, verbose=False)
+        plan = plan_by_name(self.recipe.views.plan, **self.recipe.views.options)
+        method = Dino(self.recipe.method, create_backbone(self.recipe.backbone))
+        accelerator = self._accelerator()
+        prefer_explicit_attention(method, accelerator=accelerator)
+        precision, why = choose_precision(self.recipe.training.precision, accelerator=accelerator)
+        self.console.print(f"precision {why}", highlight=False)
+        if resume:
+            start, total = self._resume(state)
+        else:
+            total = self._plan_steps(method, plan, accelerator, bf16=precision.startswith("bf16"))
+            start = 0
+            parameters = sum(p.numel() for p in method.student.parameters())
+            state = state | {
+                "status": "running",
+                "seed": self.recipe.training.seed,
+                "started": now(),
+                "steps": total,
+                "device": accelerator,
+                "precision": precision,
+                "versions": environment(),
+                "parameters": parameters,
+                "alarms": [],
+            }
+            self.folder.create(self.recipe, state)
+        self._fit(PretrainingModule(self.recipe, method, plan, steps_per_epoch=self._epoch, total_steps=total), start)
+
+    @property
+    def _epoch(self) -> int:
+        return max(1, len(self.pool) // self.recipe.training.batch_size)
+
+    @property
+    def _probe_every(self) -> int:
+        return max(1, round(self.recipe.monitors.every_epochs * self._epoch))
+
+    def _accelerator(self) -> str:
+        wanted = self.recipe.training.accelerator
+        if wanted != "auto":
+            return {"gpu": "cuda"}.get(wanted, wanted)
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def _plan_steps(self, method: Dino, plan: ViewPlan, accelerator: str, *, bf16: bool) -> int:
+        """Say what the training will cost before it starts; a budget decides the number of steps."""
+        # Refuses too small a pool before anything is timed.
+        TrainingBatches(self.pool, batch_size=self.recipe.training.batch_size, seed=0, total_steps=0)
+        device = torch.device(accelerator)
+        cost = measure_cost(self.recipe, method, plan, self.pool, self.probes, device=device, bf16=bf16)
+        budget = self.recipe.training.budget_minutes
+        if budget is None:
+            steps = math.ceil(self.recipe.training.epochs * self._epoch)
+        else:
+            steps = steps_within(budget, cost, self._probe_every)
+        seed_everything(self.recipe.training.seed, verbose=False)
+        self.console.print(
+            f"{len(self.pool):,} images, {steps:,} steps of {self.recipe.training.batch_size} "
+            f"({steps / self._epoch:.1f} epochs), {cost.step_seconds:.2f} s a step: "
+            f"about {cost.total_minutes(steps, self._probe_every):.1f} minutes",
+            highlight=False,
+        )
+        return steps
+
+    def _resume(self, state: dict[str, Any]) -> tuple[int, int]:
+        written = self.folder.state()
+        if written["data"] != state["data"]:
+            raise CheckpointError(
+                f"{self.folder.path}: was trained on other images (fingerprint {written['data']['fingerprint'][:12]}, "
+                f"now {state['data']['fingerprint'][:12]}); resume with the same --data"
+            )
+        start = read_step(self.folder) if self.folder.checkpoint.is_file() else 0
+        self.console.print(f"resuming at step {start:,} of {written['steps']:,}", highlight=False)
+        return start, int(written["steps"])
+
+    def _fit(self, module: PretrainingModule, start: int) -> None:
+        training = self.recipe.training
+        seconds = self.folder.cut_metrics(start)
+        writer = MetricsWriter(
+            self.folder,
+            every_steps=training.log_every_steps,
+            seconds_before=seconds,
+            say=lambda text: self.console.print(f"[bold red]{text}[/]", highlight=False),
+        )
+        saver = CheckpointWriter(self.folder, every_minutes=training.checkpoint_minutes)
+        prober = ProbeRunner(self.folder, writer, self.probes, every_steps=self._probe_every)
+        trainer = self._trainer(module, [writer, prober, TrainingProgress(self.console), saver])
+        batches = TrainingBatches(
+            self.pool,
+            batch_size=training.batch_size,
+            seed=training.seed,
+            total_steps=module.total_steps,
+            start_step=start,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
+        )
+        loader = DataLoader(batches, batch_size=None, pin_memory=torch.cuda.is_available())
+        self.folder.update_state(status="running")
+        try:
+            with warnings.catch_warnings():
+                # One process reads the memory map faster than workers could hand batches over.
+                warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+                warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+                warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)`.*")
+                trainer.fit(module, loader, ckpt_path=self.folder.checkpoint if start else None, weights_only=True)
+        except (KeyboardInterrupt, SystemExit):
+            pass
+        except BaseException:
+            self._finish("interrupted", writer, trainer.global_step)
+            raise
+        done = trainer.global_step >= module.total_steps
+        self._finish("done" if done else "interrupted", writer, trainer.global_step)
+        if not done:
+            self.console.print(
+                f"interrupted at step {trainer.global_step:,}; continue it with --resume", highlight=False
+            )
+
+    def _trainer(self, module: PretrainingModule, callbacks: list[Callback]) -> Trainer:
+        training = self.recipe.training
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        precision, _ = choose_precision(training.precision, accelerator=self._accelerator())
+        accelerator = self._accelerator()
+        return Trainer(
+            accelerator={"cuda": "gpu"}.get(accelerator, accelerator),
+            devices=training.devices,
+            num_nodes=training.nodes,
+            strategy=training.strategy,
+            precision=precision,  # type: ignore[arg-type]  # one of Lightning's words, see choose_precision
+            max_steps=module.total_steps,
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            sync_batchnorm=training.devices != 1 or training.nodes > 1,
+        )
+
+    def _finish(self, status: str, writer: MetricsWriter, step: int) -> None:
+        self.folder.update_state(
+            status=status,
+            finished=now(),
+            seconds=round(writer.seconds, 1),
+            steps_taken=step,
+            epochs=round(step / self._epoch, 3),
+            images_seen=step * self.recipe.training.batch_size,
+        )
