@@ -1,0 +1,105 @@
+"""Where the work of preparing runs: processes of this machine, or a Ray or Dask cluster, by joblib."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+import joblib
+
+from vesalius.errors import ConfigError, VesaliusError, nearest
+
+__all__ = ["check_engine", "run_in_order", "worker_count"]
+
+Result = TypeVar("Result")
+
+_ENGINES = ("local", "ray", "dask")
+
+
+def worker_count(workers: int | None) -> int:
+    """Return the number of workers: as asked, or as many as this process may use cores.
+
+    Raises:
+        ConfigError: For fewer than one.
+    """
+    if workers is None:
+        return int(joblib.cpu_count())
+    if workers < 1:
+        raise ConfigError(f"workers must be 1 or more, got {workers}")
+    return workers
+
+
+def check_engine(engine: str) -> str:
+    """Return the engine's joblib backend (`loky`, `ray`, `dask`).
+
+    Raises:
+        ConfigError: For an unknown engine, or one whose package is not installed.
+    """
+    name, _, address = engine.partition("://")
+    if name not in _ENGINES or (address and name == "local") or ("://" in engine and not address):
+        raise ConfigError(f"no engine {engine!r}; use local, ray, dask, or dask://HOST:PORT{nearest(name, _ENGINES)}")
+    package = {"local": "joblib", "ray": "ray.util.joblib", "dask": "distributed"}[name]
+    try:
+        importlib.import_module(package)
+    except ImportError as error:
+        raise ConfigError(
+            f"engine {engine!r} needs a package that is not installed ({error.name}): pip install 'vesalius[cluster]'"
+        ) from error
+    return {"local": "loky", "ray": "ray", "dask": "dask"}[name]
+
+
+def run_in_order(
+    function: Callable[..., Result], arguments: Iterable[Sequence[Any]], *, workers: int, engine: str = "local"
+) -> Iterator[Result]:
+    """Call the function for each tuple of arguments, several at a time, and yield the results in order.
+
+    Args:
+        function: Importable by the workers; what it raises ends the run.
+        arguments: One tuple a call.
+        workers: How many calls at a time; 1 runs them in this process.
+        engine: See `check_engine`.
+
+    Raises:
+        ConfigError: See `check_engine`.
+        VesaliusError: Where a worker process died.
+    """
+    with ExitStack() as stack:
+        _enter_backend(stack, engine, workers)
+        if engine == "local":
+            yield from _local(function, arguments, workers)
+            return
+        calls = iter(arguments)
+        while batch := list(itertools.islice(calls, 8 * workers)):  # these backends give lists only
+            yield from joblib.Parallel()(joblib.delayed(function)(*call) for call in batch)
+
+
+def _local(function: Callable[..., Result], arguments: Iterable[Sequence[Any]], workers: int) -> Iterator[Result]:
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    parallel = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch="3*n_jobs", batch_size=1)
+    try:
+        yield from parallel(joblib.delayed(function)(*call) for call in arguments)
+    except TerminatedWorkerError as error:
+        raise VesaliusError(
+            "a worker process was killed, most likely for want of memory. Use fewer workers and run the same command "
+            "again: it goes on where it stopped"
+        ) from error
+
+
+def _enter_backend(stack: ExitStack, engine: str, workers: int) -> None:
+    """Make the engine's joblib backend the current one until the stack is left."""
+    backend = check_engine(engine)
+    if backend == "loky":
+        stack.enter_context(joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1))
+        return
+    if backend == "ray":
+        importlib.import_module("ray.util.joblib").register_ray()
+    else:
+        client = importlib.import_module("distributed").Client
+        address = engine.partition("://")[2]
+        local = {"n_workers": workers, "threads_per_worker": 1}
+        stack.enter_context(client(f"tcp://{address}") if address else client(**local))
+    stack.enter_context(joblib.parallel_config(backend=backend, n_jobs=workers))

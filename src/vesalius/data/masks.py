@@ -1,0 +1,108 @@
+"""Bringing the masks of an image to the store's square, as one label map placed exactly like the image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vesalius.data.fit import Placement
+from vesalius.data.read import count_frames, read_image
+from vesalius.errors import UnreadableImageError
+
+__all__ = ["LABEL_MAP", "canonical_parts", "place_mask", "read_masks"]
+
+LABEL_MAP = "@labelmap"
+"""Key in `Sample.masks` of a single file that holds all parts as values."""
+
+_MOST_PARTS = 255
+_ASPECT_TOLERANCE = 0.02
+
+
+def canonical_parts(names: Sequence[str]) -> tuple[str, ...]:
+    """Return `background` and the part names sorted: the meaning of the values 0, 1, ... in the store.
+
+    Raises:
+        ValueError: For more than 255 parts, which uint8 cannot tell apart.
+    """
+    parts = ("background", *sorted(set(names)))
+    if len(parts) - 1 > _MOST_PARTS:
+        raise ValueError(f"{len(parts) - 1} parts do not fit a uint8 label map")
+    return parts
+
+
+def read_masks(
+    masks: Mapping[str, Path],
+    *,
+    parts: Sequence[str],
+    values: Mapping[int, str],
+    shape: tuple[int, int],
+    frame: int,
+    frames: int,
+    placement: Placement,
+    size: int,
+) -> npt.NDArray[np.uint8]:
+    """Return the label map `[size, size]` of one image.
+
+    Where parts overlap (the heart lies over the left lung in SCR), the later in `parts` wins.
+
+    Args:
+        masks: Part name to a file that is non-zero inside it, or `@labelmap` to a file of `values`.
+        parts: What the store's values mean, see `canonical_parts`.
+        values: Value in a label-map file to part name; other values are background.
+        shape: (height, width) of the image; a mask may be larger or smaller but must have its proportions.
+        frame: Frame of the image, taken from mask files that have as many frames.
+        frames: How many frames the image's file has.
+        placement: Where the image lies in the store.
+        size: Side of the square.
+
+    Raises:
+        UnreadableImageError: For a mask that cannot be read or has other proportions than the image.
+    """
+    out = np.zeros((size, size), dtype=np.uint8)
+    for name in sorted(masks, key=lambda name: parts.index(name) if name in parts else 0):
+        path = masks[name]
+        pixels = _read(path, frame=frame, frames=frames)
+        height, width = pixels.shape
+        if abs(width * shape[0] / (height * shape[1]) - 1) > _ASPECT_TOLERANCE:
+            raise UnreadableImageError(
+                path,
+                f"mask is {width} x {height}, its image {shape[1]} x {shape[0]}",
+                "Masks need the image's proportions",
+            )
+        if name == LABEL_MAP:
+            placed = place_mask(pixels, shape=shape, placement=placement, size=size)
+            for value, part in values.items():
+                out[placed == value] = parts.index(part)
+        elif pixels.any():
+            inside = pixels > pixels.max() / 2
+            out[place_mask(inside, shape=shape, placement=placement, size=size)] = parts.index(name)
+    return out
+
+
+def place_mask(mask: npt.NDArray[Any], *, shape: tuple[int, int], placement: Placement, size: int) -> npt.NDArray[Any]:
+    """Take the mask's value at the centre of each store pixel (nearest), and 0 outside the image.
+
+    Args:
+        mask: `[height, width]`, of the image's proportions but not necessarily of its size.
+        shape: (height, width) of the image that `placement` speaks of.
+        placement: Where the image lies in the store.
+        size: Side of the square.
+    """
+    centres = np.arange(size) + 0.5
+    columns = np.floor((placement.offset_x + placement.scale_x * centres) * (mask.shape[1] / shape[1])).astype(np.int64)
+    rows = np.floor((placement.offset_y + placement.scale_y * centres) * (mask.shape[0] / shape[0])).astype(np.int64)
+    in_x = (columns >= 0) & (columns < mask.shape[1])
+    in_y = (rows >= 0) & (rows < mask.shape[0])
+    out = np.zeros((size, size), dtype=mask.dtype)
+    out[np.ix_(in_y, in_x)] = mask[np.ix_(rows[in_y], columns[in_x])]
+    return out
+
+
+def _read(path: Path, *, frame: int, frames: int) -> npt.NDArray[Any]:
+    same_stack = frames > 1 and count_frames(path) == frames
+    pixels = read_image(path, frame=frame if same_stack else 0, window="range", allow_constant=True).pixels
+    return pixels.max(axis=2) if pixels.ndim == 3 else pixels

@@ -1,0 +1,222 @@
+"""Decoding a chunk of files: what the worker processes of `prepare` do. Imports neither torch nor pandas."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vesalius.data.fit import FitMode, fit
+from vesalius.data.masks import read_masks
+from vesalius.data.read import count_frames, read_image
+from vesalius.data.windows import WindowRequest, apply_window
+from vesalius.errors import ConfigError, UnreadableImageError
+from vesalius.records.sample import DecodedImage, Sample
+
+__all__ = ["DecodeOptions", "DecodedChunk", "decode_chunk", "is_colourful"]
+
+_COLOURFUL = 0.01
+_LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeOptions:
+    """Everything that shapes the stored pixels.
+
+    Attributes:
+        size: Side of the stored square.
+        bits: 8 or 16.
+        fit: `pad`, `crop` or `squash`.
+        channels: 1 or 3; colour becomes gray by luminance, gray becomes three equal channels.
+        window: See `vesalius.data.windows`.
+        frames: `first`, `middle` or `all` frames of a file, or `given` for the one its sample names.
+        parts: What the values of the masks mean; empty for a set without masks.
+        mask_values: Value in a label-map file to part name.
+    """
+
+    size: int
+    bits: int
+    fit: FitMode
+    channels: int
+    window: WindowRequest
+    frames: str = "given"
+    parts: tuple[str, ...] = ()
+    mask_values: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedChunk:
+    """What came of a chunk.
+
+    Attributes:
+        images: `[n, size, size]` or `[n, size, size, 3]`.
+        masks: `[n, size, size]`; no rows where the set has no masks.
+        records: What is known of each row, plain types; `header_patient` and `header_study` are in clear.
+        refused: file, frame, reason, advice of what could not be read.
+    """
+
+    images: npt.NDArray[Any]
+    masks: npt.NDArray[np.uint8]
+    records: list[dict[str, Any]]
+    refused: list[dict[str, Any]]
+
+
+def decode_chunk(first: int, samples: Sequence[Sample], options: DecodeOptions) -> DecodedChunk:
+    """Decode, window and resize some samples; a file that fails is refused with its reason and the rest goes on.
+
+    Args:
+        first: Number of the first sample in the whole list; records carry their sample's number.
+        samples: The files.
+        options: How to decode them.
+    """
+    images: list[npt.NDArray[Any]] = []
+    masks: list[npt.NDArray[np.uint8]] = []
+    records: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
+    for number, sample in enumerate(samples, start=first):
+        frame: int | None = None
+        try:
+            file_sha256 = _file_sha256(sample.path)
+            for frame in _frames(sample, options.frames):
+                image, mask, record = _decode(sample, frame, options, refused)
+                images.append(image)
+                masks.append(mask)
+                records.append({"sample": number, "frame": frame, "sha256": file_sha256, **record})
+        except UnreadableImageError as error:
+            refused.append(_refusal(sample, frame, error.reason, error.advice))
+        except ConfigError:
+            raise
+        except MemoryError:
+            refused.append(_refusal(sample, frame, "not enough memory to decode", "Use fewer workers"))
+        except Exception as error:  # noqa: BLE001 - one strange file must not end a run of a hundred thousand
+            reason = f"unexpected {type(error).__name__}: {error}"
+            refused.append(_refusal(sample, frame, reason, "Please report it with the kind of file"))
+    row = (options.size, options.size) if options.channels == 1 else (options.size, options.size, 3)
+    dtype = np.uint8 if options.bits == 8 else np.uint16
+    return DecodedChunk(
+        images=np.stack(images) if images else np.empty((0, *row), dtype=dtype),
+        masks=np.stack(masks) if masks else np.empty((0, options.size, options.size), dtype=np.uint8),
+        records=records,
+        refused=refused,
+    )
+
+
+def is_colourful(pixels: npt.NDArray[Any], *, full_scale: float) -> bool:
+    """Whether the channels of `[height, width, 3]` pixels differ by more than 1 % of full scale on average.
+
+    Many radiographs are saved as RGB with three equal channels, or with the faint tint of a JPEG; they are gray.
+    """
+    if pixels.ndim != 3:
+        return False
+    spread = pixels.max(axis=2).astype(np.float64) - pixels.min(axis=2)
+    return bool(spread.mean() > _COLOURFUL * full_scale)
+
+
+def _frames(sample: Sample, which: str) -> Sequence[int]:
+    if which == "given":
+        return [sample.frame]
+    if which == "first":
+        return [0]
+    count = count_frames(sample.path)
+    return range(count) if which == "all" else [count // 2]
+
+
+def _decode(
+    sample: Sample, frame: int, options: DecodeOptions, refused: list[dict[str, Any]]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8], dict[str, Any]]:
+    decoded = read_image(sample.path, frame=frame, window=options.window, **sample.reader)
+    pixels = decoded.pixels
+    windowed = apply_window(pixels, decoded.window, bits=options.bits)
+    colour = is_colourful(windowed, full_scale=float(2**options.bits - 1))
+    image, placement = fit(_to_channels(windowed, options.channels), options.size, options.fit)
+    mask, has_masks = np.zeros((options.size, options.size), dtype=np.uint8), False
+    if sample.masks:
+        try:
+            mask = read_masks(
+                sample.masks,
+                parts=options.parts,
+                values=options.mask_values,
+                shape=(pixels.shape[0], pixels.shape[1]),
+                frame=frame,
+                frames=decoded.frames,
+                placement=placement,
+                size=options.size,
+            )
+            has_masks = True
+        except UnreadableImageError as error:
+            refused.append(_refusal(sample, frame, f"its mask: {error.reason}", "The image is kept without masks"))
+    spacing_y, spacing_x = decoded.spacing_mm or (None, None)
+    record = {
+        "source": sample.source,
+        "pixel_sha256": _pixel_sha256(pixels),
+        "original_width": pixels.shape[1],
+        "original_height": pixels.shape[0],
+        "spacing_x_mm": spacing_x,
+        "spacing_y_mm": spacing_y,
+        "scale_x": placement.scale_x,
+        "scale_y": placement.scale_y,
+        "offset_x": placement.offset_x,
+        "offset_y": placement.offset_y,
+        "window_low": float(decoded.window.low),
+        "window_high": float(decoded.window.high),
+        "window_source": decoded.window.source,
+        "bits": decoded.bits,
+        "inverted": bool(decoded.inverted),
+        "colour": colour,
+        "has_masks": has_masks,
+        **_whose(decoded),
+    }
+    return image, mask, record
+
+
+def _whose(decoded: DecodedImage) -> dict[str, str]:
+    header = decoded.header
+    return {
+        "header_patient": header.get("PatientID", "").strip(),
+        "header_study": header.get("StudyInstanceUID", "").strip(),
+    }
+
+
+def _to_channels(pixels: npt.NDArray[Any], channels: int) -> npt.NDArray[Any]:
+    if channels == 3:
+        return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+    if pixels.ndim == 2:
+        return pixels
+    if (pixels == pixels[..., :1]).all():
+        return np.ascontiguousarray(pixels[..., 0])
+    gray = pixels.astype(np.float32) @ np.asarray(_LUMINANCE, dtype=np.float32)
+    return np.rint(gray).astype(pixels.dtype)
+
+
+def _pixel_sha256(pixels: npt.NDArray[Any]) -> str:
+    """Hash what is seen: the same picture in gray and in RGB with equal channels, in either byte order, is the same."""
+    if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
+        pixels = pixels[..., 0]
+    native = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+    digest = hashlib.sha256(f"{native.dtype.name} {native.shape}".encode())
+    digest.update(native.data)
+    return digest.hexdigest()
+
+
+def _file_sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise UnreadableImageError(path, "no such file", "Put it there, or take its row out of the table") from error
+    except OSError as error:
+        raise UnreadableImageError(path, f"cannot be opened ({error.strerror})", "Check its permissions") from error
+
+
+def _refusal(sample: Sample, frame: int | None, reason: str, advice: str) -> dict[str, Any]:
+    return {
+        "file": sample.source,
+        "frame": sample.frame if frame is None else frame,
+        "reason": reason,
+        "advice": advice,
+    }
