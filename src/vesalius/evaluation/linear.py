@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import sklearn
 from jaxtyping import Float, Int, Num, Shaped
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -149,7 +150,7 @@ def _path(
     out = []
     for c in grid:
         model.set_params(C=float(c))
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
             # Past 100 iterations a weakly regularised fit only grows its weights; the ranking no longer moves.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(train, labels)

@@ -1,0 +1,203 @@
+"""Frozen features of store images, extracted once and kept in a cache beside the run."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from vesalius.backbones.interface import Backbone
+from vesalius.data.store import Store
+from vesalius.errors import BackboneError, ConfigError, nearest
+from vesalius.records.features import Features
+from vesalius.training.precision import choose_precision
+
+__all__ = [
+    "FEATURE_KINDS",
+    "autocast_bf16",
+    "backbone_fingerprint",
+    "cached_features",
+    "choose_device",
+    "choose_kind",
+    "extract_features",
+    "to_input",
+]
+
+FEATURE_KINDS = ("auto", "cls", "mean", "cls+mean")
+_LAYOUT = 1  # of the cache; a change of how features are computed raises it, so that old files are not read
+
+
+def choose_kind(backbone: Backbone, kind: str) -> str:
+    """Resolve `auto`: [CLS] and mean patch side by side where there is a [CLS] token, else the mean.
+
+    Raises:
+        ConfigError: Unknown kind.
+        BackboneError: [CLS] asked of a backbone without one.
+    """
+    if kind not in FEATURE_KINDS:
+        raise ConfigError(f"unknown features '{kind}'{nearest(kind, FEATURE_KINDS)}; known: {', '.join(FEATURE_KINDS)}")
+    if kind == "auto":
+        return "cls+mean" if backbone.has_cls else "mean"
+    if "cls" in kind and not backbone.has_cls:
+        raise BackboneError(f"{backbone.name} has no [CLS] token; use features='mean'")
+    return kind
+
+
+def choose_device(device: str) -> torch.device:
+    """Resolve `auto` to the accelerator that is there, else the CPU."""
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def autocast_bf16(precision: str, device: torch.device) -> bool:
+    """Say whether features are computed in bf16, by the same choice as training makes.
+
+    Raises:
+        ConfigError: Unknown precision.
+    """
+    if precision not in ("auto", "bf16", "fp32"):
+        raise ConfigError(f"unknown precision '{precision}'; known: auto, bf16, fp32")
+    return choose_precision(precision, accelerator=device.type)[0].startswith("bf16")
+
+
+def to_input(images: np.ndarray[Any, Any], backbone: Backbone, device: torch.device, size: tuple[int, int]) -> Tensor:
+    """Turn stored pixels `[n, H, W]` or `[n, H, W, 3]` into normalised input `[n, C, height, width]` on the device.
+
+    Pixels are scaled to [0, 1] by the dtype's full scale, resized (bilinear, antialiased when shrinking), and gray is
+    repeated or colour averaged where the backbone has other channels.
+    """
+    full_scale = float(np.iinfo(images.dtype).max)
+    # torch has few kernels for uint16, so wide pixels travel as int32.
+    tensor = torch.from_numpy(images if images.dtype == np.uint8 else images.astype(np.int32))
+    pixels = tensor.to(device).float().div_(full_scale)
+    pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+    if tuple(pixels.shape[2:]) != size:
+        pixels = functional.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)
+    about = backbone.preprocessing
+    if pixels.shape[1] != about.in_chans:
+        pixels = pixels.mean(dim=1, keepdim=True) if about.in_chans == 1 else pixels.expand(-1, about.in_chans, -1, -1)
+    mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (about.mean, about.std))
+    return (pixels - mean) / std
+
+
+def extract_features(
+    backbone: Backbone,
+    store: Store,
+    rows: Int[np.ndarray, " rows"],
+    *,
+    image_size: int | None = None,
+    batch_size: int = 128,
+    device: str = "auto",
+    kind: str = "auto",
+    precision: str = "auto",
+    advance: Callable[[int], None] | None = None,
+) -> Float[np.ndarray, "rows dim"]:
+    """Compute the features of the rows, in their order, in evaluation mode and without gradients.
+
+    Args:
+        backbone: Moved to the device; its training mode is put back afterwards.
+        store: Where the images are.
+        rows: Which.
+        image_size: Side of the input; by default the size that belongs to the weights.
+        batch_size: Images at a time.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+        kind: One of `FEATURE_KINDS`.
+        precision: `auto`, `bf16` or `fp32`.
+        advance: Called with the number of images of each finished batch.
+    """
+    where = choose_device(device)
+    kind = choose_kind(backbone, kind)
+    size = backbone.preprocessing.image_size if image_size is None else (image_size, image_size)
+    half = autocast_bf16(precision, where)
+    parts = []
+    with _frozen(backbone.to(where)), torch.inference_mode():
+        for start in range(0, len(rows), batch_size):
+            inputs = to_input(store.images[rows[start : start + batch_size]], backbone, where, size)
+            with torch.autocast(where.type, dtype=torch.bfloat16, enabled=half):
+                features = backbone.forward_features(inputs)
+            parts.append(_select(features, kind).float().cpu().numpy())
+            if advance is not None:
+                advance(len(parts[-1]))
+    if not parts:
+        return np.zeros((0, backbone.feature_dim * (2 if kind == "cls+mean" else 1)), dtype=np.float32)
+    return np.concatenate(parts)
+
+
+def cached_features(
+    backbone: Backbone,
+    store: Store,
+    rows: Int[np.ndarray, " rows"],
+    *,
+    folder: Path,
+    image_size: int | None = None,
+    device: str = "auto",
+    kind: str = "auto",
+    precision: str = "auto",
+    **options: Any,
+) -> Float[np.ndarray, "rows dim"]:
+    """Return `extract_features` from `folder`, or compute and keep them there (written whole or not at all).
+
+    The file's name is a digest of the weights, the store, the rows, the input size, the kind of features and the
+    precision, so that a change of any of them computes anew; a damaged file is computed anew as well.
+    """
+    kind = choose_kind(backbone, kind)
+    precision = "bf16" if autocast_bf16(precision, choose_device(device)) else "fp32"
+    size = backbone.preprocessing.image_size if image_size is None else (image_size, image_size)
+    what = [_LAYOUT, backbone_fingerprint(backbone), store.fingerprint, size, kind, precision]
+    digest = hashlib.sha256(repr(what).encode() + np.ascontiguousarray(rows, dtype=np.int64).tobytes()).hexdigest()
+    path = folder / f"{digest[:24]}.npy"
+    if path.is_file():
+        # A file cut short by a full disk or a copy that broke off is not worth an error: it is made again.
+        with contextlib.suppress(ValueError, OSError, EOFError):
+            kept: np.ndarray[Any, Any] = np.load(path, allow_pickle=False)
+            if len(kept) == len(rows):
+                options.get("advance", lambda _: None)(len(rows))
+                return kept
+    features = extract_features(
+        backbone, store, rows, image_size=image_size, device=device, kind=kind, precision=precision, **options
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
+    with partial.open("wb") as stream:
+        np.save(stream, features, allow_pickle=False)
+    os.replace(partial, path)
+    return features
+
+
+def backbone_fingerprint(backbone: Backbone) -> str:
+    """Return a digest of the architecture, the preprocessing and every weight and buffer."""
+    digest = hashlib.sha256(f"{backbone.name} {backbone.preprocessing.model_dump()}".encode())
+    for name, tensor in sorted(backbone.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _select(features: Features, kind: str) -> Float[Tensor, "batch dim"]:
+    mean = features.patches.float().mean(dim=1)
+    if kind == "mean" or features.cls is None:
+        return mean
+    return features.cls.float() if kind == "cls" else torch.cat([features.cls.float(), mean], dim=1)
+
+
+@contextlib.contextmanager
+def _frozen(backbone: Backbone) -> Iterator[None]:
+    training = backbone.training
+    backbone.eval()
+    try:
+        yield
+    finally:
+        backbone.train(training)
