@@ -140,5 +140,5 @@ def _resize(pixels: Shaped[np.ndarray, "height width *channels"], plan: _Plan) -
         Image.fromarray(values).resize((plan.width, plan.height), Image.Resampling.BICUBIC, box=plan.box)
     )
     if pixels.dtype == np.uint16:
-        return np.clip(np.rint(small), 0, 65535).astype(np.uint16)
-    return small
+        small = np.clip(np.rint(small), 0, 65535).astype(np.uint16)
+    return np.asarray(small)

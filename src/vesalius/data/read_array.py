@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -131,6 +131,12 @@ def _listing(names: dict[str, int]) -> str:
 _Opened = tuple[tuple[int, ...], np.dtype[Any], "npt.NDArray[Any] | None"]
 
 
+class _Member(NamedTuple):
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+
+
 def _open_npy(path: Path, _key: str | None, frame: int | None) -> _Opened:
     with path.open("rb") as file:
         shape, _, dtype = _npy_header(file)
@@ -155,17 +161,13 @@ def _open_npz(path: Path, key: str | None, frame: int | None) -> _Opened:
             return shape, dtype, None
         with archive.open(name + ".npy") as file:
             _npy_header(cast(BinaryIO, file))
-            return (
-                shape,
-                dtype,
-                _read_member(path, cast(BinaryIO, file), shape, fortran, dtype, frame if stack else None),
-            )
+            member = _Member(shape, fortran, dtype)
+            return shape, dtype, _read_member(path, cast(BinaryIO, file), member, frame if stack else None)
 
 
-def _read_member(
-    path: Path, file: BinaryIO, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any], frame: int | None
-) -> npt.NDArray[Any]:
+def _read_member(path: Path, file: BinaryIO, member: _Member, frame: int | None) -> npt.NDArray[Any]:
     """Read one frame from an open member; of C-ordered stacks only that frame is kept in memory."""
+    shape, fortran, dtype = member
     part = shape if frame is None or fortran else shape[1:]
     count = 1
     for side in part:

@@ -138,18 +138,22 @@ def _pixels(path: Path, image: Image.Image) -> tuple[npt.NDArray[Any], int, list
         return np.asarray(image).astype(np.uint16), 16, notes
     if mode in {"I", "F"}:
         return np.asarray(image), 32, notes
-    if mode == "P" and "transparency" not in image.info:
-        return _from_palette(image), 8, notes
+    return _eight_bit(path, image, notes), 8, notes
+
+
+def _eight_bit(path: Path, image: Image.Image, notes: list[str]) -> npt.NDArray[Any]:
+    mode = image.mode
     if mode in {"L", "RGB"}:
-        return np.asarray(image), 8, notes
-    if mode == "LA":
-        return drop_alpha(np.asarray(image), notes), 8, notes
-    if mode in {"P", "PA", "RGBA", "RGBa", "La"}:
-        rgb = drop_alpha(np.asarray(image.convert("RGBA")), notes)
-        return rgb, 8, notes
+        return np.asarray(image)
+    if mode == "P" and "transparency" not in image.info:
+        return _from_palette(image)
+    if mode in {"LA", "La"}:
+        return drop_alpha(np.asarray(image.convert("LA")), notes)
+    if mode in {"P", "PA", "RGBA", "RGBa"}:
+        return drop_alpha(np.asarray(image.convert("RGBA")), notes)
     if mode in {"CMYK", "YCbCr", "LAB", "HSV", "RGBX"}:
         notes.append(f"{mode} converted to RGB")
-        return np.asarray(image.convert("RGB")), 8, notes
+        return np.asarray(image.convert("RGB"))
     raise UnreadableImageError(path, f"pixel format {mode!r} is not supported", "Save it as PNG, gray or RGB")
 
 
