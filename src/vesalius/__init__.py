@@ -1,3 +1,23 @@
-"""vesalius: self-supervised pretraining for medical images."""
+"""vesalius: self-supervised pretraining for medical images.
+
+Each verb of the command line is one function here, with the same name and arguments. They are looked up when first
+used, so that importing the package stays light.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vesalius.pipeline import doctor, evaluate, open_store, prepare, pretrain, report
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "doctor", "evaluate", "open_store", "prepare", "pretrain", "report"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from vesalius import pipeline
+
+        return getattr(pipeline, name)
+    raise AttributeError(f"module 'vesalius' has no attribute {name!r}")

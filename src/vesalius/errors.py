@@ -26,7 +26,7 @@ __all__ = [
 
 
 class VesaliusError(Exception):
-    """Base of all errors that are the input's fault, not the program's; the command line prints them without a trace."""
+    """Base of all errors that are the input's fault; the command line prints them without a trace."""
 
 
 class UnreadableImageError(VesaliusError):

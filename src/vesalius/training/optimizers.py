@@ -26,7 +26,7 @@ class OptimizerConfig(StrictModel):
         warmup_epochs: Linear from 0.
         min_lr: End of the cosine.
         weight_decay, weight_decay_end: Cosine from the one to the other; biases and 1-D parameters have none.
-        clip_each: Largest gradient norm of each parameter tensor (not of all together, as in the authors' code); 0: off.
+        clip_each: Largest gradient norm of each parameter tensor (not of all together); 0 for none.
         momentum: Of SGD.
     """
 

@@ -33,7 +33,7 @@ def prefer_explicit_attention(module: nn.Module, *, accelerator: str) -> None:
     if accelerator == "cpu":
         for part in module.modules():
             if hasattr(part, "fused_attn"):
-                part.fused_attn = False
+                setattr(part, "fused_attn", False)  # noqa: B010 (a module types its attributes as tensors)
 
 
 def _cpu_multiplies_bf16() -> bool:

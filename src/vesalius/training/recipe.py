@@ -66,12 +66,14 @@ class MonitorConfig(StrictModel):
         every_epochs: Passes between two looks (feature rank, k-NN); the first and last step are looked at too.
         images: How many training images the rank is computed on.
         knn_label: Label for the online k-NN; by default every binary label of the store, two at most.
+        knn_store: A labelled store for the online k-NN; by default the stores that are trained on.
         knn_images: How many labelled images the online k-NN reads at most.
     """
 
     every_epochs: float = Field(default=5.0, gt=0)
     images: int = Field(default=512, ge=16)
     knn_label: str | None = None
+    knn_store: Path | None = None
     knn_images: int = Field(default=2000, ge=16)
 
 

@@ -1,0 +1,238 @@
+"""The command line: one command a verb; nothing heavy is imported before a verb runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vesalius import __version__
+from vesalius.errors import VesaliusError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Self-supervised pretraining for medical images: prepare, pretrain, evaluate, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe's key; repeatable.")]
+Stores = Annotated[
+    list[str],
+    typer.Option("--data", metavar="STORE[@SPLITS]", help="Store to train on (its train split, or @all, @train+val)."),
+]
+
+
+def main() -> None:
+    """Run the command line; a user's error is one message on standard error and exit status 2."""
+    try:
+        app()
+    except VesaliusError as error:
+        _console(stderr=True).print(f"[bold red]error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"vesalius {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def prepare(
+    source: Annotated[Path, typer.Argument(help="Folder of scans (DICOM, NIfTI, PNG, JPEG, TIFF, HDF5, NPZ).")],
+    out: Annotated[Path, typer.Option(help="Store to write.")],
+    dataset: Annotated[str, typer.Option(help="Layout: auto, folder, kermany, nih, chexpert, jsrt, ...")] = "auto",
+    size: Annotated[int, typer.Option(help="Side of the stored square images, pixels.")] = 256,
+    bits: Annotated[int, typer.Option(help="8 or 16 bits a pixel.")] = 8,
+    fit: Annotated[str, typer.Option(help="What happens to images that are not square: pad, crop or squash.")] = "pad",
+    channels: Annotated[str, typer.Option(help="auto, 1 or 3.")] = "auto",
+    window: Annotated[str, typer.Option(help="auto, header, bits, percentiles, range, or LOW,HIGH.")] = "auto",
+    split: Annotated[str, typer.Option(help="auto, patient, given, or image (leaks patients).")] = "auto",
+    labels_csv: Annotated[Path | None, typer.Option(help="Table of labels to join by image.")] = None,
+    salt_file: Annotated[Path | None, typer.Option(help="Secret for the pseudonyms; share it among stores.")] = None,
+    adapter_option: Annotated[
+        list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="Option of the data set's adapter.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.")] = None,
+    engine: Annotated[str, typer.Option(help="local, ray, or dask://host:port.")] = "local",
+    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    resume: Annotated[bool, typer.Option(help="Go on with what an interrupted run left.")] = True,
+) -> None:
+    """Decode, window, resize, check and split a folder of scans into a store."""
+    from vesalius import pipeline
+    from vesalius.data.prepare_summary import summary_table
+
+    summary = pipeline.prepare(
+        source,
+        out,
+        dataset=dataset,
+        size=size,
+        bits=bits,
+        fit=fit,
+        channels=int(channels) if channels.isdigit() else channels,
+        window=_window(window),
+        split=split,
+        labels_csv=labels_csv,
+        salt_file=salt_file,
+        adapter_options=_options(adapter_option or []),
+        workers=workers,
+        engine=engine,
+        seed=seed,
+        resume=resume,
+    )
+    _console().print(summary_table(summary))
+
+
+@app.command()
+def doctor(
+    source: Annotated[Path, typer.Argument(help="Folder of scans; nothing in it is changed.")],
+    dataset: Annotated[str, typer.Option(help="Layout, or auto.")] = "auto",
+) -> None:
+    """Say what is in a folder, what would be read, what not, and why."""
+    from vesalius import pipeline
+    from vesalius.data.doctor_tables import doctor_tables
+
+    _console().print(doctor_tables(pipeline.doctor(source, dataset=dataset)))
+
+
+@app.command()
+def pretrain(
+    recipe: Annotated[str, typer.Argument(help="Shipped recipe (see `vesalius recipes`) or YAML file.")],
+    data: Stores,
+    out: Annotated[Path, typer.Option(help="Run folder to write.")],
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    budget_minutes: Annotated[
+        float | None, typer.Option(help="Train this long instead of the recipe's epochs.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+) -> None:
+    """Pretrain a backbone on unlabelled images."""
+    from vesalius import pipeline
+
+    run = pipeline.pretrain(
+        recipe,
+        data=data,
+        out=out,
+        overrides=overrides,
+        budget_minutes=budget_minutes,
+        resume=resume,
+        console=_console(),
+    )
+    typer.echo(f"run: {run}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    data: Annotated[Path, typer.Option(help="Labelled store.")],
+    label: Annotated[str, typer.Option(help="Label to predict; several binary ones as a,b,c.")],
+    task: Annotated[str, typer.Option(help="knn or linear.")] = "knn",
+    test_data: Annotated[
+        Path | None, typer.Option(help="Score on this store instead of the other's test side.")
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="auto, split or folds (by patient).")] = "auto",
+    k: Annotated[int, typer.Option(help="Neighbours.")] = 20,
+    features: Annotated[str, typer.Option(help="auto, cls, mean or cls+mean.")] = "auto",
+    solver: Annotated[str, typer.Option(help="Linear probe: lbfgs (L2, chosen inside) or sgd (100 epochs).")] = "lbfgs",
+    seeds: Annotated[int, typer.Option(help="Draws of the labels at each fraction.")] = 3,
+    random_inits: Annotated[int, typer.Option(help="Untrained twins to compare with.")] = 2,
+) -> None:
+    """Score the frozen backbone beside random init, raw pixels and chance."""
+    from vesalius import pipeline
+    from vesalius.evaluation.score_table import score_table
+
+    result = pipeline.evaluate(
+        run,
+        data=data,
+        task=task,
+        label=label,
+        test_data=test_data,
+        protocol=protocol,
+        k=k,
+        features=features,
+        solver=solver,
+        seeds=seeds,
+        random_inits=random_inits,
+    )
+    _console().print(score_table(result))
+    typer.echo(result.verdict)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
+    data: Annotated[list[Path] | None, typer.Option(help="Stores the pictures come from, if they moved.")] = None,
+) -> None:
+    """Write one self-contained page about one or several runs."""
+    from vesalius import pipeline
+
+    typer.echo(f"report: {pipeline.report(list(runs), out, data=list(data or []))}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo"),
+    images: Annotated[int, typer.Option(help="Phantom radiographs to render.")] = 2000,
+    minutes: Annotated[float, typer.Option(help="Training budget.")] = 3.5,
+    seed: Annotated[int, typer.Option(help="Of phantom and training.")] = 0,
+) -> None:
+    """Run the whole main job on the built-in phantom: prepare, pretrain, evaluate, report."""
+    from vesalius.demo import run_demo
+
+    for line in run_demo(out, images=images, budget_minutes=minutes, seed=seed, console=_console()):
+        typer.echo(line)
+
+
+@app.command()
+def recipes() -> None:
+    """List the shipped recipes."""
+    from vesalius.training.recipe import available_recipes, load_recipe
+
+    for name in available_recipes():
+        typer.echo(f"{name:20} {load_recipe(name).about}")
+
+
+def _console(*, stderr: bool = False) -> Any:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _plain(error: Exception) -> str:
+    """Escape what rich would read as markup."""
+    from rich.markup import escape
+
+    return escape(str(error))
+
+
+def _window(text: str) -> str | tuple[float, float]:
+    low, comma, high = text.partition(",")
+    if not comma:
+        return text
+    try:
+        return float(low), float(high)
+    except ValueError:
+        raise typer.BadParameter(f"--window {text}: expected two numbers LOW,HIGH") from None
+
+
+def _options(assignments: list[str]) -> dict[str, Any]:
+    from vesalius.config import apply_overrides
+
+    return apply_overrides({}, assignments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""What is measured while a backbone trains: the rank of its features, and k-NN on labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.metrics import roc_auc_score
+
+from vesalius.backbones.interface import Backbone
+from vesalius.data.store import Store
+from vesalius.evaluation.features import choose_kind, extract_features
+from vesalius.evaluation.knn import knn_scores
+from vesalius.evaluation.protocol import fold_sides, make_sides
+from vesalius.evaluation.targets import read_targets
+from vesalius.training.monitors import feature_rank
+
+__all__ = ["knn_probe", "rank_probe"]
+
+Probe = Callable[[Backbone], Mapping[str, float]]
+_BATCH = 64
+
+
+def rank_probe(store: Store, rows: npt.NDArray[np.int64], *, precision: str) -> Probe:
+    """Return a probe of the effective rank of the exported features, see `feature_rank`."""
+
+    def probe(backbone: Backbone) -> dict[str, float]:
+        kind = "cls" if backbone.has_cls else "mean"
+        features = extract_features(
+            backbone, store, rows, kind=kind, precision=precision, batch_size=_BATCH, device=_device(backbone)
+        )
+        return {"feature_rank": feature_rank(torch.from_numpy(features))}
+
+    return probe
+
+
+def knn_probe(store: Store, label: str, *, images: int, precision: str, seed: int = 0) -> Probe:
+    """Return a probe of the AUC of a 20-NN on a label: the store's test side against its train side, or folds.
+
+    Args:
+        store: With the label.
+        label: Binary or multi-class.
+        images: At most so many are read, drawn once.
+        precision: Of the forward pass.
+        seed: Of the draw.
+
+    Raises:
+        LabelError: By `read_targets`.
+    """
+    targets = read_targets(store, label)
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(targets.rows))[:images])
+    rows, values = targets.rows[chosen], targets.values[chosen]
+    about = store.manifest.iloc[rows]
+    patients = about["patient"].to_numpy(dtype=str)
+    sides = make_sides(about["split"].to_numpy(dtype=str), values, patients)
+    if sides.protocol == "split" and len(sides.test) < 100:
+        sides = fold_sides(values, patients, seed=seed)
+
+    def probe(backbone: Backbone) -> dict[str, float]:
+        kind = choose_kind(backbone, "auto")
+        features = extract_features(
+            backbone, store, rows, kind=kind, precision=precision, batch_size=_BATCH, device=_device(backbone)
+        )
+        scores = np.zeros((len(rows), len(targets.classes)))
+        for train, test in sides.pairs:
+            votes = knn_scores(
+                features[train], values[train], features[test], kind=targets.kind, classes=len(targets.classes)
+            )
+            scores[test] = votes[20]
+        truth, votes_cast = values[sides.test], scores[sides.test]
+        if len(targets.classes) == 2:
+            return {f"knn_{label}_auc": float(roc_auc_score(truth, votes_cast[:, 1]))}
+        one_hot = truth[:, None] == np.arange(len(targets.classes))
+        seen = one_hot.any(axis=0) & ~one_hot.all(axis=0)
+        return {f"knn_{label}_auc": float(roc_auc_score(one_hot[:, seen], votes_cast[:, seen], average="macro"))}
+
+    return probe
+
+
+def _device(backbone: Backbone) -> str:
+    """Look where the backbone is: a probe must not move a network that is being trained."""
+    return str(next(backbone.parameters()).device)
