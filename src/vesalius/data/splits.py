@@ -43,7 +43,7 @@ def split_by_patient(
     *,
     fractions: Sequence[float] = (0.8, 0.1, 0.1),
     seed: int = 0,
-) -> npt.NDArray[np.str_]:
+) -> npt.NDArray[Any]:
     """Give every image `train`, `val` or `test`, all images of a patient the same, stratified by the labels.
 
     Iterative stratification (Sechidis et al., "On the stratification of multi-label data", 2011) over patients
@@ -89,7 +89,7 @@ def split_by_image(
     *,
     fractions: Sequence[float] = (0.8, 0.1, 0.1),
     seed: int = 0,
-) -> npt.NDArray[np.str_]:
+) -> npt.NDArray[Any]:
     """Split as if every image were a patient of its own; leaks patients between the sides, and warns of it.
 
     Args:
