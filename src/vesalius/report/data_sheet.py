@@ -1,0 +1,219 @@
+"""The data sheet of a store in counts: never a patient's id, never the name of an image's file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from vesalius.data.store import Store, open_store
+from vesalius.errors import VesaliusError
+from vesalius.report.run_folder import Run
+from vesalius.report.wording import count, joined, plain_name, share
+
+__all__ = ["DataSheet", "data_sheets", "find_stores"]
+
+_SPLITS = ("train", "val", "test")
+_MOST_REASONS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSheet:
+    """One store in words and counts.
+
+    Attributes:
+        name: The store's folder name.
+        fingerprint: Its first 8 digits.
+        roles: What it was used for, in words.
+        facts: Name and text.
+        splits: Split, images, patients.
+        labels: Label, kind, class, then counts by split.
+        refused: Reason and count, most frequent first.
+        overlap: The outcome of the check that no patient is in two splits.
+        overlap_ok: Whether it held.
+        missing: Why there is no more than this, or empty.
+    """
+
+    name: str
+    fingerprint: str
+    roles: str
+    facts: tuple[tuple[str, str], ...] = ()
+    splits: tuple[tuple[str, int, int], ...] = ()
+    labels: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
+    refused: tuple[tuple[str, int], ...] = ()
+    overlap: str = ""
+    overlap_ok: bool = True
+    missing: str = ""
+
+
+def find_stores(runs: Sequence[Run], given: Iterable[Path]) -> dict[str, Store]:
+    """Open every store the runs speak of that can be found unchanged, by its fingerprint's first 8 digits.
+
+    Looked for in the folders given, where an evaluation says it was, and beside the run.
+
+    Raises:
+        StoreError: A folder that was given is no store.
+    """
+    found = {store.fingerprint[:8]: store for store in map(open_store, given)}
+    for run in runs:
+        told = [Path(str(e.neighbours["store"])) for e in run.evaluations if e.neighbours and "store" in e.neighbours]
+        name = (run.about.get("data") or {}).get("store")
+        beside = [run.path.resolve().parent / Path(str(name)).name] if name else []
+        for folder in (*told, *beside):
+            try:
+                store = open_store(folder)
+            except (VesaliusError, OSError):
+                continue
+            found.setdefault(store.fingerprint[:8], store)
+    return found
+
+
+def data_sheets(runs: Sequence[Run], stores: Mapping[str, Store]) -> tuple[DataSheet, ...]:
+    """Describe each store that was trained or scored on, the training ones first."""
+    used: dict[str, list[str]] = {}
+    names: dict[str, str] = {}
+    told: dict[str, tuple[tuple[str, str], ...]] = {}
+    for run in runs:
+        data = run.about.get("data") or {}
+        key = str(data.get("fingerprint", ""))[:8]
+        if data:
+            used.setdefault(key, []).append(f"pretraining of {run.name}")
+            names[key] = Path(str(data.get("store", "unnamed store"))).name
+            told[key] = _told(data)
+    for run in runs:
+        for evaluation in run.evaluations:
+            uses = used.setdefault(evaluation.fingerprint, [])
+            words = f"scoring of {plain_name(evaluation.result.label)}"
+            if words not in uses:
+                uses.append(words)
+    sheets = []
+    for key, uses in used.items():
+        store = stores.get(key)
+        roles = joined(uses)
+        if store is None:
+            sheets.append(
+                DataSheet(
+                    name=names.get(key, "unnamed store"),
+                    fingerprint=key,
+                    roles=roles,
+                    facts=told.get(key, ()),
+                    missing="The store was not found, or has changed since; its refusals, sizes and splits cannot be "
+                    "shown. Name its folder: `vesalius report ... --data STORE`.",
+                )
+            )
+        else:
+            sheets.append(_sheet(store, roles))
+    return tuple(sheets)
+
+
+def _told(data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    facts = [("Images trained on", f"{int(data['images']):,}")] if data.get("images") is not None else []
+    if data.get("patients") is not None:
+        facts.append(("Patients trained on", f"{int(data['patients']):,}"))
+    if data.get("split"):
+        split = data["split"]
+        facts.append(("Splits trained on", split if isinstance(split, str) else ", ".join(map(str, split))))
+    return tuple(facts)
+
+
+def _sheet(store: Store, roles: str) -> DataSheet:
+    table = store.manifest
+    overlap, held = _overlap(table)
+    return DataSheet(
+        name=store.path.name,
+        fingerprint=store.fingerprint[:8],
+        roles=roles,
+        facts=_facts(store, table),
+        splits=tuple(
+            (split, int((table["split"] == split).sum()), int(table.loc[table["split"] == split, "patient"].nunique()))
+            for split in _SPLITS
+        ),
+        labels=_labels(store, table),
+        refused=_refused(store.refused),
+        overlap=overlap,
+        overlap_ok=held,
+    )
+
+
+def _facts(store: Store, table: pd.DataFrame) -> tuple[tuple[str, str], ...]:
+    unknown = int((~table["patient_known"]).sum())
+    patients = f"{table['patient'].nunique():,}"
+    if unknown:
+        patients += f" (for {count(unknown, 'image')} the patient is not known; each counts as a patient of its own)"
+    spacing = int(table["spacing_x_mm"].notna().sum())
+    return (
+        ("Images", f"{len(table):,}"),
+        ("Patients", patients),
+        ("Stored as", f"{store.size} x {store.size} px, {8 * store.dtype.itemsize} bit, {store.channels} channel(s)"),
+        ("Original width", _range(table["original_width"])),
+        ("Original height", _range(table["original_height"])),
+        ("Bits in the source", _counts(table["bits"])),
+        ("Window taken from", _counts(table["window_source"])),
+        ("Polarity inverted", count(int(table["inverted"].sum()), "image")),
+        ("Pixel spacing known", f"{count(spacing, 'image')} ({share(spacing / max(len(table), 1))})"),
+        ("Duplicates left out", f"{len(store.duplicates):,}"),
+        ("Refused", f"{len(store.refused):,}"),
+    )
+
+
+def _range(values: pd.Series[Any]) -> str:
+    low, middle, high = (int(v) for v in (values.min(), values.median(), values.max()))
+    return f"{low:,} px" if low == high else f"{low:,} to {high:,} px (median {middle:,})"
+
+
+def _counts(values: pd.Series[Any]) -> str:
+    return ", ".join(f"{value}: {number:,}" for value, number in values.value_counts().items())
+
+
+def _overlap(table: pd.DataFrame) -> tuple[str, bool]:
+    sides = table.groupby("patient")["split"].nunique()
+    shared = int((sides > 1).sum())
+    if shared:
+        return (
+            f"{count(shared, 'patient')} in more than one split: the scores of this store are not to be trusted.",
+            False,
+        )
+    unknown = int((~table["patient_known"]).sum())
+    words = f"Checked: none of {len(sides):,} patients is in more than one split."
+    return (f"{words} Images of unknown patients cannot be checked." if unknown else words), True
+
+
+def _labels(store: Store, table: pd.DataFrame) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
+    rows = []
+    for name, spec in store.labels.items():
+        values, kind = table[f"label_{name}"], str(spec["kind"])
+        if kind in ("number", "text"):
+            groups = [("known", values.notna())]
+        else:
+            classes = list(spec.get("classes") or ())
+            groups = [(plain_name(str(each)), values == index) for index, each in enumerate(classes)]
+        groups.append(("not known", values.isna()))
+        for words, where in groups:
+            hits = where.fillna(value=False).astype(bool)
+            counts = tuple(int((hits & (table["split"] == split)).sum()) for split in _SPLITS)
+            if words != "not known" or any(counts):
+                rows.append((plain_name(name), words, counts))
+    return tuple(rows)
+
+
+def _refused(table: pd.DataFrame) -> tuple[tuple[str, int], ...]:
+    """Count refusals by reason, with the file's own name taken out of a reason that repeats it."""
+    if table.empty:
+        return ()
+    # A reason's details (after a colon or bracket) differ from file to file and may quote it.
+    kinds = [str(reason).partition(":")[0].partition(" (")[0] for reason in table["reason"]]
+    bare = [_bare(str(file), kind) for file, kind in zip(table["file"], kinds, strict=True)]
+    reasons = pd.Series(bare, dtype="str").value_counts()
+    shown = [(str(reason), int(number)) for reason, number in reasons.head(_MOST_REASONS).items()]
+    rest = int(reasons.iloc[_MOST_REASONS:].sum())
+    return (*shown, *([("other reasons", rest)] if rest else []))
+
+
+def _bare(file: str, reason: str) -> str:
+    path = PurePosixPath(file.replace("\\", "/"))
+    for name in (file, str(path), path.name, path.stem if len(path.stem) > 3 else ""):
+        reason = reason.replace(name, "the file") if name else reason
+    return reason

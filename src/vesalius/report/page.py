@@ -1,0 +1,165 @@
+"""One self-contained page from the folders of one or several runs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import vesalius
+from vesalius.data.store import Store
+from vesalius.errors import RunError
+from vesalius.report.data_sheet import data_sheets, find_stores
+from vesalius.report.gallery import pictures, retrieval
+from vesalius.report.run_folder import Run, read_runs
+from vesalius.report.scores import label_blocks
+from vesalius.report.summary import summarise
+from vesalius.report.training import curve_numbers, curves, legend, logged_note, run_facts
+from vesalius.report.wording import TASKS, plain_name, spelled
+
+__all__ = ["report"]
+
+_SHOWN = frozenset({"comparisons", "by_k"})  # settings whose content stands in the scores already, or is too long
+
+
+def report(runs: Sequence[Path], out: Path, *, data: Sequence[Path] = ()) -> Path:
+    """Write one HTML page that needs no network: scores, training, pictures, data, limits, commands.
+
+    Args:
+        runs: Run folders, compared side by side.
+        out: The page; a folder gets `report.html` in it. An older page is replaced only when the new one is complete.
+        data: Store folders, where they are not beside the run any more; needed for neighbours and data sheets only.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RunError: A folder is no run, or the page cannot be written.
+        StoreError: A folder in `data` is no store.
+    """
+    read = read_runs(runs)
+    stores = find_stores(read, data)
+    target = Path(out) / "report.html" if Path(out).is_dir() else Path(out)
+    _write(target, _render(read, stores))
+    return target
+
+
+def _render(runs: Sequence[Run], stores: Mapping[str, Store]) -> str:
+    environment = Environment(
+        loader=PackageLoader("vesalius.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found = [retrieval(run, each, stores.get(each.fingerprint)) for run in runs for each in run.evaluations]
+    return environment.get_template("report.html.j2").render(
+        title=_title(runs),
+        made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
+        version=vesalius.__version__,
+        several=len(runs) > 1,
+        sentences=summarise(runs),
+        facts=[run_facts(run) for run in runs],
+        blocks=label_blocks(runs),
+        curves=curves(runs),
+        folded_curves=curves(runs, folded=True),
+        curve_numbers=curve_numbers(runs),
+        legend=legend(runs),
+        logged_note=logged_note(runs),
+        galleries=[(run.name, pictures(run)) for run in runs],
+        retrievals=[each for each in found if each],
+        sheets=data_sheets(runs, stores),
+        recipes=[(run.name, run.recipe) for run in runs],
+        versions=_versions(runs),
+        settings=_settings(runs),
+        limits=_limits(runs),
+        commands=_commands(runs),
+    )
+
+
+def _title(runs: Sequence[Run]) -> str:
+    if len(runs) > 1:
+        return f"What {spelled(len(runs))} pretrained networks learned"
+    return f"What the pretrained network learned: {runs[0].name}"
+
+
+def _versions(runs: Sequence[Run]) -> list[list[str]]:
+    """Each piece of software, then its version in every run."""
+    tables: list[Mapping[str, Any]] = [run.about.get("versions") or {} for run in runs]
+    names = sorted({str(name) for table in tables for name in table})
+    return [[name, *(str(table.get(name, "not recorded")) for table in tables)] for name in names]
+
+
+def _settings(runs: Sequence[Run]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """What shaped each score: run, task and label, then name and value."""
+    return [
+        (
+            run.name,
+            f"{TASKS.get(each.result.task, each.result.task)}, {plain_name(each.result.label)}",
+            [(plain_name(key), _plainly(value)) for key, value in each.result.settings.items() if key not in _SHOWN],
+        )
+        for run in runs
+        for each in run.evaluations
+        if each.result.settings
+    ]
+
+
+def _plainly(value: Any) -> str:
+    """A setting as text: lists and tables without brackets and quotes."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{plain_name(str(key))}: {_plainly(each)}" for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_plainly(each) for each in value) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _limits(runs: Sequence[Run]) -> list[str]:
+    """Limits that hold only for these runs; those that always hold are in the template."""
+    said = []
+    if any(run.status != "done" for run in runs):
+        said.append("A training that has not finished: figures of an unfinished run say little about the finished one.")
+    if any(run.about.get("alarms") for run in runs):
+        said.append("A healthy training throughout: at least one alarm was raised, see Training.")
+    if any(
+        score.fraction < 1 and score.seeds < 2 for run in runs for e in run.evaluations for score in e.result.scores
+    ):
+        said.append("How much the choice of labels matters: at least one score with few labels was drawn only once.")
+    return said
+
+
+def _commands(runs: Sequence[Run]) -> list[str]:
+    lines = [str(run.about["command"]) for run in runs if run.about.get("command")]
+    for run in runs:
+        name = shlex.quote(run.path.name)
+        for each in run.evaluations:
+            store = Path(str((each.neighbours or {}).get("store") or "STORE")).name
+            task, label = shlex.quote(each.result.task), shlex.quote(each.result.label)
+            lines.append(f"vesalius evaluate {name} --data {shlex.quote(store)} --task {task} --label {label}")
+    lines.append(f"vesalius report {' '.join(shlex.quote(run.path.name) for run in runs)} --out report.html")
+    return lines
+
+
+def _write(target: Path, text: str) -> None:
+    """Write the page whole or not at all."""
+    unfinished: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+        unfinished = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        unfinished.chmod(0o644)
+        unfinished.replace(target)
+    except OSError as error:
+        raise RunError(
+            f"{target}: the page cannot be written ({error.strerror or error}); free space, or name another --out"
+        ) from error
+    finally:
+        if unfinished is not None:
+            unfinished.unlink(missing_ok=True)

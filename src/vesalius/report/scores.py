@@ -1,0 +1,230 @@
+"""Scores of all runs, brought into one block a label: words, forest plot, label-efficiency curves, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from vesalius.records.result import Result, Score
+from vesalius.report.charts import Series, line_chart
+from vesalius.report.forest import Scale, shared_scale, strip
+from vesalius.report.run_folder import Run
+from vesalius.report.standing import Measured, Standing, measured
+from vesalius.report.wording import ARMS, METRICS, TASKS, figure, plain_name, share
+
+__all__ = ["ForestRow", "LabelBlock", "ScoreTable", "Verdict", "label_blocks"]
+
+_STYLES = {"pretrained": (0, 0), "random_init": (1, 1), "pixels": (2, 2), "chance": (6, 5)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One run's standing on one task, in words: for the overview and under the label's heading."""
+
+    run: str
+    task: str
+    value: str
+    interval: str
+    untrained: Standing
+    pixels: Standing
+    words: str
+    pixels_words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForestRow:
+    """One line of the forest plot."""
+
+    name: str
+    arm: str
+    text: str
+    picture: Markup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreTable:
+    """Arms x metrics, a group of rows a task; a cell is (value, interval) or None where it was not measured."""
+
+    metrics: tuple[str, ...]
+    groups: tuple[tuple[str, tuple[tuple[str, tuple[tuple[str, str] | None, ...]], ...]], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelBlock:
+    """Everything about one label of one store."""
+
+    label: str
+    anchor: str
+    store: str
+    metric: str
+    about: str
+    verdicts: tuple[Verdict, ...]
+    forest: tuple[tuple[str, tuple[ForestRow, ...]], ...]
+    scale: Scale
+    curves: tuple[tuple[str, Markup], ...]
+    table: ScoreTable
+
+
+_Entry = tuple[str, Result]  # run name, what it scored
+
+
+def label_blocks(runs: Sequence[Run]) -> tuple[LabelBlock, ...]:
+    """Gather the evaluations of all runs by label and store, so that runs stand side by side."""
+    grouped: dict[tuple[str, str], list[_Entry]] = {}
+    for run in runs:
+        for evaluation in run.evaluations:
+            key = (evaluation.result.label, evaluation.fingerprint)
+            grouped.setdefault(key, []).append((run.name, evaluation.result))
+    several = len(runs) > 1
+    return tuple(
+        _block(label, store, entries, f"label-{index + 1}", several=several)
+        for index, ((label, store), entries) in enumerate(grouped.items())
+    )
+
+
+def _block(label: str, store: str, entries: Sequence[_Entry], anchor: str, *, several: bool) -> LabelBlock:
+    by_task: dict[str, list[tuple[str, Result, Measured]]] = {}
+    for run, result in entries:
+        by_task.setdefault(result.task, []).append((run, result, measured(result)))
+    heads = [head for group in by_task.values() for _, _, head in group]
+    scale = shared_scale([score for head in heads for score in head.scores.values()])
+    first = entries[0][1]
+    return LabelBlock(
+        label=plain_name(label),
+        anchor=anchor,
+        store=store,
+        metric=METRICS.get(heads[0].metric, heads[0].metric),
+        about=_about(first),
+        verdicts=tuple(_verdict(run, result, head) for group in by_task.values() for run, result, head in group),
+        forest=tuple(
+            (TASKS.get(task, task), _forest([(r, h) for r, _, h in group], scale, several=several))
+            for task, group in by_task.items()
+        ),
+        scale=scale,
+        curves=tuple(curve for group in by_task.values() for curve in _curves(group, several=several)),
+        table=_table(by_task, several=several),
+    )
+
+
+def _about(result: Result) -> str:
+    side = "on the store's test images" if result.protocol == "split" else "in folds, each patient scored once"
+    return (
+        f"Learned on {result.train_images:,} labelled images of {result.train_patients:,} patients, scored on "
+        f"{result.test_images:,} images of {result.test_patients:,} patients ({side})."
+    )
+
+
+def _verdict(run: str, result: Result, head: Measured) -> Verdict:
+    score = head.scores.get("pretrained")
+    return Verdict(
+        run=run,
+        task=TASKS.get(result.task, result.task),
+        value=figure(score.value) if score else "not measured",
+        interval=f"{figure(score.low)} to {figure(score.high)}" if score else "",
+        untrained=head.against("random_init"),
+        pixels=head.against("pixels"),
+        words=result.verdict,
+        pixels_words=head.pixels_sentence(),
+    )
+
+
+def _arm_rows(heads: Sequence[tuple[str, Measured]], *, several: bool) -> list[tuple[str, str, Score]]:
+    """Name, arm and score of each row; an arm that all runs share (pixels, chance) is named once."""
+    rows = []
+    for arm, words in ARMS.items():
+        found = [(run, head.scores[arm]) for run, head in heads if arm in head.scores]
+        # Pixels and chance know no network; an untrained network is another one for each backbone.
+        equal = len({(score.value, score.low, score.high) for _, score in found}) == 1
+        shared = not several or (equal and arm in ("pixels", "chance"))
+        rows += [(words if shared else f"{words} · {run}", arm, score) for run, score in found[: 1 if shared else None]]
+    return rows
+
+
+def _forest(heads: Sequence[tuple[str, Measured]], scale: Scale, *, several: bool) -> tuple[ForestRow, ...]:
+    chance = next((head.scores["chance"].value for _, head in heads if "chance" in head.scores), None)
+    return tuple(
+        ForestRow(name=name, arm=arm, text=_with_interval(score), picture=strip(score, scale, chance=chance))
+        for name, arm, score in _arm_rows(heads, several=several)
+        if arm != "chance"  # it is the dotted line
+    )
+
+
+def _with_interval(score: Score) -> str:
+    return figure(score.value) + (f" ({figure(score.low)}–{figure(score.high)})" if score.high > score.low else "")
+
+
+def _table(by_task: Mapping[str, Sequence[tuple[str, Result, Measured]]], *, several: bool) -> ScoreTable:
+    everything = [result for group in by_task.values() for _, result, _ in group]
+    metrics = tuple(dict.fromkeys(score.metric for result in everything for score in result.scores))
+    groups = []
+    for task, group in by_task.items():
+        rows = []
+        for name, arm, anchor in _arm_rows([(run, head) for run, _, head in group], several=several):
+            owner = next(result for _, result, head in group if head.scores.get(arm) is anchor)
+            of_arm = {s.metric: s for s in owner.scores if (s.arm, s.fraction) == (arm, anchor.fraction)}
+            rows.append((name, tuple(_cell(of_arm.get(metric)) for metric in metrics)))
+        groups.append((f"{TASKS.get(task, task)}, {share(group[0][2].fraction)} of the training labels", tuple(rows)))
+    return ScoreTable(metrics=tuple(METRICS.get(each, plain_name(each)) for each in metrics), groups=tuple(groups))
+
+
+def _cell(score: Score | None) -> tuple[str, str] | None:
+    if score is None:
+        return None
+    return figure(score.value), f"{figure(score.low)}–{figure(score.high)}" if score.high > score.low else ""
+
+
+def _curves(group: Sequence[tuple[str, Result, Measured]], *, several: bool) -> list[tuple[str, Markup]]:
+    """Score over the share of labels, one picture a run, all of one task on one scale."""
+    drawn: list[tuple[str, Markup]] = []
+    ends = [
+        end
+        for _, result, head in group
+        for score in result.scores
+        if score.metric == head.metric
+        for end in (score.value - score.spread, score.value + score.spread)
+    ]
+    for run, result, head in group:
+        lines = _efficiency(result, head.metric)
+        fractions = sorted({x for line in lines for x in line.x})
+        if len(fractions) < 2:
+            continue
+        task = TASKS.get(result.task, result.task)
+        name = f"{task} · {run}" if several else task
+        low, high = min(ends), max(ends)
+        margin = max(0.05 * (high - low), 0.01)
+        described = "; ".join(f"{line.name} from {line.y[0]:.3f} to {line.y[-1]:.3f}" for line in lines)
+        chart = line_chart(
+            lines,
+            title=f"{METRICS.get(head.metric, head.metric)} over the share of labels, {name}",
+            description=f"From {share(fractions[0])} to {share(fractions[-1])} of the labels: {described}.",
+            x_label="share of the training labels",
+            y_range=(low - margin, high + margin),
+            x_ticks=[(fraction, share(fraction)) for fraction in fractions],
+            log_x=True,
+        )
+        drawn.append((name, chart))
+    return drawn
+
+
+def _efficiency(result: Result, metric: str) -> list[Series]:
+    lines = []
+    for arm, words in ARMS.items():
+        scores = sorted((s for s in result.scores if s.arm == arm and s.metric == metric), key=lambda s: s.fraction)
+        if len(scores) < 2:
+            continue
+        style, dash = _STYLES[arm]
+        lines.append(
+            Series(
+                name=words,
+                x=[s.fraction for s in scores],
+                y=[s.value for s in scores],
+                low=[s.value - s.spread for s in scores],
+                high=[s.value + s.spread for s in scores],
+                style=style,
+                dash=dash,
+                points=arm != "chance",
+            )
+        )
+    return lines

@@ -1,0 +1,96 @@
+"""Three sentences in plain words: what was trained, how it stands to no training, how it stands to raw pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vesalius.report.run_folder import Run
+from vesalius.report.standing import Measured, Standing, measured
+from vesalius.report.wording import count, duration, joined, plain_name, spelled
+
+__all__ = ["summarise"]
+
+_STATES = {
+    "done": "the training finished",
+    "running": "the training is recorded as still running, so every figure here is provisional,",
+    "interrupted": "the training was interrupted",
+}
+
+
+def summarise(runs: Sequence[Run]) -> tuple[str, str, str]:
+    """Return the three sentences that open the page."""
+    measurements = [
+        (plain_name(evaluation.result.label), measured(evaluation.result))
+        for run in runs
+        for evaluation in run.evaluations
+    ]
+    return _what_was_done(runs), _against_untrained(measurements), _against_pixels(measurements)
+
+
+def _what_was_done(runs: Sequence[Run]) -> str:
+    if len(runs) == 1:
+        run = runs[0]
+        state = _STATES.get(run.status, "the training's state is not recorded")
+        after = f" after {duration(float(run.about['seconds']))}" if "seconds" in run.about else ""
+        who = f"A network ({run.architecture})" if run.architecture else "A network"
+        return f"{who} was pretrained by {_recipe(run)}{_images(run)}, without seeing a single label; {state}{after}."
+    parts = [f"{run.name} ({_recipe(run)}{_images(run)}{_state(run)})" for run in runs]
+    return f"{spelled(len(runs)).capitalize()} pretrainings, none of which saw a label, are compared: {joined(parts)}."
+
+
+def _recipe(run: Run) -> str:
+    return f"the recipe {run.about['recipe']}" if run.about.get("recipe") else "an unnamed recipe"
+
+
+def _state(run: Run) -> str:
+    return "" if run.status == "done" else f", {run.status}"
+
+
+def _images(run: Run) -> str:
+    data = run.about.get("data") or {}
+    images, patients = data.get("images"), data.get("patients")
+    if images is None:
+        return ""
+    return f" on {count(int(images), 'image')}" + (f" of {count(int(patients), 'patient')}" if patients else "")
+
+
+def _against_untrained(measurements: Sequence[tuple[str, Measured]]) -> str:
+    if not measurements:
+        return "Nothing was scored yet, so this page shows how the training went and not what was learned."
+    stands = [each.against("random_init") for _, each in measurements]
+    total = len(stands)
+    text = (
+        f"Read out without further training, the pretrained features score clearly above the same network untrained "
+        f"in {stands.count(Standing.ABOVE)} of {count(total, 'measurement')} (95 % intervals apart)"
+    )
+    rest = [
+        f"{number} {words}"
+        for number, words in (
+            (stands.count(Standing.JUST_ABOVE), "above it only in the paired comparison"),
+            (stands.count(Standing.WITHIN), "not told apart from it"),
+            (stands.count(Standing.JUST_BELOW) + stands.count(Standing.BELOW), "below it"),
+            (stands.count(Standing.UNKNOWN), "without that comparison"),
+        )
+        if number
+    ]
+    return f"{text}, with {joined(rest)}." if rest else f"{text}."
+
+
+def _against_pixels(measurements: Sequence[tuple[str, Measured]]) -> str:
+    if not measurements:
+        return "Run `vesalius evaluate` to score it beside an untrained network and raw pixels."
+    stands = [(label, each.against("pixels")) for label, each in measurements]
+    known = [(label, stand) for label, stand in stands if stand is not Standing.UNKNOWN]
+    if not known:
+        return (
+            "Raw pixels were not scored, so it stays open how much of this the framing of the images gives by itself."
+        )
+    not_passed = list(dict.fromkeys(label for label, stand in known if not stand.better))
+    passed = sum(stand.better for _, stand in known)
+    text = f"They pass raw pixels (the image shrunk to 32 × 32, nothing learned) in {passed} of {len(known)}"
+    if not not_passed:
+        return f"{text}, so the scores are more than what framing and brightness give away."
+    return (
+        f"{text}; for {joined(not_passed)} at least one score is no better than what pixels alone give, "
+        "and must not be read as anatomy learned."
+    )

@@ -1,0 +1,90 @@
+"""The page's words: names of arms, tasks and metrics as a clinician reads them, and numbers as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+__all__ = [
+    "ARMS",
+    "METRICS",
+    "TASKS",
+    "count",
+    "duration",
+    "figure",
+    "headline_metric",
+    "joined",
+    "plain_name",
+    "share",
+    "spelled",
+]
+
+ARMS = {
+    "pretrained": "pretrained",
+    "random_init": "untrained network",
+    "pixels": "raw pixels",
+    "chance": "chance",
+}
+"""Arm to its name on the page, in the order of tables."""
+
+TASKS = {
+    "knn": "Nearest neighbours (k-NN)",
+    "linear": "Linear probe",
+}
+
+METRICS = {
+    "roc_auc": "ROC-AUC",
+    "pr_auc": "PR-AUC",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_recall": "macro recall",
+    "quadratic_kappa": "quadratic kappa",
+}
+
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def headline_metric(kind: str, metrics: Sequence[str]) -> str:
+    """Return the metric that stands for a label in figures: kappa for ordinal labels, else ROC-AUC, else the first."""
+    wanted = "quadratic_kappa" if kind == "ordinal" else "roc_auc"
+    return wanted if wanted in metrics else next(iter(metrics), "")
+
+
+def plain_name(name: str) -> str:
+    """`any_finding` -> `any finding`."""
+    return name.replace("_", " ").strip() or name
+
+
+def figure(value: float, *, digits: int = 3) -> str:
+    """Return a score as text; one that is not defined says so."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else "not defined"
+
+
+def share(value: float) -> str:
+    """Return a fraction in per cent with as many digits as it needs: 0.05 -> `5 %`."""
+    return f"{value * 100:.3g} %"
+
+
+def count(number: int, thing: str, *, plural: str = "") -> str:
+    """`1 image`, `3,665 images`."""
+    return f"{number:,} {thing if number == 1 else plural or thing + 's'}"
+
+
+def spelled(number: int) -> str:
+    """Small numbers as words, as prose has them."""
+    return _NUMBERS[number] if 0 <= number < len(_NUMBERS) else f"{number:,}"
+
+
+def joined(words: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else list(words))
+
+
+def duration(seconds: float) -> str:
+    """Return a time span as people say it: `45 seconds`, `20 minutes`, `3 h 12 min`."""
+    if not math.isfinite(seconds) or seconds < 0:
+        return "an unknown time"
+    if seconds < 90:
+        return count(round(seconds), "second")
+    minutes = round(seconds / 60)
+    return count(minutes, "minute") if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
