@@ -31,6 +31,10 @@ class Taps:
     index: Int[Tensor, "n out k"]
     weight: Float[Tensor, "n out k"]
 
+    def to(self, device: torch.device) -> Taps:
+        """Return the taps on a device."""
+        return Taps(self.index.to(device), self.weight.to(device))
+
 
 def _triangle(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return (1 - x.abs()).clamp_(min=0)
@@ -39,9 +43,9 @@ def _triangle(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def _keys(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Keys' cubic convolution kernel with a = -0.5, as Pillow's and torch's antialiased bicubic use it."""
     x = x.abs()
-    near = (1.5 * x - 2.5) * x * x + 1
-    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+    # Its two cubic pieces in a form without branches.
+    near, far = (1 - x).clamp_(min=0), (2 - x).clamp_(min=0)
+    return (near * near).mul_(1 - 2 * near).add_((far * far).mul_(far - 1), alpha=0.5)
 
 
 def axis_taps(
@@ -80,15 +84,13 @@ def axis_taps(
     first = torch.floor(centre - support + 0.5)
     index = first[..., None] + torch.arange(taps, device=start.device, dtype=start.dtype)
     kernel = _triangle if interpolation == "bilinear" else _keys
-    weight = kernel((index + 0.5 - centre[..., None]) / scale.clamp(min=1)[..., None])
-    if confine:
-        low, high = start[:, None, None], (start + length)[:, None, None]
-        weight = weight * ((index + 0.5 > low) & (index + 0.5 < high))
-    elif fill in {"zero", "minimum"}:
-        low, high = start.clamp(max=0)[:, None, None], (start + length).clamp(min=source)[:, None, None]
-        weight = weight * ((index + 0.5 > low) & (index + 0.5 < high))
-    weight = weight / weight.sum(-1, keepdim=True).clamp_min(1e-12)
-    return _fold(index.long(), weight, source, fill)
+    weight = kernel((index + (0.5 - centre[..., None])).div_(scale.clamp(min=1)[..., None]))
+    if confine or fill in {"zero", "minimum"}:
+        low = start if confine else start.clamp(max=0)
+        high = start + length if confine else (start + length).clamp(min=source)
+        weight.mul_(index > (low - 0.5)[:, None, None]).mul_(index < (high - 0.5)[:, None, None])
+    weight.div_(weight.sum(-1, keepdim=True).clamp_min_(1e-12))
+    return _fold(index.int(), weight, source, fill)
 
 
 def _fold(index: Int[Tensor, "n out k"], weight: Float[Tensor, "n out k"], source: int, fill: Fill) -> Taps:
@@ -97,7 +99,7 @@ def _fold(index: Int[Tensor, "n out k"], weight: Float[Tensor, "n out k"], sourc
         index = torch.where(index < 0, -1 - index, index)
         index = torch.where(index >= source, 2 * source - 1 - index, index)
     elif fill != "edge":
-        weight = weight * ((index >= 0) & (index < source))
+        weight.mul_(index >= 0).mul_(index < source)
     return Taps(index.clamp_(0, source - 1), weight)
 
 
@@ -111,10 +113,10 @@ def gaussian_taps(sigma: Float[Tensor, "n"], *, size: int, kernel_size: int, mir
         mirror_edge: Repeat the edge pixel in the mirror (torchvision does not).
     """
     radius = kernel_size // 2
-    offset = torch.arange(-radius, radius + 1, device=sigma.device)
+    offset = torch.arange(-radius, radius + 1, device=sigma.device, dtype=torch.int32)
     weight = torch.exp(-0.5 * (offset / sigma.clamp(min=1e-6)[:, None]) ** 2)
     weight = weight / weight.sum(-1, keepdim=True)
-    index = torch.arange(size, device=sigma.device)[:, None] + offset
+    index = torch.arange(size, device=sigma.device, dtype=torch.int32)[:, None] + offset
     shift = 1 if mirror_edge else 0
     period = 2 * size if mirror_edge else max(2 * size - 2, 1)
     index = index.remainder(period)
@@ -128,14 +130,18 @@ def weigh_rows(
 ) -> Float[Tensor, "n c out columns"]:
     """Apply `taps` along the rows of the images `source`.
 
-    out[n, c, i] = sum_k weight[n, i, k] images[source[n], c, index[n, i, k]]. The work is proportional to the taps: `embedding_bag` gathers, weighs and sums contiguous rows in one pass.
+    out[n, c, i] = sum_k weight[n, i, k] images[source[n], c, index[n, i, k]]. The work is proportional to the taps:
+    `embedding_bag` gathers, weighs and sums contiguous rows in one pass.
     """
     _, channels, rows, columns = images.shape
     count, out, width = taps.index.shape
     plane = source[:, None] * channels + torch.arange(channels, device=images.device)
-    index = (plane[:, :, None, None] * rows + taps.index[:, None]).reshape(-1, width)
-    weight = taps.weight.to(images.dtype)[:, None].expand(-1, channels, -1, -1).reshape(-1, width)
+    index = (plane[:, :, None, None] * rows).int() + taps.index[:, None]
+    weight = taps.weight.to(images.dtype)[:, None].expand(index.shape)
     flat = functional.embedding_bag(
-        index, images.reshape(-1, columns), per_sample_weights=weight.contiguous(), mode="sum"
+        index.view(-1, width),
+        images.reshape(-1, columns),
+        per_sample_weights=weight.reshape(-1, width),
+        mode="sum",
     )
     return flat.view(count, channels, out, columns)

@@ -15,16 +15,17 @@ from torch.nn import functional
 
 from vesalius.errors import ViewError
 from vesalius.records.view import View
-from vesalius.views.bands import Fill, Interpolation, axis_taps, gaussian_taps, weigh_rows
+from vesalius.views.bands import Fill, Interpolation, Taps, axis_taps, gaussian_taps, weigh_rows
 
 __all__ = [
     "box_affine",
+    "box_taps",
     "compose",
     "image_to_view",
     "invert",
     "map_to_view",
     "resample",
-    "resample_boxes",
+    "resample_separably",
     "resample_turned",
     "view_to_image",
 ]
@@ -94,6 +95,7 @@ def resample(
         return _resample_nearest(images, affine, size, fill)
     if not images.is_floating_point():
         raise ViewError(f"{images.dtype} cannot be interpolated ({mode}); use mode='nearest' or convert to float first")
+    rows, columns = images.shape[2:]
     low = images.amin((1, 2, 3), keepdim=True) if fill == "minimum" else None
     shifted = images if low is None else images - low
     every = torch.arange(len(images), device=images.device)
@@ -102,9 +104,12 @@ def resample(
     out = images.new_empty((len(images), images.shape[1], size[1], size[0]))
     if len(straight):
         box, flip = _boxes(affine[straight], size)
-        out[straight] = resample_boxes(shifted, straight, box, flip, size, interpolation=mode, fill=fill, confine=False)
+        taps = box_taps(box, flip, (rows, columns), size, interpolation=mode, fill=fill, confine=False)
+        out[straight] = resample_separably(shifted, straight, *taps, columns)
     if len(turned):
-        out[turned] = resample_turned(shifted, turned, affine[turned], size, interpolation=mode, fill=fill)
+        out[turned] = resample_turned(
+            shifted, turned, affine[turned], size, columns=columns, interpolation=mode, fill=fill
+        )
     out = out.transpose(2, 3).contiguous()
     return out if low is None else out.add_(low)
 
@@ -136,43 +141,60 @@ def map_to_view(
     return resample(maps, affine, (out_height, out_width), mode, fill=fill)
 
 
-def resample_boxes(
-    images: Float[Tensor, "b c rows columns"],
-    source: Int[Tensor, "n"],
+def box_taps(
     box: Float[Tensor, "n 4"],
     flip: Bool[Tensor, "n"],
+    image_size: tuple[int, int],
     size: tuple[int, int],
     *,
     interpolation: Interpolation,
     fill: Fill = "zero",
     confine: bool = True,
-) -> Float[Tensor, "n c width height"]:
-    """Resample axis-aligned boxes of the images `source`; the result lies columns first (x before y).
-
-    Two banded products, rows then columns, with one transposition between them: the second, back to rows first, is left
-    to the caller, who may have more to do along the columns.
-    """
-    height, width = size
-    left, top, box_width, box_height = box.unbind(1)
-    upright = torch.zeros_like(flip)
+) -> tuple[Taps, Taps]:
+    """Return the row and column maps that resample boxes (left, top, width, height) to `size`; see `axis_taps`."""
+    left, top, width, height = box.unbind(1)
     rows = axis_taps(
-        top, box_height, upright, out=height, source=images.shape[2], interpolation=interpolation, fill=fill,
+        top,
+        height,
+        torch.zeros_like(flip),
+        out=size[0],
+        source=image_size[0],
+        interpolation=interpolation,
+        fill=fill,
         confine=confine,
-    )  # fmt: skip
+    )
     columns = axis_taps(
-        left, box_width, flip, out=width, source=images.shape[3], interpolation=interpolation, fill=fill,
+        left,
+        width,
+        flip,
+        out=size[1],
+        source=image_size[1],
+        interpolation=interpolation,
+        fill=fill,
         confine=confine,
-    )  # fmt: skip
-    turned = weigh_rows(images, source, rows).transpose(2, 3).contiguous()
-    return weigh_rows(turned, torch.arange(len(source), device=images.device), columns)
+    )
+    return rows, columns
+
+
+def resample_separably(
+    images: Float[Tensor, "b c rows pitch"], source: Int[Tensor, "n"], row_taps: Taps, column_taps: Taps, columns: int
+) -> Float[Tensor, "n c width height"]:
+    """Apply a row map and a column map to the images `source`; the result lies columns first (x before y).
+
+    Two banded products with one transposition between them: the second, back to rows first, is left to the caller, who
+    may have more to do along the columns. Only the first `columns` of each row are read; what follows is padding.
+    """
+    turned = weigh_rows(images, source, row_taps)[..., :columns].transpose(2, 3).contiguous()
+    return weigh_rows(turned, torch.arange(len(source), device=images.device), column_taps)
 
 
 def resample_turned(
-    images: Float[Tensor, "b c rows columns"],
+    images: Float[Tensor, "b c rows pitch"],
     source: Int[Tensor, "n"],
     affine: Float[Tensor, "n 2 3"],
     size: tuple[int, int],
     *,
+    columns: int,
     interpolation: Interpolation,
     fill: Fill = "zero",
 ) -> Float[Tensor, "n c width height"]:
@@ -182,37 +204,32 @@ def resample_turned(
     kernel (variance 1 / 6) it adds up to that of the widened triangle of the axis-aligned path.
     """
     height, width = size
-    rows, columns = images.shape[2:]
-    turned = _soften(images, source, affine)
-    steps_x = torch.arange(width, device=images.device) + 0.5
-    steps_y = torch.arange(height, device=images.device) + 0.5
-    # Swapped axes on both sides: the images lie columns first here, and so does the result.
-    linear, offset = affine[:, :, :2], affine[:, :, 2]
-    points = (
-        linear[:, None, None, :, 0] * steps_x[:, None, None]
-        + linear[:, None, None, :, 1] * steps_y[None, :, None]
-        + offset[:, None, None]
+    turned = _soften(images, source, affine, columns)
+    # To grid sampling's units (-1 to 1 on both sides), with x and y swapped: image and view lie columns first here.
+    extent = affine.new_tensor([columns, images.shape[2]])
+    sides = affine.new_tensor([width, height])
+    linear = affine[:, :, :2] * sides / extent[:, None]
+    offset = 2 * (affine[:, :, 2] + affine[:, :, :2] @ (sides / 2)) / extent - 1
+    theta = torch.cat([linear.flip(1, 2), offset.flip(1)[..., None]], -1)
+    grid = functional.affine_grid(theta, [len(source), 1, width, height], align_corners=False)
+    return functional.grid_sample(
+        turned, grid.to(images.dtype), mode=interpolation, padding_mode=_PADDING[fill], align_corners=False
     )
-    extent = torch.tensor([columns, rows], device=images.device)
-    grid = (2 * points / extent - 1).flip(-1).to(images.dtype)
-    return functional.grid_sample(turned, grid, mode=interpolation, padding_mode=_PADDING[fill], align_corners=False)
 
 
 def _soften(
-    images: Float[Tensor, "b c rows columns"], source: Int[Tensor, "n"], affine: Float[Tensor, "n 2 3"]
+    images: Float[Tensor, "b c rows pitch"], source: Int[Tensor, "n"], affine: Float[Tensor, "n 2 3"], columns: int
 ) -> Float[Tensor, "n c columns rows"]:
     """Blur along each image axis by as much as the view shrinks it; columns first."""
-    variance = ((affine[:, :, :2] ** 2).sum(-1) - 1).clamp_(min=0) / 6
-    sigma = torch.sqrt(variance)
+    sigma = torch.sqrt(((affine[:, :, :2] ** 2).sum(-1) - 1).clamp_(min=0) / 6)
     radius = int(torch.ceil(3 * sigma.max()))
     if radius == 0:
-        return images[source].transpose(2, 3).contiguous()
-    rows, columns = images.shape[2:]
-    kernel_size = 2 * radius + 1
-    taps = gaussian_taps(sigma[:, 1], size=rows, kernel_size=kernel_size, mirror_edge=True)
-    turned = weigh_rows(images, source, taps).transpose(2, 3).contiguous()
-    taps = gaussian_taps(sigma[:, 0], size=columns, kernel_size=kernel_size, mirror_edge=True)
-    return weigh_rows(turned, torch.arange(len(source), device=images.device), taps)
+        return images[source][..., :columns].transpose(2, 3).contiguous()
+    taps = [
+        gaussian_taps(sigma[:, axis], size=length, kernel_size=2 * radius + 1, mirror_edge=True)
+        for axis, length in ((1, images.shape[2]), (0, columns))
+    ]
+    return resample_separably(images, source, taps[0], taps[1], columns)
 
 
 def _boxes(affine: Float[Tensor, "n 2 3"], size: tuple[int, int]) -> tuple[Float[Tensor, "n 4"], Bool[Tensor, "n"]]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from itertools import groupby
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vesalius.errors import ViewError
@@ -16,14 +15,14 @@ from vesalius.records.view import View
 from vesalius.views import operations
 from vesalius.views.bands import gaussian_taps, weigh_rows
 from vesalius.views.crops import Crops, draw_crops
-from vesalius.views.geometry import resample_boxes, resample_turned
+from vesalius.views.geometry import box_taps, resample_separably, resample_turned
 from vesalius.views.intensity import Intensity, apply_jitter, draw_intensity
 from vesalius.views.plans import ViewPlan, ViewSpec
 
 __all__ = ["ViewParameters", "apply_views", "draw_views", "make_views"]
 
-# Pixels worked on at a time on a CPU: the working set stays in the cache, and allocations are reused.
-_CHUNK_PIXELS = 1_000_000
+# Image pixels worked on at a time on a CPU: the working set stays in the cache, and allocations are reused.
+_CHUNK_PIXELS = 2_000_000
 
 _Drawn = TypeVar("_Drawn", Crops, Intensity)
 
@@ -44,7 +43,7 @@ def draw_views(
     for _, spec in plan.expanded:
         crops = draw_crops(spec, batch, image_size, generator)
         intensity = draw_intensity(spec, batch, generator)
-        drawn.append(ViewParameters(crops=_map(crops, Tensor.cpu), intensity=_map(intensity, Tensor.cpu)))
+        drawn.append(ViewParameters(crops=_on_cpu(crops), intensity=_on_cpu(intensity)))
     return tuple(drawn)
 
 
@@ -95,115 +94,104 @@ def apply_views(
     _check_statistics(out_channels, mean, std)
     if len(parameters) != len(plan):
         raise ViewError(f"parameters of {len(parameters)} views for plan '{plan.name}' with {len(plan)}")
-    batch, image_size = len(images), (images.shape[2], images.shape[3])
-    table = _to_unit(images)
-    if out_channels == 1:
-        table = operations.rgb_to_grayscale(table)
-    views: dict[int, View] = {}
-    expanded = plan.expanded
-    places = sorted(range(len(expanded)), key=lambda place: _kind(expanded[place][1]))
-    for _, group in groupby(places, key=lambda place: _kind(expanded[place][1])):
-        members = list(group)
-        crops = _join([parameters[place].crops for place in members])
-        intensity = _join([parameters[place].intensity for place in members])
-        spec = expanded[members[0]][1]
-        pixels = _apply_group(table, spec, crops, intensity, out_channels=out_channels, mean=mean, std=std, dtype=dtype)
-        for number, place in enumerate(members):
-            rows = slice(number * batch, (number + 1) * batch)
-            affine = parameters[place].crops.affine((spec.size, spec.size)).to(images.device)
-            views[place] = View(pixels=pixels[rows], affine=affine, image_size=image_size, name=expanded[place][0])
-    return tuple(views[place] for place in range(len(expanded)))
+    batch, image_size, device = len(images), (images.shape[2], images.shape[3]), images.device
+    looks = []
+    for (name, spec), drawn in zip(plan.expanded, parameters, strict=True):
+        pixels = torch.empty((batch, out_channels, spec.size, spec.size), dtype=dtype, device=device)
+        affine = drawn.crops.affine((spec.size, spec.size)).to(device)
+        view = View(pixels=pixels, affine=affine, image_size=image_size, name=name)
+        looks.append((view, spec, drawn))
+    gain = _gain(images)
+    chunk = (
+        batch if device.type != "cpu" else max(1, _CHUNK_PIXELS // (images.shape[1] * image_size[0] * image_size[1]))
+    )
+    for start in range(0, batch, chunk):
+        rows = slice(start, start + chunk)
+        table = _table(images[rows], out_channels)
+        for view, spec, drawn in looks:
+            _fill(view, spec, drawn, table, rows, gain=gain, mean=mean, std=std)
+    return tuple(view for view, _, _ in looks)
 
 
-def _kind(spec: ViewSpec) -> tuple[int, str, str, int, float]:
-    """Views that agree in this are made together."""
-    return (spec.size, spec.interpolation, spec.fill, spec.blur_kernel, spec.solarize_threshold)
-
-
-def _apply_group(
-    table: Float[Tensor, "batch c rows columns"],
+def _fill(
+    view: View,
     spec: ViewSpec,
-    crops: Crops,
-    intensity: Intensity,
+    parameters: ViewParameters,
+    table: Float[Tensor, "n c rows pitch"],
+    rows: slice,
     *,
-    out_channels: int,
+    gain: float,
     mean: Sequence[float],
     std: Sequence[float],
-    dtype: torch.dtype,
-) -> Float[Tensor, "n out height width"]:
-    """All views of one kind, chunk by chunk."""
-    count, device = len(crops.box), table.device
-    low = None
+) -> None:
+    """Write the views of the images `rows`, which `table` holds, into their place in `view`."""
+    crops, drawn = _some(parameters.crops, rows), _some(parameters.intensity, rows)
+    out, low = view.pixels[rows], None
     if spec.fill == "minimum":
-        low = table.amin((1, 2, 3), keepdim=True)
+        low = table[..., : view.image_size[1]].amin((1, 2, 3), keepdim=True)
         table = table - low
-    source = torch.arange(len(table)).repeat(count // len(table))
-    out = torch.empty((count, out_channels, spec.size, spec.size), dtype=dtype, device=device)
-    chunk = count if device.type != "cpu" else max(1, _CHUNK_PIXELS // (table.shape[1] * spec.size**2))
-    for start in range(0, count, chunk):
-        rows = slice(start, start + chunk)
-        picked, drawn = _map(crops, lambda t, r=rows: t[r]), _map(intensity, lambda t, r=rows: t[r])
-        turned = _look(table, source[rows], spec, picked)
-        if low is not None:
-            turned.add_(low[source[rows].to(device)])
-        if spec.interpolation == "bicubic":
-            turned.clamp_(0, 1)
-        turned = apply_jitter(turned, drawn)
-        pixels = _blur_and_turn(turned, drawn.blur_sigma, spec)
-        _solarize(pixels, drawn, spec.solarize_threshold)
-        _normalise(pixels, out[rows], mean, std)
-    return out
+    turned = _look(table, spec, crops, view.affine[rows], image_size=view.image_size, gain=gain)
+    if low is not None:
+        turned.add_(low, alpha=gain)
+    if spec.interpolation == "bicubic":
+        turned.clamp_(0, 1)
+    turned = apply_jitter(turned, drawn)
+    direct = out.dtype == turned.dtype and out.shape[1] == turned.shape[1]
+    pixels = _blur_and_turn(turned, drawn.blur_sigma, spec, out if direct else torch.empty_like(turned))
+    inverted = drawn.solarize.nonzero()[:, 0].to(pixels.device)
+    if len(inverted):
+        pixels[inverted] = operations.solarize(pixels[inverted], spec.solarize_threshold)
+    _normalise(pixels, out, mean, std)
 
 
 def _look(
-    table: Float[Tensor, "batch c rows columns"], source: Int[Tensor, "n"], spec: ViewSpec, crops: Crops
+    table: Float[Tensor, "n c rows pitch"],
+    spec: ViewSpec,
+    crops: Crops,
+    affine: Float[Tensor, "n 2 3"],
+    *,
+    image_size: tuple[int, int],
+    gain: float,
 ) -> Float[Tensor, "n c width height"]:
     """The one resampling, columns first: banded for upright crops, grid sampling for turned ones."""
     device, size = table.device, (spec.size, spec.size)
-    turned = crops.rotation_deg != 0
-
-    def upright(rows: Tensor) -> Tensor:
-        box, flip = crops.box[rows].to(device), crops.flip[rows].to(device)
-        return resample_boxes(
-            table, source[rows].to(device), box, flip, size, interpolation=spec.interpolation, fill=spec.fill
-        )
-
-    if not bool(turned.any()):
-        return upright(torch.arange(len(source)))
-    rows = turned.nonzero()[:, 0]
-    affine = crops.affine(size)[rows].to(device)
-    rotated = resample_turned(
-        table, source[rows].to(device), affine, size, interpolation=spec.interpolation, fill=spec.fill
-    )
-    if len(rows) == len(source):
-        return rotated
-    out = torch.empty((len(source), *rotated.shape[1:]), device=device, dtype=table.dtype)
-    out[rows.to(device)] = rotated
-    rest = (~turned).nonzero()[:, 0]
-    out[rest.to(device)] = upright(rest)
+    options: dict[str, Any] = {"interpolation": spec.interpolation, "fill": spec.fill}
+    is_turned = crops.rotation_deg != 0
+    out = None
+    if bool(is_turned.any()):
+        rows = is_turned.nonzero()[:, 0].to(device)
+        rotated = resample_turned(table, rows, affine[rows], size, columns=image_size[1], **options).mul_(gain)
+        if len(rows) == len(table):
+            return rotated
+        out = table.new_empty((len(table), *rotated.shape[1:]))
+        out[rows] = rotated
+    upright = (~is_turned).nonzero()[:, 0]
+    row_taps, column_taps = box_taps(crops.box[upright], crops.flip[upright], image_size, size, **options)
+    row_taps.weight.mul_(gain)
+    upright = upright.to(device)
+    straight = resample_separably(table, upright, row_taps.to(device), column_taps.to(device), image_size[1])
+    if out is None:
+        return straight
+    out[upright] = straight
     return out
 
 
 def _blur_and_turn(
-    turned: Float[Tensor, "n c width height"], sigma: Float[Tensor, "n"], spec: ViewSpec
+    turned: Float[Tensor, "n c width height"],
+    sigma: Float[Tensor, "n"],
+    spec: ViewSpec,
+    pixels: Float[Tensor, "n c height width"],
 ) -> Float[Tensor, "n c height width"]:
-    """Blur the chosen images, along the columns before and along the rows after the transposition that all need."""
+    """Turn rows first into `pixels`; blur the chosen images along the columns before and along the rows after."""
     chosen = (sigma > 0).nonzero()[:, 0]
     if len(chosen) == 0:
-        return turned.transpose(2, 3).contiguous()
+        return pixels.copy_(turned.transpose(2, 3))
     taps = gaussian_taps(sigma[chosen].to(turned.device), size=spec.size, kernel_size=spec.blur_kernel)
     chosen = chosen.to(turned.device)
     turned[chosen] = weigh_rows(turned, chosen, taps)
-    pixels = turned.transpose(2, 3).contiguous()
+    pixels.copy_(turned.transpose(2, 3))
     pixels[chosen] = weigh_rows(pixels, chosen, taps)
     return pixels
-
-
-def _solarize(pixels: Float[Tensor, "n c height width"], drawn: Intensity, threshold: float) -> None:
-    rows = drawn.solarize.nonzero()[:, 0].to(pixels.device)
-    if len(rows):
-        limit = torch.full((len(rows),), threshold, device=pixels.device)
-        pixels[rows] = operations.solarize(pixels[rows], limit)
 
 
 def _normalise(
@@ -212,29 +200,43 @@ def _normalise(
     mean: Sequence[float],
     std: Sequence[float],
 ) -> None:
-    """Write (pixels - mean) / std into `out`, repeating gray where more channels are asked for. Overwrites `pixels`."""
+    """Write (pixels - mean) / std into `out`, which may be `pixels`, repeating gray where it has more channels."""
     channels = out.shape[1]
-    means = torch.tensor(list(mean), device=pixels.device).expand(channels).view(1, -1, 1, 1)
-    scales = 1 / torch.tensor(list(std), device=pixels.device).expand(channels).view(1, -1, 1, 1)
-    if pixels.shape[1] == channels:
-        out.copy_(pixels.mul_(scales).sub_(means * scales))
-    else:
-        for channel in range(channels):
-            one = pixels * scales[:, channel] - means[:, channel] * scales[:, channel]
-            out[:, channel : channel + 1] = one
+    means, stds = list(mean) * (channels // len(mean)), list(std) * (channels // len(std))
+    for channel in range(channels):
+        source, target = pixels[:, min(channel, pixels.shape[1] - 1)], out[:, channel]
+        if source.data_ptr() == target.data_ptr():
+            target.sub_(means[channel]).mul_(1 / stds[channel])
+        else:
+            target.copy_(source.sub(means[channel]).mul_(1 / stds[channel]))
 
 
-def _to_unit(images: Shaped[Tensor, "batch c rows columns"]) -> Float[Tensor, "batch c rows columns"]:
-    """Any accepted dtype to float32 in [0, 1]."""
+def _table(images: Shaped[Tensor, "n c rows columns"], out_channels: int) -> Float[Tensor, "n out rows pitch"]:
+    """Float copy of the images, in their own units, with rows padded against cache aliasing.
+
+    Rows whose length in bytes is a multiple of 256 all start in the same few cache sets, which makes transposing them
+    twice as slow.
+    """
+    count, channels, rows, columns = images.shape
+    if channels == 3 and out_channels == 1:
+        images, channels = operations.rgb_to_grayscale(images.float()), 1
+    pitch = columns + (16 if columns % 64 == 0 else 0)
+    table = torch.empty((count, channels, rows, pitch), device=images.device)
+    table[..., :columns] = images
+    table[..., columns:] = 0
+    return table
+
+
+def _gain(images: Shaped[Tensor, "batch c rows columns"]) -> float:
+    """Return what brings the images' values to [0, 1]."""
     if images.dtype == torch.uint8:
-        return images.float().mul_(1 / 255)
+        return 1 / 255
     if images.dtype == torch.uint16:
-        return images.float().mul_(1 / 65535)
-    values = images.float()
-    low, high = torch.aminmax(values)
-    if not (float(low) >= 0 and float(high) <= 1):
-        raise ViewError(f"floating-point images in [{float(low):g}, {float(high):g}]; expected finite values in [0, 1]")
-    return values
+        return 1 / 65535
+    low, high = (float(value) for value in torch.aminmax(images))
+    if not (low >= 0 and high <= 1):
+        raise ViewError(f"floating-point images in [{low:g}, {high:g}]; expected finite values in [0, 1]")
+    return 1.0
 
 
 def _check(images: Tensor) -> None:
@@ -257,12 +259,10 @@ def _check_statistics(out_channels: int, mean: Sequence[float], std: Sequence[fl
         raise ViewError(f"std = {tuple(std)}; expected positive numbers")
 
 
-def _map(drawn: _Drawn, function: object) -> _Drawn:
-    """Apply a function to every tensor of a parameter record."""
-    return type(drawn)(**{field.name: function(getattr(drawn, field.name)) for field in fields(drawn)})  # type: ignore[operator]
+def _some(drawn: _Drawn, rows: slice) -> _Drawn:
+    """Return the parameters of some of the images."""
+    return type(drawn)(**{field.name: getattr(drawn, field.name)[rows] for field in fields(drawn)})
 
 
-def _join(drawn: Sequence[_Drawn]) -> _Drawn:
-    """Stack the parameters of several views, view after view."""
-    first = drawn[0]
-    return type(first)(**{f.name: torch.cat([getattr(one, f.name) for one in drawn]) for f in fields(first)})
+def _on_cpu(drawn: _Drawn) -> _Drawn:
+    return type(drawn)(**{field.name: getattr(drawn, field.name).cpu() for field in fields(drawn)})

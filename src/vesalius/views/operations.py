@@ -110,6 +110,8 @@ def gaussian_blur(images: Images, sigma: Factors, *, kernel_size: int) -> Images
     return turned.transpose(2, 3).contiguous()
 
 
-def solarize(images: Images, threshold: Factors) -> Images:
+def solarize(images: Images, threshold: float) -> Images:
     """Invert all values at or above the threshold."""
-    return torch.where(images >= threshold.view(-1, 1, 1, 1), 1 - images, images)
+    if threshold == 0.5:  # the same, without a mask: several times faster on a CPU
+        return torch.minimum(images, 1 - images)
+    return torch.where(images >= threshold, 1 - images, images)

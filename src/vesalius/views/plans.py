@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -69,7 +69,7 @@ class ViewSpec(BaseModel):
     solarize_threshold: float = Field(0.5, ge=0, le=1)
 
     @model_validator(mode="after")
-    def _check_ranges(self) -> Self:
+    def _check_ranges(self) -> ViewSpec:
         for field, low, high in (("area", 0.0, 1.0), ("aspect", 0.0, 1e3), ("blur_sigma", 0.0, 1e3)):
             first, last = getattr(self, field)
             if not low < first <= last <= high:
@@ -100,7 +100,7 @@ class ViewPlan(BaseModel):
     note: str = ""
 
     @model_validator(mode="after")
-    def _check_teacher(self) -> Self:
+    def _check_teacher(self) -> ViewPlan:
         if any(not 0 <= place < len(self) for place in self.teacher_views):
             raise ValueError(f"teacher_views {self.teacher_views} of a plan with {len(self)} views")
         return self
