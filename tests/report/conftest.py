@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,15 +36,23 @@ RunBuilder = Callable[..., Path]
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     folder = tmp_path_factory.mktemp("phantom")
     write_phantom(folder / "scans", images=60, seed=3, size=96)
-    (folder / "scans" / "broken_patient_JOHNDOE.png").write_bytes(b"\x89PNG\r\n\x1a\n cut short")
-    (folder / "scans" / "empty_JANEDOE.png").write_bytes(b"")
+    listed = sorted((folder / "scans" / "images").glob("*.png"))
+    listed[4].write_bytes(listed[4].read_bytes()[:200])
+    listed[9].write_bytes(b"")
     summary = prepare(folder / "scans", folder / "phantom_store", size=64, workers=1, progress=False, seed=1)
     return open_store(summary.store)
 
 
-@pytest.fixture
-def build_run(store: Store) -> RunBuilder:
+@pytest.fixture(scope="session")
+def build_run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> RunBuilder:
+    usual = write_run(tmp_path_factory.mktemp("runs") / "usual", store)
+
     def build(folder: Path, **options: Any) -> Path:
+        if set(options) <= {"about"}:  # as usual but for run.json
+            shutil.copytree(usual, folder)
+            state = json.loads((folder / "run.json").read_text())
+            (folder / "run.json").write_text(json.dumps(state | dict(options.get("about") or {})))
+            return folder
         return write_run(folder, store, **options)
 
     return build

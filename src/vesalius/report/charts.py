@@ -16,8 +16,8 @@ __all__ = ["COLOURS", "DASHES", "Series", "line_chart", "ticks"]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#AA4A86", "#B07700", "#3A8FBF", "#1B1F24")
 DASHES = ("", "7 4", "2 3", "10 3 2 3", "5 2", "1 4", "12 4")
 
-_WIDTH, _HEIGHT = 360, 210
-_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 10, 10, 36
+_WIDTH, _HEIGHT = 360.0, 210.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50.0, 10.0, 10.0, 36.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
     if not high > low:
         return [low]
     rough = (high - low) / about
-    base = 10 ** math.floor(math.log10(rough))
+    base = 10.0 ** math.floor(math.log10(rough))
     step = next(base * factor for factor in (1, 2, 2.5, 5, 10) if base * factor >= rough * 0.999)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
@@ -183,6 +183,6 @@ def _picture(body: str, title: str, description: str) -> Markup:
     # The id is made from the content, so that equal inputs give an equal page.
     key = hashlib.sha256(f"{title}|{description}|{body}".encode()).hexdigest()[:10]
     return Markup(  # noqa: S704 - every text in `body` was escaped above
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-labelledby="t{key} d{key}">'
+        f'<svg class="chart" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" aria-labelledby="t{key} d{key}">'
         f'<title id="t{key}">{escape(title)}</title><desc id="d{key}">{escape(description)}</desc>{body}</svg>'
     )

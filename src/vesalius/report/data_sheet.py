@@ -35,6 +35,7 @@ class DataSheet:
         overlap: The outcome of the check that no patient is in two splits.
         overlap_ok: Whether it held.
         missing: Why there is no more than this, or empty.
+        warnings: What preparing the store found that must be known before a score is trusted.
     """
 
     name: str
@@ -47,6 +48,7 @@ class DataSheet:
     overlap: str = ""
     overlap_ok: bool = True
     missing: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def find_stores(runs: Sequence[Run], given: Iterable[Path]) -> dict[str, Store]:
@@ -135,6 +137,7 @@ def _sheet(store: Store, roles: str) -> DataSheet:
         refused=_refused(store.refused),
         overlap=overlap,
         overlap_ok=held,
+        warnings=tuple(str(each) for each in store.info.get("warnings") or ()),
     )
 
 
@@ -144,6 +147,7 @@ def _facts(store: Store, table: pd.DataFrame) -> tuple[tuple[str, str], ...]:
     if unknown:
         patients += f" (for {count(unknown, 'image')} the patient is not known; each counts as a patient of its own)"
     spacing = int(table["spacing_x_mm"].notna().sum())
+    told = (("Licence", store.info.get("licence")), ("Please cite", store.info.get("citation")))
     return (
         ("Images", f"{len(table):,}"),
         ("Patients", patients),
@@ -156,6 +160,7 @@ def _facts(store: Store, table: pd.DataFrame) -> tuple[tuple[str, str], ...]:
         ("Pixel spacing known", f"{count(spacing, 'image')} ({share(spacing / max(len(table), 1))})"),
         ("Duplicates left out", f"{len(store.duplicates):,}"),
         ("Refused", f"{len(store.refused):,}"),
+        *((name, str(text)) for name, text in told if text),
     )
 
 

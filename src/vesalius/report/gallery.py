@@ -23,7 +23,7 @@ __all__ = ["Neighbour", "Picture", "Retrieval", "embed", "pictures", "retrieval"
 
 _MOST_BYTES = 300_000
 _MOST_WIDTH = 1600
-_QUERIES = 6
+_QUERIES = 4
 _SHOWN = 5
 _THUMBNAIL = 144
 
@@ -116,7 +116,7 @@ def embed(image: Image.Image) -> str:
 
 def _bytes(image: Image.Image, kind: str) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format=kind, optimize=True, **({"quality": 88} if kind == "JPEG" else {}))
+    image.save(buffer, format=kind, **({"quality": 88, "optimize": True} if kind == "JPEG" else {}))
     return buffer.getvalue()
 
 

@@ -7,12 +7,12 @@ import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-import vesalius
 from vesalius.data.store import Store
 from vesalius.errors import RunError
 from vesalius.report.data_sheet import data_sheets, find_stores
@@ -22,6 +22,7 @@ from vesalius.report.scores import label_blocks
 from vesalius.report.summary import summarise
 from vesalius.report.training import curve_numbers, curves, legend, logged_note, run_facts
 from vesalius.report.wording import TASKS, plain_name, spelled
+from vesalius.version import __version__
 
 __all__ = ["report"]
 
@@ -51,35 +52,43 @@ def report(runs: Sequence[Path], out: Path, *, data: Sequence[Path] = ()) -> Pat
 
 
 def _render(runs: Sequence[Run], stores: Mapping[str, Store]) -> str:
-    environment = Environment(
+    found = [retrieval(run, each, stores.get(each.fingerprint)) for run in runs for each in run.evaluations]
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            title=_title(runs),
+            made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
+            version=__version__,
+            several=len(runs) > 1,
+            sentences=summarise(runs),
+            facts=[run_facts(run) for run in runs],
+            blocks=label_blocks(runs),
+            curves=curves(runs),
+            folded_curves=curves(runs, folded=True),
+            curve_numbers=curve_numbers(runs),
+            legend=legend(runs),
+            logged_note=logged_note(runs),
+            galleries=[(run.name, pictures(run)) for run in runs],
+            retrievals=[each for each in found if each],
+            sheets=data_sheets(runs, stores),
+            recipes=[(run.name, run.recipe) for run in runs],
+            versions=_versions(runs),
+            settings=_settings(runs),
+            limits=_limits(runs),
+            commands=_commands(runs),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
         loader=PackageLoader("vesalius.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    found = [retrieval(run, each, stores.get(each.fingerprint)) for run in runs for each in run.evaluations]
-    return environment.get_template("report.html.j2").render(
-        title=_title(runs),
-        made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
-        version=vesalius.__version__,
-        several=len(runs) > 1,
-        sentences=summarise(runs),
-        facts=[run_facts(run) for run in runs],
-        blocks=label_blocks(runs),
-        curves=curves(runs),
-        folded_curves=curves(runs, folded=True),
-        curve_numbers=curve_numbers(runs),
-        legend=legend(runs),
-        logged_note=logged_note(runs),
-        galleries=[(run.name, pictures(run)) for run in runs],
-        retrievals=[each for each in found if each],
-        sheets=data_sheets(runs, stores),
-        recipes=[(run.name, run.recipe) for run in runs],
-        versions=_versions(runs),
-        settings=_settings(runs),
-        limits=_limits(runs),
-        commands=_commands(runs),
     )
 
 
