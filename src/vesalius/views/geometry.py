@@ -71,7 +71,7 @@ def image_to_view(points: Float[Tensor, "n points 2"], affine: Float[Tensor, "n 
 
 def resample(
     images: Shaped[Tensor, "n c rows columns"],
-    affine: Float[Tensor, "n 2 3"],
+    affine: Float[Tensor, "affines 2 3"],
     size: tuple[int, int],
     mode: Literal["bilinear", "bicubic", "nearest"] = "bilinear",
     *,
