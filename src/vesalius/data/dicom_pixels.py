@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vesalius.data.codestream import check_codestream
 from vesalius.data.limits import MAX_PIXELS
 from vesalius.errors import UnreadableImageError
 
 __all__ = ["decode_frame", "padding_mask", "read_header"]
 
 _JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+_COMPRESSED = "1.2.840.10008.1.2.4."
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _NEEDED = (
@@ -47,6 +49,9 @@ def read_header(path: Path) -> tuple[Any, bool]:
             _check_deflated(path)
         file.seek(0)
         head = read_partial(file, stop_when=at_pixels, force=True)
+        start = file.read(2**16) if found else b""
+    if str(getattr(head, "file_meta", {}).get("TransferSyntaxUID", "")).startswith(_COMPRESSED):
+        check_codestream(path, start)
     return head, found
 
 
@@ -70,8 +75,10 @@ def decode_frame(path: Path, head: Any, frame: int, notes: list[str]) -> npt.NDA
             stored = apply_color_lut(stored, head)[..., :3]
     except UnreadableImageError:
         raise
-    except Exception as error:
-        # Decoders of four projects raise whatever they like on damaged data.
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:
+        # Decoders of four projects raise whatever they like on damaged data; Rust's panic is no Exception.
         cause = " ".join(str(error).split())
         word = "truncated pixel data" if "less than expected" in cause else "pixel data cannot be decoded"
         raise UnreadableImageError(path, f"{word} ({cause[:300]})", "Convert it with another DICOM tool") from error

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["functional_group", "linear_window", "nonlinear_voi"]
+__all__ = ["functional_group", "linear_window", "look_up", "nonlinear_voi"]
 
 
 def functional_group(head: Any, frame: int, name: str) -> Any:
@@ -53,14 +53,8 @@ def nonlinear_voi(
     item = functional_group(head, frame, "FrameVOILUTSequence") or head
     tables = item.get("VOILUTSequence") or head.get("VOILUTSequence")
     if tables:
-        from pydicom.pixels import apply_voi
-
-        holder = item if item.get("VOILUTSequence") else head
-        if pixels.dtype.kind == "f":
-            pixels = np.rint(pixels).astype(np.int32)
-        shaped = apply_voi(pixels, _with_pixel_module(holder, head), index=0)
         notes.append("VOI LUT applied")
-        return shaped, (0.0, 2.0 ** int(tables[0].LUTDescriptor[2]) - 1)
+        return look_up(head, tables[0], pixels)
     found = _window(head, frame, notes)
     if found is None or found[2] != "SIGMOID":
         return None
@@ -70,18 +64,26 @@ def nonlinear_voi(
     return (1 / (1 + np.exp(exponent))).astype(np.float32), (0.0, 1.0)
 
 
-def _with_pixel_module(holder: Any, head: Any) -> Any:
-    """Give pydicom the VOI LUT together with the pixel module it looks into; only needed inside functional groups."""
-    if holder is head:
-        return head
-    from pydicom.dataset import Dataset
+def look_up(head: Any, item: Any, values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], tuple[float, float]]:
+    """Map values through a modality or VOI LUT item (PS3.3 C.11.1.1.1, C.11.2.1.1); outside it, its end entries hold.
 
-    joined = Dataset()
-    for name in ("PhotometricInterpretation", "BitsStored", "BitsAllocated", "PixelRepresentation"):
-        if name in head:
-            joined[name] = head[name]
-    joined.VOILUTSequence = holder.VOILUTSequence
-    return joined
+    Tables of 8-bit entries are met both packed and as 16-bit words; the number of entries tells them apart.
+
+    Returns:
+        uint16 of the same shape, and the range of the stated bits of the entries.
+    """
+    count, first, depth = (int(number) for number in item.LUTDescriptor)
+    count = count or 65536
+    # The first mapped value has the sign of the values, which the VR of a damaged or implicit file may not tell.
+    first = first - 65536 if first > 32767 and values.min() < 0 else first
+    data = item.LUTData
+    if isinstance(data, bytes):
+        order = "<" if getattr(head, "original_encoding", (None, True))[1] is not False else ">"
+        table = np.frombuffer(data, f"{order}u2" if len(data) >= 2 * count else "u1")[:count]
+    else:
+        table = np.atleast_1d(np.asarray(data)).astype(np.int64) & 0xFFFF
+    index = np.clip(np.rint(values).astype(np.int64) - first, 0, len(table) - 1)
+    return table.astype(np.uint16)[index], (0.0, 2.0**depth - 1)
 
 
 def _window(head: Any, frame: int, notes: list[str]) -> tuple[float, float, str] | None:

@@ -63,10 +63,8 @@ def read_image(
         cause = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise UnreadableImageError(path, f"damaged {kind} file ({cause})", "Copy it again") from error
     check_size(path, image.pixels.shape[1], image.pixels.shape[0])
-    if not allow_constant and _is_constant(image):
-        value = image.pixels.reshape(-1, *image.pixels.shape[2:])[0]
-        shown = value.tolist() if image.pixels.ndim == 3 else value.item()
-        raise UnreadableImageError(path, f"constant image: every pixel is {shown}", "Leave it out")
+    if not allow_constant:
+        _check_varies(path, image)
     return image
 
 
@@ -163,8 +161,9 @@ def _count(path: Path, kind: str, *, axis: str | int, key: str | None) -> int:
     return count_raster_frames(path, kind)
 
 
-def _is_constant(image: DecodedImage) -> bool:
+def _check_varies(path: Path, image: DecodedImage) -> None:
     pixels = image.pixels
     corner = pixels[0, 0]
     # Most images differ within their first rows; only those that do not are looked at wholly.
-    return bool(np.all(pixels[:2] == corner)) and bool(np.all(pixels == corner))
+    if np.all(pixels[:2] == corner) and np.all(pixels == corner):
+        raise UnreadableImageError(path, f"constant image: every pixel is {corner.tolist()}", "Leave it out")

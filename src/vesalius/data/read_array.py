@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -153,19 +154,19 @@ def _open_npz(path: Path, key: str | None, frame: int | None) -> _Opened:
         for member in archive.namelist():
             if member.endswith(".npy"):
                 with archive.open(member) as file:
-                    headers[member.removesuffix(".npy")] = _npy_header(cast(BinaryIO, file))
+                    headers[member.removesuffix(".npy")] = _npy_header(cast(BufferedIOBase, file))
         name = _choose(path, {n: len(h[0]) for n, h in headers.items()}, key)
         shape, fortran, dtype = headers[name]
         stack = _plan(path, shape, dtype, frame)
         if frame is None:
             return shape, dtype, None
         with archive.open(name + ".npy") as file:
-            _npy_header(cast(BinaryIO, file))
+            _npy_header(cast(BufferedIOBase, file))
             member = _Member(shape, fortran, dtype)
-            return shape, dtype, _read_member(path, cast(BinaryIO, file), member, frame if stack else None)
+            return shape, dtype, _read_member(path, cast(BufferedIOBase, file), member, frame if stack else None)
 
 
-def _read_member(path: Path, file: BinaryIO, member: _Member, frame: int | None) -> npt.NDArray[Any]:
+def _read_member(path: Path, file: BufferedIOBase, member: _Member, frame: int | None) -> npt.NDArray[Any]:
     """Read one frame from an open member; of C-ordered stacks only that frame is kept in memory."""
     shape, fortran, dtype = member
     part = shape if frame is None or fortran else shape[1:]
@@ -186,7 +187,7 @@ def _read_member(path: Path, file: BinaryIO, member: _Member, frame: int | None)
     return values[frame] if frame is not None and fortran else values
 
 
-def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _npy_header(file: BufferedIOBase) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = reader(file)

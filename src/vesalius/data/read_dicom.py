@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vesalius.data.dicom_pixels import decode_frame, padding_mask, read_header
-from vesalius.data.dicom_voi import functional_group, linear_window, nonlinear_voi
+from vesalius.data.dicom_voi import functional_group, linear_window, look_up, nonlinear_voi
 from vesalius.data.limits import check_finite, check_frame, check_size
+from vesalius.data.quiet import quiet
 from vesalius.data.read_raster import stated_range
 from vesalius.data.windows import WindowRequest, choose_window
 from vesalius.errors import UnreadableImageError
@@ -51,7 +49,7 @@ def read_dicom(path: Path, *, frame: int = 0, window: WindowRequest = "auto") ->
     Raises:
         UnreadableImageError: No image in it, a size beyond the limits, or pixel data no decoder could read.
     """
-    with _quiet():
+    with quiet("pydicom"):
         head = _header(path)
         frames = _frame_count(path, head)
         check_frame(path, frame, frames)
@@ -63,16 +61,8 @@ def read_dicom(path: Path, *, frame: int = 0, window: WindowRequest = "auto") ->
 
 def count_dicom_frames(path: Path) -> int:
     """Return NumberOfFrames (1 where it is missing) without reading pixel data."""
-    with _quiet():
+    with quiet("pydicom"):
         return _frame_count(path, _header(path))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep pydicom's remarks on odd values to itself; what changes the picture is told in `notes`."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"pydicom(\..*)?$")
-        yield
 
 
 def _header(path: Path) -> Any:
@@ -192,12 +182,9 @@ def _modality(
     head: Any, stored: npt.NDArray[Any], *, frame: int, bits: int
 ) -> tuple[npt.NDArray[Any], tuple[float, float] | None]:
     """Return the modality values and the range the stated bits give them, where those are below the container's."""
-    from pydicom.pixels import apply_modality_lut
-
     if head.get("ModalityLUTSequence"):
-        pixels = apply_modality_lut(stored, head)
-        depth = int(head.ModalityLUTSequence[0].LUTDescriptor[2])
-        return pixels, (0.0, 2.0**depth - 1) if depth < 16 else None
+        pixels, output = look_up(head, head.ModalityLUTSequence[0], stored)
+        return pixels, output if output[1] < 65535 else None
     stated = None
     if stored.dtype.kind in "ui" and bits < 8 * stored.dtype.itemsize:
         signed = stored.dtype.kind == "i"

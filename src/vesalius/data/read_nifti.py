@@ -1,19 +1,26 @@
-"""Cut 2-D slices from NIfTI volumes, turned by the affine to the display that radiologists are used to."""
+"""Cut 2-D slices from NIfTI volumes, turned by the affine to the display that radiologists are used to.
+
+The axes are reordered and flipped to the nearest world axes (oblique volumes are not resampled). Slices are counted
+from inferior to superior (axial), posterior to anterior (coronal) and the patient's left to right (sagittal).
+Display: axial has anterior on top and the patient's left on the image's right; coronal superior on top and left on the
+right; sagittal superior on top and anterior on the image's left.
+"""
 
 from __future__ import annotations
 
 import gzip
-import logging
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vesalius.data.limits import check_finite, check_frame, check_size, check_volume
+from vesalius.data.quiet import quiet
 from vesalius.data.windows import WindowRequest, choose_window
 from vesalius.errors import ConfigError, UnreadableImageError, nearest
 from vesalius.records.sample import DecodedImage
@@ -48,11 +55,7 @@ def read_nifti(
 ) -> DecodedImage:
     """Read one slice of a .nii or .nii.gz file.
 
-    The axes are reordered and flipped to the nearest world axes (no resampling of oblique volumes). Slices are counted
-    from inferior to superior (axial), posterior to anterior (coronal) and the patient's left to right (sagittal).
-    Display: axial has anterior on top and the patient's left on the image's right; coronal superior on top and left on
-    the right; sagittal superior on top and anterior on the image's left. Percentiles are those of the whole volume,
-    so that slices stay comparable. The volume last read stays in memory for its next slices.
+    Percentiles are those of the whole volume, so that slices stay comparable; the volume last read stays in memory.
 
     Args:
         path: The file.
@@ -77,22 +80,14 @@ def read_nifti(
     plane = np.take(held.values, frame, axis=world)
     pixels = np.ascontiguousarray(np.swapaxes(plane[::-1, ::-1], 0, 1))
     check_finite(path, pixels)
-    spacing = None
     header = {"axes": held.axes, "volumes": str(held.volumes)}
-    if held.spacing_mm is not None:
-        spacing = (held.spacing_mm[others[1]], held.spacing_mm[others[0]])
-    else:
+    if held.spacing_mm is None:
         header["notes"] = "identity affine: spacing and orientation are not known"
+    chosen = choose_window(path, pixels, request=window, header=held.header_window, sample=held.sample)
     return DecodedImage(
         pixels=pixels,
-        window=choose_window(
-            path,
-            pixels,
-            request=window,
-            header=held.header_window,
-            sample=held.sample,
-        ),
-        spacing_mm=spacing,
+        window=chosen,
+        spacing_mm=held.spacing_mm and (held.spacing_mm[others[1]], held.spacing_mm[others[0]]),
         bits=8 * held.values.dtype.itemsize,
         frame=frame,
         frames=frames,
@@ -107,7 +102,7 @@ def count_nifti_frames(path: Path, *, axis: str | int = "axial") -> int:
         ConfigError: Unknown axis.
         UnreadableImageError: Damaged.
     """
-    with _stream(path) as file:
+    with quiet("nibabel"), _stream(path) as file:
         image = _open(path, file)
         shape = _shape3(image.shape)
         order, axes = _orientation(image.affine)
@@ -124,7 +119,7 @@ def _world_axis(axis: str | int, axes: str) -> int:
 
 @lru_cache(maxsize=1)
 def _volume(path: Path, _modified: int, _size: int, volume: int) -> _Volume:
-    with _stream(path) as file:
+    with quiet("nibabel"), _stream(path) as file:
         image = _open(path, file)
         shape = _shape3(image.shape)
         check_volume(path, shape)
@@ -138,7 +133,7 @@ def _volume(path: Path, _modified: int, _size: int, volume: int) -> _Volume:
         spacing = _spacing(image, order)
     values = np.transpose(values, [array_axis for array_axis, _ in order])
     flips = tuple(slice(None, None, -1) if flip else slice(None) for _, flip in order)
-    flat = values.reshape(-1, order="K")
+    flat = values.ravel(order="K")
     sample = flat[:: -(-flat.size // 2**20)]
     sample = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
     return _Volume(values[flips], spacing, window, volumes, axes, sample)
@@ -172,10 +167,9 @@ def _load(path: Path, image: Any, shape: tuple[int, int, int], volume: int) -> n
     return values.astype(np.float32) if values.dtype.kind == "f" and values.dtype.itemsize != 4 else values
 
 
-def _open(path: Path, file: BinaryIO) -> Any:
+def _open(path: Path, file: BufferedIOBase) -> Any:
     import nibabel
 
-    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
     try:
         head = file.read(4)
         file.seek(0)
@@ -189,8 +183,8 @@ def _open(path: Path, file: BinaryIO) -> Any:
         raise UnreadableImageError(path, f"damaged NIfTI file ({error})", "Copy it again") from error
 
 
-def _stream(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path, "rb")) if _packed(path) else path.open("rb")
+def _stream(path: Path) -> BufferedIOBase:
+    return gzip.open(path, "rb") if _packed(path) else path.open("rb")
 
 
 def _shape3(shape: tuple[int, ...]) -> tuple[int, int, int]:

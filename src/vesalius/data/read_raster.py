@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from vesalius.data.limits import check_frame, check_size
+from vesalius.data.quiet import quiet
 from vesalius.data.windows import WindowRequest, choose_window
 from vesalius.errors import UnreadableImageError
 from vesalius.records.sample import DecodedImage
@@ -107,10 +108,9 @@ def drop_alpha(pixels: npt.NDArray[Any], notes: list[str]) -> npt.NDArray[Any]:
 @contextmanager
 def _opened(path: Path, kind: str) -> Iterator[Image.Image]:
     """Open with the decoder of the sniffed kind only; what Pillow says of bombs and damage becomes a refusal."""
-    with warnings.catch_warnings():
+    with quiet("PIL"):
         # check_size sets the limit; Pillow warns from 89 million pixels on and refuses from 179 million.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", module=r"PIL\..*")
         try:
             with Image.open(path, formats=_OPENERS[kind]) as image:
                 yield image

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vesalius.data.limits import check_finite, check_frame, check_size
+from vesalius.data.quiet import quiet
 from vesalius.data.read_raster import apply_orientation, count_raster_frames, drop_alpha, read_raster, stated_range
 from vesalius.data.windows import WindowRequest, choose_window
 from vesalius.errors import UnreadableImageError
@@ -34,7 +35,7 @@ def read_tiff(path: Path, *, frame: int = 0, window: WindowRequest = "auto") -> 
     import tifffile
 
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with quiet("tifffile"), tifffile.TiffFile(path) as tiff:
             frames = len(tiff.pages)
             check_frame(path, frame, frames)
             page: Any = tiff.pages[frame]
@@ -58,7 +59,7 @@ def count_tiff_frames(path: Path) -> int:
     import tifffile
 
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with quiet("tifffile"), tifffile.TiffFile(path) as tiff:
             return len(tiff.pages)
     except tifffile.TiffFileError:
         return count_raster_frames(path, "tiff")

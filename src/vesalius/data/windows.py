@@ -14,7 +14,7 @@ from vesalius.records.sample import Window
 
 __all__ = ["PERCENTILES", "WindowRequest", "apply_window", "check_request", "choose_window", "percentile_range"]
 
-WindowRequest: TypeAlias = str | tuple[float, float]
+WindowRequest: TypeAlias = str | tuple[int | float, int | float]
 """`auto`, `header`, `bits`, `percentiles`, `range`, or (low, high) in the file's own units."""
 
 PERCENTILES = (0.1, 99.9)
