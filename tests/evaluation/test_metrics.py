@@ -64,7 +64,9 @@ def test_multilabel_is_the_mean_over_labels_where_they_are_known() -> None:
 
 def test_one_class_only_is_nan_with_a_reason() -> None:
     _, scores = _binary(20)
-    values, reasons = compute_metrics(np.ones(20, dtype=int), scores, kind="binary", metrics=METRICS, names=("no", "yes"))
+    values, reasons = compute_metrics(
+        np.ones(20, dtype=int), scores, kind="binary", metrics=METRICS, names=("no", "yes")
+    )
     assert all(np.isnan(value) for value in values.values())
     assert reasons == ["'yes' has no negative image among the 20 scored"]
 

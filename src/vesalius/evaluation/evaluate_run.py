@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 
@@ -28,7 +29,10 @@ from vesalius.records.result import Result
 
 __all__ = ["evaluate_run", "random_twin"]
 
-_Array = np.ndarray[Any, Any]
+# Far from the small seeds that runs are given: a twin must not start from the very weights that the run started from.
+_TWIN_SEED = 1_000_003
+
+_Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ def evaluate_run(
         "kind": choose_kind(backbone, features),
         "precision": precision,
     }
-    twins = [random_twin(backbone, seed=seed + one) for one in range(random_inits)]
+    twins = [random_twin(backbone, seed=_TWIN_SEED + seed + one) for one in range(random_inits)]
     arms = _extract(run, job, {"pretrained": [backbone], "random_init": twins}, how, progress=progress)
     predictions = _predict(arms, job, options, progress=progress)
     result = summarise(predictions, job.targets.values, job.patients, sides=job.sides, options=options)
@@ -165,7 +169,7 @@ def _gather(store: Store, test_store: Store | None, label: str, *, protocol: str
             ((np.arange(first), np.arange(first, len(values))),),
             f"learned on {store.path.name}, scored on {test_store.path.name}",
         )
-        if store.info.get("salt_id") != test_store.info.get("salt_id"):
+        if _salt(store) is None or _salt(store) != _salt(test_store):
             notes.append("the stores have different salts: one patient in both would be found by equal pixels only")
         stores = (*stores, (test_store, other.rows))
         known = pd.concat([known, table])
@@ -175,6 +179,10 @@ def _gather(store: Store, test_store: Store | None, label: str, *, protocol: str
     if unknown:
         notes.append(f"the patient of {unknown} images is unknown: each counts as its own")
     return _Task(stores, targets, patients, known["image_id"].to_numpy(dtype=str), sides, tuple(notes))
+
+
+def _salt(store: Store) -> Any:
+    return store.info.get("options", {}).get("salt_id")
 
 
 def _extract(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -72,7 +73,7 @@ def autocast_bf16(precision: str, device: torch.device) -> bool:
     return choose_precision(precision, accelerator=device.type)[0].startswith("bf16")
 
 
-def to_input(images: np.ndarray[Any, Any], backbone: Backbone, device: torch.device, size: tuple[int, int]) -> Tensor:
+def to_input(images: npt.NDArray[Any], backbone: Backbone, device: torch.device, size: tuple[int, int]) -> Tensor:
     """Turn stored pixels `[n, H, W]` or `[n, H, W, 3]` into normalised input `[n, C, height, width]` on the device.
 
     Pixels are scaled to [0, 1] by the dtype's full scale, resized (bilinear, antialiased when shrinking), and gray is
@@ -161,7 +162,7 @@ def cached_features(
     if path.is_file():
         # A file cut short by a full disk or a copy that broke off is not worth an error: it is made again.
         with contextlib.suppress(ValueError, OSError, EOFError):
-            kept: np.ndarray[Any, Any] = np.load(path, allow_pickle=False)
+            kept: npt.NDArray[Any] = np.load(path, allow_pickle=False)
             if len(kept) == len(rows):
                 options.get("advance", lambda _: None)(len(rows))
                 return kept

@@ -92,7 +92,7 @@ class Prediction:
 
 
 def predict_arms(
-    features_by_arm: Mapping[str, Sequence[Num[np.ndarray, "images _"]]],
+    features_by_arm: Mapping[str, Sequence[Num[np.ndarray, "_ _"]]],
     labels: Num[np.ndarray, "images ..."],
     patients: Shaped[np.ndarray, " images"],
     *,
@@ -179,7 +179,7 @@ def _chance(labels: Num[np.ndarray, "images ..."], sides: Sides, options: ProbeO
 
 
 def _check_features(
-    features_by_arm: Mapping[str, Sequence[Num[np.ndarray, "images _"]]], labels: Num[np.ndarray, "images ..."]
+    features_by_arm: Mapping[str, Sequence[Num[np.ndarray, "_ _"]]], labels: Num[np.ndarray, "images ..."]
 ) -> None:
     for arm, inits in features_by_arm.items():
         if not inits:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Num, Shaped
 
 from vesalius.data.splits import check_no_overlap, folds_by_patient
@@ -15,10 +15,11 @@ __all__ = ["PROTOCOLS", "Sides", "check_stores_apart", "fold_sides", "make_sides
 
 PROTOCOLS = ("auto", "split", "folds")
 
+_APART = "Evaluate with protocol='folds', or prepare the store again with split='patient'"
 _FEWEST_TEST_PATIENTS = 200
 _FEWEST_OF_A_CLASS = 10
 
-_Rows = np.ndarray[Any, np.dtype[np.int64]]
+_Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def split_sides(
     if not test.any() or test.all():
         empty = "training" if test.all() else "test"
         raise SplitError(f"the {empty} side holds no image with this label; use protocol='folds'")
-    check_no_overlap(patients, np.where(test, "test", "train"), advice="Prepare the store again with split='patient'")
+    check_no_overlap(patients, np.where(test, "test", "train"), advice=_APART)
     return Sides("split", ((np.flatnonzero(~test), np.flatnonzero(test)),), reason)
 
 

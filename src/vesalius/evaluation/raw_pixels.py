@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Float, Int, Num
 
 from vesalius.data.store import Store
@@ -37,6 +38,6 @@ def area_weights(size: int, side: int) -> Float[np.ndarray, "side size"]:
     return np.asarray(np.clip(overlap, 0.0, None) * (side / size), dtype=np.float32)
 
 
-def _chunks(store: Store, rows: Int[np.ndarray, " rows"]) -> Iterator[np.ndarray[Any, Any]]:
+def _chunks(store: Store, rows: Int[np.ndarray, " rows"]) -> Iterator[npt.NDArray[Any]]:
     for start in range(0, len(rows), _CHUNK):
         yield store.images[rows[start : start + _CHUNK]]

@@ -18,7 +18,7 @@ __all__ = ["evaluate_frozen"]
 
 
 def evaluate_frozen(
-    features_by_arm: Mapping[str, Sequence[Num[np.ndarray, "images _"]]],
+    features_by_arm: Mapping[str, Sequence[Num[np.ndarray, "_ _"]]],
     labels: Num[np.ndarray, "images ..."],
     patients: Shaped[np.ndarray, " images"],
     *,

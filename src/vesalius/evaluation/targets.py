@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from jaxtyping import Num
 
@@ -34,8 +35,8 @@ class Targets:
     name: str
     kind: str
     classes: tuple[str, ...]
-    rows: np.ndarray[Any, np.dtype[np.int64]]
-    values: np.ndarray[Any, Any]
+    rows: npt.NDArray[np.int64]
+    values: npt.NDArray[Any]
     notes: tuple[str, ...] = ()
 
 
@@ -105,6 +106,6 @@ def check_labels(labels: Num[np.ndarray, "images ..."], *, kind: str, name: str,
         )
 
 
-def _column(store: Store, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _column(store: Store, name: str) -> npt.NDArray[np.float64]:
     column: pd.Series[Any] = store.manifest[label_column(name)]
     return column.to_numpy(dtype=np.float64, na_value=np.nan).copy()

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from vesalius.backbones.timm_backbones import BackboneConfig, create_backbone
+from vesalius.data.store import Store
+from vesalius.errors import BackboneError, ConfigError
+from vesalius.evaluation.evaluate_run import random_twin
+from vesalius.evaluation.features import cached_features, choose_kind, extract_features, to_input
+from vesalius.evaluation.raw_pixels import area_weights, pixel_features, shrink
+
+
+class _Pixels(Store):
+    """A store whose images lie in memory."""
+
+    def __init__(self, images: np.ndarray, fingerprint: str = "f0") -> None:
+        super().__init__(path=Path("memory"), info={"fingerprint": fingerprint})
+        self.__dict__["pixels"] = images
+
+    @property
+    def images(self) -> np.ndarray:
+        return self.__dict__["pixels"]
+
+
+def _images(*, count: int = 7, size: int = 64, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
+    info = np.iinfo(dtype)
+    return np.random.default_rng(seed).integers(0, info.max, size=(count, size, size)).astype(dtype)
+
+
+def _vit(*, in_chans: int = 1, seed: int = 0):
+    torch.manual_seed(seed)
+    return create_backbone(BackboneConfig(name="vit_tiny_patch16_224", image_size=48, in_chans=in_chans)).eval()
+
+
+def _resnet():
+    torch.manual_seed(0)
+    return create_backbone(BackboneConfig(name="resnet18", image_size=48, in_chans=1)).eval()
+
+
+CPU = {"device": "cpu", "precision": "fp32"}
+
+
+def test_kinds_are_cls_and_mean_side_by_side_and_match_the_backbone() -> None:
+    backbone, images = _vit(), _images()
+    rows = np.array([4, 0, 2])
+    both = extract_features(backbone, _Pixels(images), rows, **CPU)
+    cls = extract_features(backbone, _Pixels(images), rows, kind="cls", **CPU)
+    mean = extract_features(backbone, _Pixels(images), rows, kind="mean", batch_size=2, **CPU)
+    np.testing.assert_allclose(both, np.concatenate([cls, mean], axis=1), atol=1e-5)
+    pixels = torch.from_numpy(images[rows]).float()[:, None] / 255
+    small = functional.interpolate(pixels, size=(48, 48), mode="bilinear", antialias=True)
+    with torch.no_grad():
+        expected = backbone.forward_features((small - 0.5) / 0.25)
+    np.testing.assert_allclose(cls, expected.cls.numpy(), atol=1e-5)
+    np.testing.assert_allclose(mean, expected.patches.mean(dim=1).numpy(), atol=1e-5)
+
+
+def test_a_backbone_without_cls_gives_the_mean_and_refuses_cls() -> None:
+    backbone = _resnet()
+    assert choose_kind(backbone, "auto") == "mean"
+    assert extract_features(backbone, _Pixels(_images()), np.arange(3), **CPU).shape == (3, 512)
+    with pytest.raises(BackboneError, match=r"has no .CLS. token; use features='mean'"):
+        choose_kind(backbone, "cls+mean")
+    with pytest.raises(ConfigError, match="did you mean 'mean'"):
+        choose_kind(backbone, "meen")
+
+
+def test_sixteen_bits_are_not_cut_to_eight_and_channels_are_fitted() -> None:
+    gray, colour = _vit(), _vit(in_chans=3)
+    narrow = _images()
+    wide = narrow.astype(np.uint16) * 257
+    cpu = torch.device("cpu")
+    torch.testing.assert_close(to_input(wide, gray, cpu, (48, 48)), to_input(narrow, gray, cpu, (48, 48)))
+    assert to_input(narrow, colour, cpu, (48, 48)).shape == (7, 3, 48, 48)
+    three = np.repeat(narrow[..., None], 3, axis=3)
+    torch.testing.assert_close(to_input(three, gray, cpu, (48, 48)), to_input(narrow, gray, cpu, (48, 48)))
+    torch.testing.assert_close(to_input(three, colour, cpu, (48, 48)), to_input(narrow, colour, cpu, (48, 48)))
+
+
+def test_training_mode_is_put_back_and_batch_norm_untouched() -> None:
+    backbone = _resnet().train()
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    extract_features(backbone, _Pixels(_images()), np.arange(7), **CPU)
+    assert backbone.training
+    assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
+
+
+def test_the_cache_is_read_and_renewed_when_anything_changes(tmp_path, monkeypatch) -> None:
+    backbone, store, rows = _vit(), _Pixels(_images()), np.arange(4)
+    first = cached_features(backbone, store, rows, folder=tmp_path, **CPU)
+    [path] = tmp_path.iterdir()
+    np.save(path, first + 1)
+    np.testing.assert_array_equal(cached_features(backbone, store, rows, folder=tmp_path, **CPU), first + 1)
+    path.write_bytes(path.read_bytes()[:100])
+    np.testing.assert_array_equal(cached_features(backbone, store, rows, folder=tmp_path, **CPU), first)
+    cached_features(backbone, store, rows, folder=tmp_path, kind="cls", **CPU)
+    cached_features(backbone, store, rows[::-1].copy(), folder=tmp_path, **CPU)
+    cached_features(backbone, store, rows, folder=tmp_path, image_size=32, **CPU)
+    cached_features(backbone, _Pixels(_images(), "other"), rows, folder=tmp_path, **CPU)
+    with torch.no_grad():
+        next(backbone.parameters()).add_(1e-3)
+    cached_features(backbone, store, rows, folder=tmp_path, **CPU)
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_the_twin_is_untrained_seeded_and_leaves_the_generator_alone() -> None:
+    backbone = _vit()
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    twin, again, other = (random_twin(backbone, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.rand(3), expected)
+    key = next(key for key, value in backbone.state_dict().items() if key.endswith("qkv.weight"))
+    weights = [one.state_dict()[key] for one in (backbone, twin, again, other)]
+    assert torch.equal(weights[1], weights[2])
+    assert not torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[1], weights[3])
+
+
+@pytest.mark.parametrize(("size", "side"), [(64, 32), (100, 32), (224, 32), (20, 32)])
+def test_shrinking_keeps_area_and_mean(size: int, side: int) -> None:
+    weights = area_weights(size, side)
+    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(weights.sum(axis=0), side / size, atol=1e-5)
+    images = _images(size=size)
+    small = shrink(images, side=side)
+    np.testing.assert_allclose(small.mean(axis=(1, 2)), images.mean(axis=(1, 2)) / 255, atol=1e-4)
+
+
+def test_shrinking_by_a_whole_factor_is_the_block_mean_also_in_colour_and_sixteen_bits() -> None:
+    images = _images(dtype=np.uint16)
+    blocks = images.reshape(7, 32, 2, 32, 2).mean(axis=(2, 4)) / 65535
+    np.testing.assert_allclose(shrink(images, side=32), blocks, atol=1e-5)
+    colour = np.stack([images, images // 2, images // 4], axis=3)
+    np.testing.assert_allclose(shrink(colour, side=32)[..., 0], blocks, atol=1e-5)
+    assert pixel_features(_Pixels(colour), np.array([3, 1])).shape == (2, 3072)
