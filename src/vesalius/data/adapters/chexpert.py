@@ -131,7 +131,7 @@ def _sample(
     known: dict[str, float | int | str | None] = {
         **labels,
         "sex": {"female": 0, "male": 1}.get(cells["Sex"].strip().lower()),
-        "age": number(cells["Age"], low=0, high=110),
+        "age": number(cells["Age"], low=0.0, high=110.0),
         "view": {"PA": 0, "AP": 1}.get(view),
     }
     return Sample(
@@ -150,7 +150,7 @@ def _findings(
     found: dict[str, list[float | None]] = {}
     for name in CHEXPERT_FINDINGS:
         raw = frame[name].str.strip()
-        values = pd.to_numeric(raw.where(raw != "", None), errors="coerce").to_numpy(dtype=float)
+        values = np.array(pd.to_numeric(raw.where(raw != "", None), errors="coerce"), dtype=float)
         bad = ~np.isin(values, (1.0, 0.0, -1.0)) & (raw != "").to_numpy()
         if bad.any():
             raise ManifestError(f"{table}: column '{name}' holds {raw[bad].iloc[0]!r}; expected 1, 0, -1 or blank")

@@ -68,7 +68,7 @@ class Ieee8023CovidAdapter(Adapter):
                 "covid": int("covid" in cells["finding"].lower()) if known else None,
                 "pneumonia": int(_is_pneumonia(cells["finding"])) if known else None,
                 "sex": {"f": 0, "m": 1}.get(cells.get("sex", "").lower()[:1]),
-                "age": number(cells.get("age", ""), low=0, high=110),
+                "age": number(cells.get("age", ""), low=0.0, high=110.0),
             }
             if "finding" in self.labels:
                 labels["finding"] = code

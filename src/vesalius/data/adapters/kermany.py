@@ -15,7 +15,7 @@ __all__ = ["KermanyAdapter"]
 
 _PERSON = re.compile(r"^person(\d+)_(bacteria|virus)", re.IGNORECASE)
 _CELL = re.compile(r"^(normal|bacteria|virus)-(\d+)-\d+", re.IGNORECASE)
-_NORMAL = re.compile(r"^(?:normal\d*-)?im-(\d+)-\d+", re.IGNORECASE)
+_NORMAL = re.compile(r"^((?:normal\d*-)?im-\d+)-\d+", re.IGNORECASE)
 _CLASSES = ("NORMAL", "PNEUMONIA")
 _SPLITS = ("train", "val", "test")
 _SUBTYPES = ("normal", "bacteria", "virus")
@@ -89,5 +89,6 @@ def _person_and_cause(stem: str) -> tuple[str | None, str | None]:
     if match := _CELL.match(stem):
         return f"cell{match[2]}", match[1].lower()
     if match := _NORMAL.match(stem):
-        return f"normal{match[1]}", "normal"
+        # `IM-0115` and `NORMAL2-IM-0115` are numbered apart.
+        return match[1].lower(), "normal"
     return None, None
