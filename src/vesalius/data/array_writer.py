@@ -155,7 +155,7 @@ def saying_disk_errors(folder: Path, *, needed_bytes: int = 0) -> Iterator[None]
         ) from error
 
 
-def human_bytes(count: float) -> str:
+def human_bytes(count: int | float) -> str:
     """Return a byte count for people: `1.4 GB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if abs(count) < 1000:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +17,13 @@ from vesalius.data.splits import check_no_overlap, split_by_image, split_by_pati
 from vesalius.errors import ConfigError, SplitError, nearest
 from vesalius.records.sample import Sample
 
-__all__ = ["SplitMode", "Tables", "assemble", "check_split_mode", "pseudonyms", "resolve_split"]
+__all__ = ["SPLIT_MODES", "Tables", "assemble", "check_split_mode", "pseudonyms", "resolve_split"]
 
-SplitMode: TypeAlias = Literal["auto", "patient", "given", "given+val", "image"]
-"""`given`: the set's own split. `given+val`: the same, with val cut out of train by patient where the set has none.
+SPLIT_MODES = ("auto", "patient", "given", "given+val", "image")
+"""`given`: the set's own. `given+val`: the same, with val cut out of train by patient where the set has none.
 `patient`: drawn by patient, the set's own ignored. `image`: drawn by image, leaks patients, warns.
 `auto`: `given` where the set says one for every image, else `patient`."""
 
-_MODES = ("auto", "patient", "given", "given+val", "image")
 _STRATIFY = ("binary", "multilabel", "multiclass", "ordinal")
 _VAL_OF_TRAIN = 1 / 9
 _OVERRIDE = (
@@ -60,8 +59,8 @@ def check_split_mode(split: str) -> None:
     Raises:
         ConfigError: Naming the nearest.
     """
-    if split not in _MODES:
-        raise ConfigError(f"split {split!r} is not one of {', '.join(_MODES)}{nearest(split, _MODES)}")
+    if split not in SPLIT_MODES:
+        raise ConfigError(f"split {split!r} is not one of {', '.join(SPLIT_MODES)}{nearest(split, SPLIT_MODES)}")
 
 
 def pseudonyms(sample: Sample, record: Mapping[str, Any], *, dataset: str, salt: bytes) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class _Findings:
     misnamed: list[tuple[str, str]] = field(default_factory=list)
     refused: dict[str, Refusal] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
-    frames: int = 0
+    frames: dict[str, int] = field(default_factory=dict)
     decoded: int = 0
     coloured: int = 0
     inverted: int = 0
@@ -97,7 +97,8 @@ def doctor(source: Path | str, *, dataset: str = "auto", decode: int = _DECODED)
     step = max(1, -(-len(samples) // max(1, decode)))
     for sample in samples[::step]:
         if sample.source not in findings.refused:
-            _decode(sample, findings)
+            middle = findings.frames[sample.source] // 2  # as `prepare` does with plain folders
+            _decode(sample, findings, frame=middle if adapter.name == "folder" else sample.frame)
     known = {sample.path for sample in samples} | {path for sample in samples for path in sample.masks.values()}
     listing = list_images(root)
     workers = worker_count(None)
@@ -110,7 +111,7 @@ def doctor(source: Path | str, *, dataset: str = "auto", decode: int = _DECODED)
         dataset=adapter.name,
         title=adapter.title,
         images=len(samples),
-        frames=findings.frames,
+        frames=sum(findings.frames.values()),
         decoded=findings.decoded,
         refused=tuple(findings.refused.values()),
         ignored=len(listing.ignored),
@@ -162,7 +163,7 @@ def _look_at_header(sample: Sample, findings: _Findings) -> None:
         if ending not in expected if expected else (kind != "unknown" and ending in _OTHERS_ENDINGS):
             findings.misnamed.append((sample.source, kind))
         options = {name: value for name, value in sample.reader.items() if name in ("format", "axis", "key")}
-        findings.frames += count_frames(sample.path, **options)
+        findings.frames[sample.source] = count_frames(sample.path, **options)
         if kind in _RASTER:
             width, height = _raster_size(sample.path)
             check_size(sample.path, width, height)
@@ -183,10 +184,10 @@ def _raster_size(path: Path) -> tuple[int, int]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _decode(sample: Sample, findings: _Findings) -> None:
+def _decode(sample: Sample, findings: _Findings, *, frame: int) -> None:
     start = time.perf_counter()
     try:
-        decoded = read_image(sample.path, frame=sample.frame, **sample.reader)
+        decoded = read_image(sample.path, frame=frame, **sample.reader)
     except UnreadableImageError as error:
         findings.refuse(sample, error)
         return

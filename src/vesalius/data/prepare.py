@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from vesalius.data.array_writer import human_bytes
-from vesalius.data.assemble import SplitMode, assemble, check_split_mode, pseudonyms
+from vesalius.data.assemble import assemble, check_split_mode, pseudonyms
 from vesalius.data.engines import check_engine, run_in_order, worker_count
-from vesalius.data.fit import FitMode
 from vesalius.data.prepare_job import Job, check_options, plan_job
 from vesalius.data.prepare_progress import Progress
 from vesalius.data.prepare_summary import PrepareSummary, Refusal
@@ -37,14 +36,14 @@ def prepare(
     dataset: str = "auto",
     size: int = 256,
     bits: int = 8,
-    fit: FitMode = "pad",
+    fit: str = "pad",
     channels: str | int = "auto",
     window: WindowRequest = "auto",
     frames: str = "middle",
     workers: int | None = None,
     engine: str = "local",
     seed: int = 0,
-    split: SplitMode = "auto",
+    split: str = "auto",
     labels_csv: Path | str | None = None,
     salt_file: Path | str | None = None,
     adapter_options: Mapping[str, Any] | None = None,
@@ -71,7 +70,7 @@ def prepare(
         workers: Processes; as many as there are cores by default.
         engine: `local`, `ray`, `dask` or `dask://HOST:PORT`.
         seed: Of drawn splits.
-        split: See `vesalius.data.assemble.SplitMode`.
+        split: See `vesalius.data.assemble.SPLIT_MODES`.
         labels_csv: Table of labels; for adapters that know their labels, further ones.
         salt_file: Secret for the pseudonyms, made where it is not there; share one among stores that share patients.
         adapter_options: Options of the adapter, for example `{"uncertain": "ones"}`.

@@ -89,7 +89,7 @@ def plan_job(
         adapter_options: For the adapter.
         options: How to decode; `channels`, `frames`, `parts` and `mask_values` are settled here.
         channels: `auto`, 1 or 3.
-        split: See `vesalius.data.assemble.SplitMode`.
+        split: See `vesalius.data.assemble.SPLIT_MODES`.
         seed: Of drawn splits.
         salt: For the pseudonyms.
 

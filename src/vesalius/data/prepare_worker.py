@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vesalius.data.fit import FitMode, fit
+from vesalius.data.fit import fit
 from vesalius.data.masks import read_masks
 from vesalius.data.read import count_frames, read_image
 from vesalius.data.windows import WindowRequest, apply_window
@@ -41,7 +41,7 @@ class DecodeOptions:
 
     size: int
     bits: int
-    fit: FitMode
+    fit: str
     channels: int
     window: WindowRequest
     frames: str = "given"
@@ -106,7 +106,7 @@ def decode_chunk(first: int, samples: Sequence[Sample], options: DecodeOptions) 
     )
 
 
-def is_colourful(pixels: npt.NDArray[Any], *, full_scale: float) -> bool:
+def is_colourful(pixels: npt.NDArray[Any], *, full_scale: int) -> bool:
     """Whether the channels of `[height, width, 3]` pixels differ by more than 1 % of full scale on average.
 
     Many radiographs are saved as RGB with three equal channels, or with the faint tint of a JPEG; they are gray.
@@ -132,7 +132,7 @@ def _decode(
     decoded = read_image(sample.path, frame=frame, window=options.window, **sample.reader)
     pixels = decoded.pixels
     windowed = apply_window(pixels, decoded.window, bits=options.bits)
-    colour = is_colourful(windowed, full_scale=float(2**options.bits - 1))
+    colour = is_colourful(windowed, full_scale=2**options.bits - 1)
     image, placement = fit(_to_channels(windowed, options.channels), options.size, options.fit)
     mask, has_masks = np.zeros((options.size, options.size), dtype=np.uint8), False
     if sample.masks:
