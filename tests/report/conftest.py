@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -85,7 +86,7 @@ def write_run(
         "versions": {"vesalius": "0.1.0", "torch": "2.9.0", "python": "3.11.9"},
         "data": {
             "store": store.path.name,
-            "fingerprint": store.fingerprint,
+            "fingerprint": hashlib.sha256(f"{store.fingerprint}@train".encode()).hexdigest(),
             "images": len(store.rows(split="train")),
             "patients": int(store.manifest.loc[store.rows(split="train"), "patient"].nunique()),
             "split": ["train"],
@@ -193,6 +194,7 @@ def _neighbours(store: Store, label: str) -> dict[str, Any]:
     neighbours = [others[index : index + 5] for index in range(len(queries))]
     return {
         "store": str(store.path),
+        "query_store": str(store.path),
         "queries": queries.tolist(),
         "neighbours": [rows.tolist() for rows in neighbours],
         "query_labels": values[queries].tolist(),

@@ -196,7 +196,11 @@ def test_store_elsewhere_is_named_by_data_and_a_changed_one_is_not_shown(
 ) -> None:
     run = build_run(tmp_path / "vit")
     for file in (run / "evaluations").glob("*/neighbours.json"):
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"store": str(tmp_path / "gone")}))
+        file.write_text(
+            json.dumps(
+                json.loads(file.read_text()) | {"store": str(tmp_path / "gone"), "query_store": str(tmp_path / "gone")}
+            )
+        )
     without = Reader(report([run], tmp_path / "report.html").read_text())
     assert "The store was not found, or has changed since" in without.text
     assert "the neighbours cannot be shown" in without.text

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
-from vesalius.data.store import Store, open_store
-from vesalius.errors import VesaliusError
+from vesalius.data.store import Store
+from vesalius.report.redaction import without_names
 from vesalius.report.run_folder import Run
+from vesalius.report.stores import Stores
 from vesalius.report.wording import count, joined, plain_name, share
 
-__all__ = ["DataSheet", "data_sheets", "find_stores"]
+__all__ = ["DataSheet", "data_sheets"]
 
 _SPLITS = ("train", "val", "test")
 _MOST_REASONS = 12
@@ -51,64 +52,43 @@ class DataSheet:
     warnings: tuple[str, ...] = ()
 
 
-def find_stores(runs: Sequence[Run], given: Iterable[Path]) -> dict[str, Store]:
-    """Open every store the runs speak of that can be found unchanged, by its fingerprint's first 8 digits.
-
-    Looked for in the folders given, where an evaluation says it was, and beside the run.
-
-    Raises:
-        StoreError: A folder that was given is no store.
-    """
-    found = {store.fingerprint[:8]: store for store in map(open_store, given)}
-    for run in runs:
-        told = [Path(str(e.neighbours["store"])) for e in run.evaluations if e.neighbours and "store" in e.neighbours]
-        name = (run.about.get("data") or {}).get("store")
-        beside = [run.path.resolve().parent / Path(str(name)).name] if name else []
-        for folder in (*told, *beside):
-            try:
-                store = open_store(folder)
-            except (VesaliusError, OSError):
-                continue
-            found.setdefault(store.fingerprint[:8], store)
-    return found
-
-
-def data_sheets(runs: Sequence[Run], stores: Mapping[str, Store]) -> tuple[DataSheet, ...]:
+def data_sheets(runs: Sequence[Run], stores: Stores) -> tuple[DataSheet, ...]:
     """Describe each store that was trained or scored on, the training ones first."""
     used: dict[str, list[str]] = {}
-    names: dict[str, str] = {}
-    told: dict[str, tuple[tuple[str, str], ...]] = {}
+    known: dict[str, Store] = {}
+    lost: list[DataSheet] = []
     for run in runs:
         data = run.about.get("data") or {}
-        key = str(data.get("fingerprint", ""))[:8]
-        if data:
-            used.setdefault(key, []).append(f"pretraining of {run.name}")
-            names[key] = Path(str(data.get("store", "unnamed store"))).name
-            told[key] = _told(data)
+        found = stores.trained_on(data)
+        for store, split in found:
+            known[store.fingerprint[:8]] = store
+            used.setdefault(store.fingerprint[:8], []).append(f"pretraining of {run.name} ({split})")
+        if data and not found:
+            name = " + ".join(Path(each).name for each in str(data.get("store", "unnamed store")).split(" + "))
+            fingerprint = str(data.get("fingerprint", ""))[:8]
+            lost.append(_lost(name, fingerprint, f"pretraining of {run.name}", _told(data)))
     for run in runs:
         for evaluation in run.evaluations:
             uses = used.setdefault(evaluation.fingerprint, [])
             words = f"scoring of {plain_name(evaluation.result.label)}"
             if words not in uses:
                 uses.append(words)
-    sheets = []
+    sheets = list(lost)
     for key, uses in used.items():
-        store = stores.get(key)
-        roles = joined(uses)
-        if store is None:
-            sheets.append(
-                DataSheet(
-                    name=names.get(key, "unnamed store"),
-                    fingerprint=key,
-                    roles=roles,
-                    facts=told.get(key, ()),
-                    missing="The store was not found, or has changed since; its refusals, sizes and splits cannot be "
-                    "shown. Name its folder: `vesalius report ... --data STORE`.",
-                )
-            )
-        else:
-            sheets.append(_sheet(store, roles))
+        opened = known.get(key) or stores.of(key)
+        sheets.append(_sheet(opened, joined(uses)) if opened else _lost("unnamed store", key, joined(uses), ()))
     return tuple(sheets)
+
+
+def _lost(name: str, fingerprint: str, roles: str, facts: tuple[tuple[str, str], ...]) -> DataSheet:
+    return DataSheet(
+        name=name,
+        fingerprint=fingerprint,
+        roles=roles,
+        facts=facts,
+        missing="The store was not found, or has changed since; its refusals, sizes and splits cannot be shown. "
+        "Name its folder: `vesalius report ... --data STORE`.",
+    )
 
 
 def _told(data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -137,7 +117,7 @@ def _sheet(store: Store, roles: str) -> DataSheet:
         refused=_refused(store.refused),
         overlap=overlap,
         overlap_ok=held,
-        warnings=tuple(str(each) for each in store.info.get("warnings") or ()),
+        warnings=tuple(dict.fromkeys(without_names(str(each)) for each in store.info.get("warnings") or ())),
     )
 
 
@@ -221,4 +201,4 @@ def _bare(file: str, reason: str) -> str:
     path = PurePosixPath(file.replace("\\", "/"))
     for name in (file, str(path), path.name, path.stem if len(path.stem) > 3 else ""):
         reason = reason.replace(name, "the file") if name else reason
-    return reason
+    return without_names(reason)

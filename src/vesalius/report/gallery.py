@@ -17,6 +17,7 @@ from vesalius.data.store import Store
 from vesalius.errors import VesaliusError
 from vesalius.records.result import Result
 from vesalius.report.run_folder import Evaluation, Run
+from vesalius.report.stores import Stores
 from vesalius.report.wording import plain_name
 
 __all__ = ["Neighbour", "Picture", "Retrieval", "embed", "pictures", "retrieval"]
@@ -82,13 +83,15 @@ def pictures(run: Run) -> tuple[Picture, ...]:
     return views, attention
 
 
-def retrieval(run: Run, evaluation: Evaluation, store: Store | None) -> Retrieval | None:
+def retrieval(run: Run, evaluation: Evaluation, stores: Stores) -> Retrieval | None:
     """Draw queries with their nearest neighbours from the store; None where the evaluation wrote none."""
     told = evaluation.neighbours
     if told is None:
         return None
     label = plain_name(evaluation.result.label)
-    if store is None:
+    queries = stores.of(evaluation.fingerprint)
+    found = _neighbour_store(told, queries, stores)
+    if queries is None or found is None:
         return Retrieval(
             run=run.name,
             label=label,
@@ -96,11 +99,20 @@ def retrieval(run: Run, evaluation: Evaluation, store: Store | None) -> Retrieva
             "Name its folder: `vesalius report ... --data STORE`.",
         )
     try:
-        return _rows(run.name, evaluation.result, told, store)
+        return _rows(run.name, evaluation.result, told, queries, found)
     except (VesaliusError, OSError, KeyError, IndexError, TypeError, ValueError) as error:
         return Retrieval(
             run=run.name, label=label, problem=f"The neighbours could not be read: {type(error).__name__}."
         )
+
+
+def _neighbour_store(told: Mapping[str, Any], queries: Store | None, stores: Stores) -> Store | None:
+    """The neighbours' store: the queries' own, unless the queries came from another one (`--test-data`)."""
+    where, query_where = str(told.get("store", "")), str(told.get("query_store", told.get("store", "")))
+    if where == query_where:
+        return queries
+    named = stores.named(Path(where).name)
+    return named[0] if len(named) == 1 else None
 
 
 def embed(image: Image.Image) -> str:
@@ -132,16 +144,15 @@ def _picture(file: Path | None, *, heading: str, alt: str, caption: str, missing
         return Picture(heading=heading, source="", alt="", caption=f"{file.name} is damaged and cannot be shown.")
 
 
-def _rows(run: str, result: Result, told: Mapping[str, Any], store: Store) -> Retrieval:
+def _rows(run: str, result: Result, told: Mapping[str, Any], queries: Store, found: Store) -> Retrieval:
     classes = [str(each) for each in result.settings.get("classes") or ()]
-    classes = classes or list(store.labels.get(result.label, {}).get("classes") or ())
-    ids = store.manifest["image_id"]
+    classes = classes or list(queries.labels.get(result.label, {}).get("classes") or ())
 
-    def one(row: int, value: object, query: object = None) -> Neighbour:
+    def one(store: Store, row: int, value: object, query: object = None) -> Neighbour:
         known = value is not None and query is not None
         return Neighbour(
             source=_thumbnail(store.images[row]),
-            image_id=str(ids.iloc[row])[:8],
+            image_id=str(store.manifest["image_id"].iloc[row])[:8],
             label=_class_name(value, classes),
             same=bool(value == query) if known else None,
         )
@@ -150,8 +161,9 @@ def _rows(run: str, result: Result, told: Mapping[str, Any], store: Store) -> Re
     rows = []
     for index in chosen:
         query = told["query_labels"][index]
-        found = zip(told["neighbours"][index][:_SHOWN], told["neighbour_labels"][index][:_SHOWN], strict=True)
-        rows.append((one(int(told["queries"][index]), query), *(one(int(row), value, query) for row, value in found)))
+        near = zip(told["neighbours"][index][:_SHOWN], told["neighbour_labels"][index][:_SHOWN], strict=True)
+        first = one(queries, int(told["queries"][index]), query)
+        rows.append((first, *(one(found, int(row), value, query) for row, value in near)))
     return Retrieval(run=run, label=plain_name(result.label), rows=tuple(rows), agreement=_agreement(told))
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from vesalius.data.store import Store
 from vesalius.errors import RunError
-from vesalius.report.data_sheet import data_sheets, find_stores
+from vesalius.report.data_sheet import data_sheets
 from vesalius.report.gallery import pictures, retrieval
 from vesalius.report.run_folder import Run, read_runs
 from vesalius.report.scores import label_blocks
+from vesalius.report.stores import Stores, find_stores
 from vesalius.report.summary import summarise
 from vesalius.report.training import curve_numbers, curves, legend, logged_note, run_facts
 from vesalius.report.wording import TASKS, plain_name, spelled
@@ -51,8 +51,8 @@ def report(runs: Sequence[Path], out: Path, *, data: Sequence[Path] = ()) -> Pat
     return target
 
 
-def _render(runs: Sequence[Run], stores: Mapping[str, Store]) -> str:
-    found = [retrieval(run, each, stores.get(each.fingerprint)) for run in runs for each in run.evaluations]
+def _render(runs: Sequence[Run], stores: Stores) -> str:
+    found = [retrieval(run, each, stores) for run in runs for each in run.evaluations]
     return (
         _environment()
         .get_template("report.html.j2")
