@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from vesalius.data.phantom_anatomy import Anatomy, draw_anatomy, draw_findings, draw_pose
-from vesalius.data.phantom_exposure import draw_exposure, expose
+from vesalius.data.phantom_exposure import cover, draw_exposure, expose
 from vesalius.data.phantom_render import project
 from vesalius.errors import DatasetError
 
@@ -98,6 +98,8 @@ class Phantom:
             "cardiomegaly": int(anatomy.cardiomegaly),
             "opacity": int(bool(findings.opacities)),
         }
+        # What the collimator hides can be found by nobody.
+        cover(projection.mask, pose, value=0.0)
         return PhantomImage(
             pixels=expose(projection.attenuation, exposure, pose, rng=rng),
             mask=projection.mask,

@@ -140,11 +140,11 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
     male = bool(rng.random() < 0.5)
     child = max(0.0, float(rng.normal(-0.6, 0.7)))
     habitus = float(np.clip(rng.normal(0.0, 0.45), -1, 1))
-    half_width = float(rng.normal(0.69 if male else 0.65, 0.035) + 0.03 * min(child, 1.0))
+    half_width = float(np.clip(rng.normal(0.67 if male else 0.64, 0.065), 0.50, 0.80) + 0.03 * min(child, 1.0))
     dome_right = float(rng.normal(0.36, 0.05) - 0.05 * max(habitus, 0.0))
     cardiomegaly = bool(rng.random() < _PREVALENCE)
-    ratio = float(rng.uniform(0.58, 0.70) if cardiomegaly else rng.uniform(0.40, 0.50))
-    share_left = float(rng.uniform(0.68, 0.76))
+    ratio = float(rng.uniform(0.545, 0.63) if cardiomegaly else rng.uniform(0.40, 0.49))
+    share_left = float(rng.uniform(0.65, 0.78))
     apex = float(rng.normal(-0.74, 0.03))
     return Anatomy(
         male=male,
@@ -158,8 +158,8 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
         knob=float(rng.uniform(0.02, 0.075)),
         heart_left=2 * half_width * ratio * share_left,
         heart_right=2 * half_width * ratio * (1 - share_left),
-        heart_height=float(rng.uniform(0.26, 0.31) * (1.1 if cardiomegaly else 1.0)),
-        heart_tilt_rad=float(np.deg2rad(rng.uniform(14, 28) if cardiomegaly else rng.uniform(28, 46))),
+        heart_height=float(rng.uniform(0.26, 0.31) * (1.05 if cardiomegaly else 1.0)),
+        heart_tilt_rad=float(np.deg2rad(rng.uniform(16, 34) if cardiomegaly else rng.uniform(20, 44))),
         rib_spacing=float(rng.uniform(0.115, 0.14)),
         rib_phase=float(rng.uniform(0, 1)),
         rib_slope=float(rng.uniform(0.75, 1.3)),
@@ -167,7 +167,7 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
         rib_width=float(rng.uniform(0.36, 0.48)),
         clavicle=float(apex + rng.uniform(0.12, 0.24)),
         clavicle_rise=float(rng.uniform(-0.04, 0.10)),
-        breast=0.0 if male else float(rng.uniform(0.10, 0.55) * (1.0 + 0.4 * habitus)),
+        breast=0.0 if male else float(rng.uniform(0.20, 0.60) * (1.0 + 0.4 * habitus)),
         breast_y=float(rng.uniform(0.10, 0.32)),
         breast_radius=float(rng.uniform(0.24, 0.34)),
         bubble=float(rng.uniform(0.05, 0.13)) if rng.random() < 0.75 else 0.0,
@@ -243,17 +243,17 @@ def draw_findings(anatomy: Anatomy, rng: np.random.Generator) -> Findings:
 
 def draw_pose(rng: np.random.Generator) -> Pose:
     """Draw how one image was taken."""
-    scale = float(np.exp(rng.normal(0.02, 0.10)))
+    scale = float(np.exp(rng.normal(0.02, 0.13)))
     stretch = float(np.exp(rng.normal(0, 0.04)))
     border = np.where(rng.random(4) < 0.25, rng.uniform(0.01, 0.09, 4), 0.0)
     left, top, right, bottom = (float(width) for width in border)
     return Pose(
         rotation_deg=float(rng.normal(0, 4.5)),
-        shift_x=float(rng.normal(0, 0.075)),
-        shift_y=float(rng.normal(0.02, 0.085)),
+        shift_x=float(rng.normal(0, 0.10)),
+        shift_y=float(rng.normal(0.02, 0.10)),
         scale_x=scale * stretch,
         scale_y=scale / stretch,
-        turn=float(rng.normal(0, 0.03)),
+        turn=float(np.clip(rng.normal(0, 0.045), -0.1, 0.1)),
         expiration=float(abs(rng.normal(0, 0.07))),
         collimation=(left, top, right, bottom),
     )

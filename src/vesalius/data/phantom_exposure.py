@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from vesalius.data.phantom_anatomy import Pose
 from vesalius.data.phantom_canvas import blur3, smooth_field
 
-__all__ = ["Exposure", "draw_exposure", "expose"]
+__all__ = ["Exposure", "cover", "draw_exposure", "expose"]
 
 Array = npt.NDArray[np.float32]
 
@@ -98,7 +99,7 @@ def expose(attenuation: Array, exposure: Exposure, pose: Pose, *, rng: np.random
     values += np.float32(exposure.grain) * grain
     values *= np.float32(exposure.white - exposure.black)
     values += np.float32(exposure.black)
-    _collimate(values, pose, value=exposure.white if rng.random() < 0.3 else 0.0)
+    cover(values, pose, value=exposure.white if rng.random() < 0.3 else 0.0)
     np.clip(values, 0, 1, out=values)
     values *= np.float32(255)
     return values.astype(np.uint8)
@@ -137,10 +138,11 @@ def _spread(coarse: Array, size: int) -> Array:
     return enlarged
 
 
-def _collimate(values: Array, pose: Pose, *, value: float) -> None:
-    size = values.shape[0]
+def cover(pixels: npt.NDArray[Any], pose: Pose, *, value: float) -> None:
+    """Overwrite, in place, the border that the collimator keeps from being exposed."""
+    size = pixels.shape[0]
     left, top, right, bottom = (round(width * size) for width in pose.collimation)
-    values[:top] = value
-    values[size - bottom :] = value
-    values[:, :left] = value
-    values[:, size - right :] = value
+    pixels[:top] = value
+    pixels[size - bottom :] = value
+    pixels[:, :left] = value
+    pixels[:, size - right :] = value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from vesalius.data.adapters.interface import Adapter
 from vesalius.data.adapters.listing import inside, source_of
 from vesalius.data.adapters.tables import has_columns, number, read_table
 from vesalius.data.labels import LabelSpec
-from vesalius.errors import DatasetError, ManifestError, nearest
+from vesalius.errors import ManifestError
 from vesalius.records.sample import Sample
 
 __all__ = ["CHEXPERT_FINDINGS", "CheXpertAdapter", "Uncertain"]
@@ -90,11 +90,6 @@ class CheXpertAdapter(Adapter):
         Raises:
             ManifestError: If a table is malformed, or a path leaves the set.
         """
-        if uncertain not in get_args(Uncertain):
-            raise DatasetError(
-                f"uncertain={uncertain!r}: expected one of {', '.join(get_args(Uncertain))}"
-                f"{nearest(str(uncertain), get_args(Uncertain))}"
-            )
         base = self.base(root)
         found: list[Sample] = []
         laterals = 0

@@ -71,8 +71,6 @@ class FolderAdapter(Adapter):
             DatasetError: If an option is unknown, or the folder holds nothing that may be an image.
             ManifestError: If the table is malformed or names an image twice, or none of its images is there.
         """
-        if labels_from not in {"csv", "folders", "none"}:
-            raise DatasetError(f"labels_from={labels_from!r}: expected 'csv', 'folders' or 'none'")
         listing = list_images(root)
         self.ignored = listing.ignored
         if listing.links:

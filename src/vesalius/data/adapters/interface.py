@@ -6,7 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from vesalius.data.adapters.listing import child_folders
 from vesalius.data.labels import LabelSpec
@@ -83,6 +83,14 @@ class Adapter(ABC):
             if name not in known:
                 listed = ", ".join(known) or "none"
                 raise DatasetError(f"'{self.name}' has no option '{name}'{nearest(name, known)}; it has: {listed}")
+        hints = get_type_hints(self.collect)
+        for name, value in options.items():
+            choices = get_args(hints[name]) if get_origin(hints[name]) is Literal else None
+            if choices is not None and value not in choices:
+                listed = ", ".join(map(str, choices))
+                raise DatasetError(
+                    f"{name}={value!r}{nearest(str(value), map(str, choices))}; expected one of {listed}"
+                )
         found = self.collect(root, **options)
         if not found:
             told = "".join(f". {text}" for text in self.warnings)
