@@ -99,7 +99,7 @@ def test_ordinal_and_multilabel_labels(task: str) -> None:
     result = evaluate_frozen(
         {"pretrained": [features]}, many, patient, sides=sides, task=task, kind="multilabel", classes=names, **FAST
     )
-    assert _value(result, "pretrained").value > 0.75
+    assert _value(result, "pretrained").value > 0.8
     assert result.settings["classes"] == ["severe", "worst"]
 
 
