@@ -121,6 +121,7 @@ def test_training_and_data_and_limits_are_there(one: Reader, store: Store) -> No
     assert "What this does not show" in one.text
     assert "How to reproduce" in one.text
     assert "vesalius evaluate vit --data phantom_store --task knn --label effusion" in one.text
+    assert "vesalius evaluate vit --data phantom_store --task linear --label effusion" in one.text
     assert f"none of {store.manifest['patient'].nunique()} patients is in more than one split" in one.text
     assert "K lowered to 256 prototypes" in one.text
     assert "torch" in one.text

@@ -131,7 +131,7 @@ def _facts(store: Store, table: pd.DataFrame) -> tuple[tuple[str, str], ...]:
     return (
         ("Images", f"{len(table):,}"),
         ("Patients", patients),
-        ("Stored as", f"{store.size} x {store.size} px, {8 * store.dtype.itemsize} bit, {store.channels} channel(s)"),
+        ("Stored as", f"{store.size} × {store.size} px, {8 * store.dtype.itemsize} bit, {store.channels} channel(s)"),
         ("Original width", _range(table["original_width"])),
         ("Original height", _range(table["original_height"])),
         ("Bits in the source", _counts(table["bits"])),

@@ -76,7 +76,7 @@ def _render(runs: Sequence[Run], stores: Stores) -> str:
             versions=_versions(runs),
             settings=_settings(runs),
             limits=_limits(runs),
-            commands=_commands(runs),
+            commands=_commands(runs, stores),
         )
     )
 
@@ -142,14 +142,17 @@ def _limits(runs: Sequence[Run]) -> list[str]:
     return said
 
 
-def _commands(runs: Sequence[Run]) -> list[str]:
+def _commands(runs: Sequence[Run], stores: Stores) -> list[str]:
+    """What was typed, as far as it was recorded; evaluations by their label, task and stores."""
     lines = [str(run.about["command"]) for run in runs if run.about.get("command")]
     for run in runs:
-        name = shlex.quote(run.path.name)
         for each in run.evaluations:
-            store = Path(str((each.neighbours or {}).get("store") or "STORE")).name
-            task, label = shlex.quote(each.result.task), shlex.quote(each.result.label)
-            lines.append(f"vesalius evaluate {name} --data {shlex.quote(store)} --task {task} --label {label}")
+            scored = stores.of(each.fingerprint)
+            scored_on = scored.path.name if scored else "STORE"
+            learned_on = Path(str((each.neighbours or {}).get("store") or scored_on)).name
+            line = ["vesalius", "evaluate", run.path.name, "--data", learned_on]
+            line += ["--test-data", scored_on] if learned_on != scored_on else []
+            lines.append(shlex.join([*line, "--task", each.result.task, "--label", each.result.label]))
     lines.append(f"vesalius report {' '.join(shlex.quote(run.path.name) for run in runs)} --out report.html")
     return lines
 
