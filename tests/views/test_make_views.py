@@ -207,3 +207,15 @@ def test_parameters_of_another_plan_are_refused():
     drawn = draw_views(plan_by_name("dino"), 2, (9, 9), generator())
     with pytest.raises(ViewError, match=r"10 views.*small-chest.*2"):
         apply_views(torch.zeros(2, 1, 9, 9), PLAN, drawn)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", list(PLANS))
+def test_cuda_gives_the_cpu_views(name):
+    plan = plan_by_name(name, size=32, local_size=16)
+    images = pictures(5, 3)
+    on_cpu = make_views(images, plan, generator(9), out_channels=3)
+    on_gpu = make_views(images.cuda(), plan, generator(9), out_channels=3)
+    for a, b in zip(on_cpu, on_gpu, strict=True):
+        assert b.pixels.is_cuda
+        assert float(((a.pixels - b.pixels.cpu()).abs() > 1e-3).float().mean()) < 1e-3  # solarizing may flip a pixel
