@@ -38,7 +38,9 @@ class Progress:
         if not shown:
             return
         before = f", {done} of them already decoded" if done else ""
-        self._console.print(f"{title}: {total} files{before}; the store will take about {human_bytes(expected)} more")
+        self._console.print(
+            f"{title}: {total} files{before}; the store will take about {human_bytes(expected)} more", soft_wrap=True
+        )
         if self._console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
             self._bar = Bar(*columns, TextColumn("left"), TimeRemainingColumn(), console=self._console)

@@ -111,10 +111,15 @@ def is_colourful(pixels: npt.NDArray[Any], *, full_scale: int) -> bool:
 
     Many radiographs are saved as RGB with three equal channels, or with the faint tint of a JPEG; they are gray.
     """
-    if pixels.ndim != 3:
+    if pixels.ndim != 3 or _equal_channels(pixels):
         return False
-    spread = pixels.max(axis=2).astype(np.float64) - pixels.min(axis=2)
+    red, green, blue = (pixels[..., channel] for channel in range(3))  # reducing over an axis of three is slow
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
     return bool(spread.mean() > _COLOURFUL * full_scale)
+
+
+def _equal_channels(pixels: npt.NDArray[Any]) -> bool:
+    return bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all())
 
 
 def _frames(sample: Sample, which: str) -> Sequence[int]:
@@ -131,6 +136,8 @@ def _decode(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8], dict[str, Any]]:
     decoded = read_image(sample.path, frame=frame, window=options.window, **sample.reader)
     pixels = decoded.pixels
+    if pixels.ndim == 3 and _equal_channels(pixels):
+        pixels = np.ascontiguousarray(pixels[..., 0])  # the same picture in RGB has the same hash and the same row
     windowed = apply_window(pixels, decoded.window, bits=options.bits)
     colour = is_colourful(windowed, full_scale=2**options.bits - 1)
     image, placement = fit(_to_channels(windowed, options.channels), options.size, options.fit)
@@ -187,16 +194,12 @@ def _to_channels(pixels: npt.NDArray[Any], channels: int) -> npt.NDArray[Any]:
         return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
     if pixels.ndim == 2:
         return pixels
-    if (pixels == pixels[..., :1]).all():
-        return np.ascontiguousarray(pixels[..., 0])
     gray = pixels.astype(np.float32) @ np.asarray(_LUMINANCE, dtype=np.float32)
     return np.rint(gray).astype(pixels.dtype)
 
 
 def _pixel_sha256(pixels: npt.NDArray[Any]) -> str:
-    """Hash what is seen: the same picture in gray and in RGB with equal channels, in either byte order, is the same."""
-    if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
-        pixels = pixels[..., 0]
+    """Hash shape, type and values, in either byte order."""
     native = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
     digest = hashlib.sha256(f"{native.dtype.name} {native.shape}".encode())
     digest.update(native.data)
