@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vesalius.version import __version__
+
 if TYPE_CHECKING:
     from vesalius.pipeline import doctor, evaluate, open_store, prepare, pretrain, report
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "doctor", "evaluate", "open_store", "prepare", "pretrain", "report"]
 
 

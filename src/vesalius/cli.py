@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from vesalius import __version__
 from vesalius.errors import VesaliusError
+from vesalius.version import __version__
 
 __all__ = ["app", "main"]
 

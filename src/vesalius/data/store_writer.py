@@ -16,11 +16,11 @@ from typing import IO, Any
 import numpy.typing as npt
 import pandas as pd
 
-import vesalius
 from vesalius.data.array_writer import SHARD_BYTES, ArrayLayout, ArrayWriter, saying_disk_errors, write_durably
 from vesalius.data.manifest import check_manifest, write_manifest
 from vesalius.data.store import JOURNAL, SCHEMA, Store, file_sha256, open_store
 from vesalius.errors import StoreError
+from vesalius.version import __version__
 
 try:
     import fcntl
@@ -151,7 +151,7 @@ class StoreWriter:
             about = {
                 **info,
                 "schema": SCHEMA,
-                "vesalius": vesalius.__version__,
+                "vesalius": __version__,
                 "coordinates": _COORDINATES,
                 "arrays": arrays,
                 "checksums": checksums,

@@ -45,7 +45,7 @@ class DinoLoss(nn.Module):
         student: Float[Tensor, "views batch prototypes"],
         teacher: Float[Tensor, "teacher_views batch prototypes"],
         *,
-        teacher_temperature: float,
+        teacher_temperature: float | Float[Tensor, ""],
     ) -> Float[Tensor, ""]:
         """Compute the loss, then update the centre.
 
@@ -68,7 +68,7 @@ class DinoLoss(nn.Module):
 
     @torch.no_grad()
     def targets(
-        self, teacher: Float[Tensor, "teacher_views batch prototypes"], temperature: float
+        self, teacher: Float[Tensor, "teacher_views batch prototypes"], temperature: float | Float[Tensor, ""]
     ) -> Float[Tensor, "teacher_views batch prototypes"]:
         """Centre and sharpen the teacher's logits; keeps their entropies for the monitors."""
         probabilities = ((teacher.float() - self.centre) / temperature).softmax(dim=-1)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from vesalius.backbones.interface import Backbone
@@ -14,6 +15,7 @@ from vesalius.errors import ConfigError
 from vesalius.heads.dino_head import DinoHead
 from vesalius.losses.dino_loss import DinoLoss
 from vesalius.methods.base import Method
+from vesalius.methods.entropy_control import EntropyControl
 from vesalius.methods.momentum_teacher import MomentumTeacher
 from vesalius.records.features import Features
 from vesalius.records.step_output import StepOutput
@@ -33,6 +35,8 @@ class DinoConfig(StrictModel):
         teacher_temperature: T_t after its warm-up; `auto` by the presets.
         teacher_temperature_start: T_t at the start; equal to the above for the paper's constant default.
         teacher_temperature_warmup_epochs: Epochs of the linear rise between the two.
+        teacher_entropy: Share of ln K at which the teacher's entropy is held by moving T_t (`EntropyControl`); None for
+            the paper's fixed temperatures.
         centre_momentum: m of the centre.
         teacher_momentum: EMA at the start, cosine to 1; `auto` by the presets.
         frozen_prototypes_epochs: Epochs at the start in which the prototypes do not move.
@@ -49,6 +53,7 @@ class DinoConfig(StrictModel):
     teacher_temperature: float | Literal["auto"] = 0.04
     teacher_temperature_start: float | None = None
     teacher_temperature_warmup_epochs: float = 30.0
+    teacher_entropy: float | None = Field(default=None, gt=0, lt=1)
     centre_momentum: float = 0.9
     teacher_momentum: float | Literal["auto"] = 0.996
     frozen_prototypes_epochs: float = 1.0
@@ -76,6 +81,11 @@ class Dino(Method):
             student_temperature=config.student_temperature,
             centre_momentum=config.centre_momentum,
         )
+        self.control = (
+            EntropyControl(self.prototypes, share=config.teacher_entropy, start=float(config.teacher_temperature))
+            if config.teacher_entropy is not None
+            else None
+        )
 
     def forward(self, views: Sequence[View], progress: Progress) -> StepOutput:
         """Compute the loss; see `Method.forward`. Views named `global*` are the teacher's."""
@@ -87,12 +97,14 @@ class Dino(Method):
             teacher_logits = self.teacher.head(teacher_features.pooled).unflatten(0, (shared, batch))
         features = self._student_features(views)
         logits = self.head(torch.cat([f.pooled for f in features])).unflatten(0, (len(views), batch))
-        temperature = self.teacher_temperature(progress)
+        temperature = torch.tensor(self.teacher_temperature(progress), device=logits.device)
+        if self.control is not None:
+            temperature = self.control.adjust(teacher_logits.float() - self.loss.centre)
         loss = self.loss(logits, teacher_logits, teacher_temperature=temperature)
         logs = {
             "teacher_entropy": self.loss.teacher_entropy,
             "mean_entropy": self.loss.mean_entropy,
-            "teacher_temperature": torch.tensor(temperature),
+            "teacher_temperature": temperature,
             "teacher_momentum": torch.tensor(self.teacher_momentum(progress)),
         }
         return StepOutput(loss=loss, logs=logs, student_features=features)
@@ -117,11 +129,11 @@ class Dino(Method):
         return self.teacher.backbone
 
     def teacher_temperature(self, progress: Progress) -> float:
-        """T_t: linear over the warm-up epochs, then constant."""
+        """T_t: linear over the warm-up epochs in steps of an epoch, its end reached in the last of them; then constant."""
         end = float(self.config.teacher_temperature)
         start = end if self.config.teacher_temperature_start is None else self.config.teacher_temperature_start
         warmup = self.config.teacher_temperature_warmup_epochs
-        return end if warmup <= 0 else linear(start, end, progress.epoch / warmup)
+        return end if warmup <= 1 else linear(start, end, int(progress.epoch) / (warmup - 1))
 
     def teacher_momentum(self, progress: Progress) -> float:
         """EMA momentum: cosine from its start to 1 over the training, per step."""

@@ -1,0 +1,158 @@
+"""Every family behind one interface: grids, channels, attention, weights from disk, exported folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from vesalius.backbones.load import load_backbone
+from vesalius.backbones.timm_backbones import BackboneConfig, create_backbone
+from vesalius.backbones.weights import save_backbone
+from vesalius.errors import BackboneError
+
+FAMILIES = [
+    ("vit_tiny_patch16_224", 64, (4, 4), 192, True),
+    ("vit_tiny_patch16_224", 100, (7, 7), 192, True),
+    ("vit_small_patch8_224", 48, (6, 6), 384, True),
+    ("deit_tiny_distilled_patch16_224", 64, (4, 4), 192, True),
+    ("swin_tiny_patch4_window7_224", 64, (2, 2), 768, False),
+    ("resnet18", 64, (2, 2), 512, False),
+    ("inception_v3", 96, (1, 1), 2048, False),
+]
+
+
+@pytest.mark.parametrize(("name", "size", "grid", "dim", "cls"), FAMILIES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_features_of_every_family(
+    name: str, size: int, grid: tuple[int, int], dim: int, cls: bool, channels: int
+) -> None:
+    backbone = create_backbone(BackboneConfig(name=name, image_size=size, in_chans=channels)).eval()
+    features = backbone.forward_features(torch.randn(2, channels, size, size))
+    assert features.grid == grid
+    assert features.patches.shape == (2, grid[0] * grid[1], dim)
+    assert features.pooled.shape == (2, dim) == (2, backbone.feature_dim)
+    assert (features.cls is not None) is cls is backbone.has_cls
+
+
+@pytest.mark.parametrize(
+    ("name", "made_for", "given"), [("vit_tiny_patch16_224", 64, (48, 80)), ("resnet18", 64, (40, 72))]
+)
+def test_other_input_sizes_are_admitted(name: str, made_for: int, given: tuple[int, int]) -> None:
+    backbone = create_backbone(BackboneConfig(name=name, image_size=made_for)).eval()
+    features = backbone.forward_features(torch.randn(1, 1, *given))
+    assert features.patches.shape[1] == features.grid[0] * features.grid[1]
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"])
+def test_attention_row_equals_the_models_own_attention(name: str) -> None:
+    backbone = create_backbone(BackboneConfig(name=name, image_size=64)).eval()
+    attention = backbone.model.blocks[-1].attn
+    attention.fused_attn = False
+    seen: list[torch.Tensor] = []
+    handle = attention.attn_drop.register_forward_hook(lambda module, arguments, output: seen.append(output))
+    with torch.no_grad():
+        features = backbone.forward_features(torch.randn(2, 1, 64, 64), attention=True)
+    handle.remove()
+    assert features.attention is not None
+    torch.testing.assert_close(features.attention, seen[0][:, :, 0, backbone.prefix_tokens :], rtol=1e-5, atol=1e-6)
+    assert (features.attention.sum(-1) < 1).all()
+
+
+def test_attention_row_carries_gradients() -> None:
+    backbone = create_backbone(BackboneConfig(name="vit_tiny_patch16_224", image_size=32))
+    row = backbone.forward_features(torch.randn(1, 1, 32, 32), attention=True).attention
+    assert row is not None
+    row[:, :, 0].sum().backward()
+    assert backbone.model.blocks[0].attn.qkv.weight.grad.abs().sum() > 0
+
+
+def test_attention_of_a_family_without_cls_is_refused() -> None:
+    with pytest.raises(BackboneError, match="no \\[CLS\\] token"):
+        create_backbone(BackboneConfig(name="resnet18")).forward_features(torch.randn(1, 1, 64, 64), attention=True)
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "resnet18", "inception_v3"])
+def test_exported_folder_opens_in_timm_with_the_same_features(name: str, tmp_path: Path) -> None:
+    size = 96
+    backbone = create_backbone(BackboneConfig(name=name, image_size=size)).eval()
+    save_backbone(backbone, tmp_path / "backbone", state=dict(backbone.state_dict()))
+    opened = timm.create_model(f"local-dir:{tmp_path / 'backbone'}", pretrained=True).eval()
+    again = load_backbone(tmp_path / "backbone")
+    x = torch.randn(2, 1, size, size)
+    with torch.no_grad():
+        torch.testing.assert_close(opened.forward_features(x), backbone.model.forward_features(x), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(again(x), backbone(x), rtol=1e-5, atol=1e-5)
+    assert again.preprocessing == backbone.preprocessing
+
+
+def test_local_weights_are_folded_to_gray_by_summing(tmp_path: Path) -> None:
+    colour = timm.create_model("resnet18", num_classes=0)
+    file = tmp_path / "weights.safetensors"
+    save_file(colour.state_dict(), file)
+    gray = create_backbone(BackboneConfig(name="resnet18", in_chans=1, weights=file))
+    torch.testing.assert_close(gray.model.conv1.weight, colour.conv1.weight.sum(1, keepdim=True))
+    assert gray.preprocessing.mean == pytest.approx((0.449,), abs=1e-3)
+
+
+def test_local_weights_of_another_size_have_their_positions_resampled(tmp_path: Path) -> None:
+    large = timm.create_model("vit_tiny_patch16_224", num_classes=0)
+    file = tmp_path / "weights.pth"
+    torch.save({"state_dict": large.state_dict()}, file)
+    small = create_backbone(BackboneConfig(name="vit_tiny_patch16_224", image_size=112, in_chans=3, weights=file))
+    torch.testing.assert_close(small.model.blocks[3].mlp.fc1.weight, large.blocks[3].mlp.fc1.weight)
+    assert small.model.pos_embed.shape[1] == 50
+
+
+def test_a_foreign_pickle_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    torch.save({"model": Path("x")}, file)
+    with pytest.raises(BackboneError, match=r"weights\.pth: not readable as weights"):
+        create_backbone(BackboneConfig(name="resnet18", weights=file))
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights", b"\x80\x02garbage"])
+def test_damaged_weights_are_named(tmp_path: Path, content: bytes) -> None:
+    for suffix in (".pth", ".safetensors"):
+        file = tmp_path / f"weights{suffix}"
+        file.write_bytes(content)
+        with pytest.raises(BackboneError, match="not readable as weights"):
+            create_backbone(BackboneConfig(name="resnet18", weights=file))
+
+
+def test_missing_weights_and_unknown_names() -> None:
+    with pytest.raises(BackboneError, match="no such weights"):
+        create_backbone(BackboneConfig(name="resnet18", weights=Path("nowhere.pth")))
+    with pytest.raises(BackboneError, match="did you mean 'resnet18"):
+        create_backbone(BackboneConfig(name="resnet_18"))
+    with pytest.raises(BackboneError, match="in_chans = 2"):
+        create_backbone(BackboneConfig(name="resnet18", in_chans=2))
+
+
+def test_published_weights_without_a_network_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(BackboneError, match=r"name a local file by backbone\.weights"):
+        create_backbone(BackboneConfig(name="vit_tiny_patch16_224", in_chans=1, pretrained=True))
+
+
+def test_twin_is_the_same_architecture_with_other_weights_and_no_stochastic_depth() -> None:
+    backbone = create_backbone(BackboneConfig(name="vit_tiny_patch16_224", image_size=32, drop_path=0.2))
+    twin = backbone.twin()
+    assert [p.shape for p in twin.parameters()] == [p.shape for p in backbone.parameters()]
+    assert not torch.equal(twin.model.blocks[0].attn.qkv.weight, backbone.model.blocks[0].attn.qkv.weight)
+    twin.train()
+    x = torch.randn(2, 1, 32, 32)
+    torch.testing.assert_close(twin(x), twin(x))
+
+
+def test_stages_run_from_fine_to_coarse() -> None:
+    stages = (
+        create_backbone(BackboneConfig(name="resnet18")).forward_features(torch.randn(1, 1, 64, 64), stages=True).stages
+    )
+    sides = [stage.shape[-1] for stage in stages]
+    assert len(sides) >= 4
+    assert sides == sorted(sides, reverse=True)

@@ -1,0 +1,77 @@
+"""YAML to typed models: overrides, and errors that name the nearest key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vesalius.config import apply_overrides, build, dump_yaml, load_yaml
+from vesalius.errors import ConfigError
+from vesalius.training.recipe import Recipe, available_recipes, load_recipe
+
+
+def test_unknown_key_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'optimizer.weigth_decay'; did you mean 'weight_decay'\?"):
+        load_recipe("dino/small", overrides=["optimizer.weigth_decay=0.1"])
+
+
+def test_unknown_method_key_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"prototype'; did you mean 'prototypes'\?"):
+        load_recipe("dino/small", overrides=["method.prototype=12"])
+
+
+def test_unknown_section_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'trainig'; did you mean 'training'\?"):
+        load_recipe("dino/small", overrides=["trainig.seed=1"])
+
+
+def test_value_out_of_range_says_what_arrived() -> None:
+    with pytest.raises(ConfigError, match=r"'training.batch_size' = -3"):
+        load_recipe("dino/small", overrides=["training.batch_size=-3"])
+
+
+def test_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"did you mean 'dino/small'\?"):
+        load_recipe("dino/smal")
+
+
+@pytest.mark.parametrize("name", sorted(available_recipes()))
+def test_every_shipped_recipe_is_valid_and_says_what_it_is(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert len(recipe.about) > 20
+
+
+def test_a_resolved_recipe_survives_the_way_to_disk(tmp_path: Path) -> None:
+    recipe = load_recipe("dino-cxr/small", overrides=["views.options.size=96", "training.budget_minutes=2.5"])
+    file = tmp_path / "recipe.yaml"
+    file.write_text(dump_yaml(recipe))
+    assert build(Recipe, load_yaml(file), source="test") == recipe
+
+
+def test_overrides_do_not_touch_their_input() -> None:
+    content = {"a": {"b": 1}}
+    assert apply_overrides(content, ["a.b=2", "a.c=[1, x]"]) == {"a": {"b": 2, "c": [1, "x"]}}
+    assert content == {"a": {"b": 1}}
+
+
+@pytest.mark.parametrize("assignment", ["nothing", "=3", "a=[1", "a.b=1"])
+def test_bad_overrides_are_refused(assignment: str) -> None:
+    with pytest.raises(ConfigError, match="--set"):
+        apply_overrides({"a": 3}, [assignment])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("- 1\n", "holds list"), ("a: [", "is not YAML"), ("!!python/object:os.x {}", "is not YAML")]
+)
+def test_bad_files_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        load_yaml(file)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothere\.yaml: cannot be read"):
+        load_recipe(tmp_path / "nothere.yaml")
