@@ -1,6 +1,6 @@
 """How hard the phantom's findings are: raw pixels against a small supervised network, by patient.
 
-    python benchmarks/phantom_difficulty.py [--train 2400] [--test 1000] [--size 96] [--epochs 14] [--seed 0]
+    python benchmarks/phantom_difficulty.py [--train 1440] [--test 720] [--size 64] [--epochs 10] [--seed 0]
 
 The findings are meant to escape raw 32 x 32 pixels (k-NN, linear) and to yield to a network that learns what to look
 at. Printed figures of the current generator are at the end of this file.
@@ -103,7 +103,7 @@ def network_scores(
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name, value in (("train", 2400), ("test", 1008), ("size", 96), ("epochs", 14), ("seed", 0)):
+    for name, value in (("train", 1440), ("test", 720), ("size", 64), ("epochs", 10), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=value)
     args = parser.parse_args()
     started = time.perf_counter()
@@ -125,3 +125,12 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+# Generator version 1, --train 1440 --test 720 --size 64 --epochs 10 --seed 0 (prevalence .26 .27 .24 .60 .50):
+#
+# ROC-AUC               effusion  cardiomegaly       opacity   any_finding           sex
+# pixels, 20-NN            0.520         0.661         0.591         0.637         0.525
+# pixels, linear           0.647         0.799         0.655         0.736         0.718
+# supervised CNN           0.972         0.947         0.908         0.956         0.553
+#
+# Sex is a matter of build and faint breast shadows: this little network does not learn it from 1440 images.

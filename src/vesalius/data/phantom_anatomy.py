@@ -143,7 +143,7 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
     half_width = float(np.clip(rng.normal(0.67 if male else 0.64, 0.065), 0.50, 0.80) + 0.03 * min(child, 1.0))
     dome_right = float(rng.normal(0.36, 0.05) - 0.05 * max(habitus, 0.0))
     cardiomegaly = bool(rng.random() < _PREVALENCE)
-    ratio = float(rng.uniform(0.545, 0.63) if cardiomegaly else rng.uniform(0.40, 0.49))
+    ratio = float(rng.uniform(0.535, 0.605) if cardiomegaly else rng.uniform(0.40, 0.49))
     share_left = float(rng.uniform(0.65, 0.78))
     apex = float(rng.normal(-0.74, 0.03))
     return Anatomy(
@@ -167,7 +167,7 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
         rib_width=float(rng.uniform(0.36, 0.48)),
         clavicle=float(apex + rng.uniform(0.12, 0.24)),
         clavicle_rise=float(rng.uniform(-0.04, 0.10)),
-        breast=0.0 if male else float(rng.uniform(0.20, 0.60) * (1.0 + 0.4 * habitus)),
+        breast=0.0 if male else float(rng.uniform(0.30, 0.65) * (1.0 + 0.4 * habitus)),
         breast_y=float(rng.uniform(0.10, 0.32)),
         breast_radius=float(rng.uniform(0.24, 0.34)),
         bubble=float(rng.uniform(0.05, 0.13)) if rng.random() < 0.75 else 0.0,
@@ -231,7 +231,7 @@ def draw_findings(anatomy: Anatomy, rng: np.random.Generator) -> Findings:
                 y=float(rng.uniform(anatomy.apex + 0.22, anatomy.dome_right - 0.10)),
                 radius_x=float(rng.uniform(0.11, 0.20)),
                 radius_y=float(rng.uniform(0.11, 0.22)),
-                density=float(rng.uniform(0.55, 0.95)),
+                density=float(rng.uniform(0.6, 0.95)),
             )
         )
     return Findings(
@@ -244,7 +244,7 @@ def draw_findings(anatomy: Anatomy, rng: np.random.Generator) -> Findings:
 def draw_pose(rng: np.random.Generator) -> Pose:
     """Draw how one image was taken."""
     scale = float(np.exp(rng.normal(0.02, 0.13)))
-    stretch = float(np.exp(rng.normal(0, 0.04)))
+    stretch = float(np.exp(rng.normal(0, 0.06)))
     border = np.where(rng.random(4) < 0.25, rng.uniform(0.01, 0.09, 4), 0.0)
     left, top, right, bottom = (float(width) for width in border)
     return Pose(
