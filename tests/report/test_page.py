@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 
 from vesalius.data.store import Store
 from vesalius.errors import RunError, StoreError
+from vesalius.evaluation.write_result import read_result, result_folder, write_result
 from vesalius.report import page
 from vesalius.report.page import report
 
@@ -128,6 +130,24 @@ def test_training_and_data_and_limits_are_there(one: Reader, store: Store) -> No
     assert len(store.refused) == 2
     for reason in store.refused["reason"]:
         assert str(reason).partition(":")[0].partition(" (")[0] in one.text
+
+
+def test_folds_and_several_labels_are_said(build_run: RunBuilder, store: Store, tmp_path: Path) -> None:
+    run = build_run(tmp_path / "vit")
+    usual = read_result(next((run / "evaluations").glob("linear-*")))
+    result = replace(
+        usual,
+        label="any_finding,sex",
+        kind="multilabel",
+        protocol="folds",
+        scores=tuple(score for score in usual.scores if score.arm == "pretrained"),
+    )
+    write_result(result_folder(run, task="linear", label=result.label, fingerprint=store.fingerprint), result)
+    reader = Reader(report([run], tmp_path / "report.html").read_text())
+    assert "any finding, sex" in reader.text
+    assert "12 labelled images of 10 patients, in folds by patient" in reader.text
+    assert "Learned on 48 labelled images of 40 patients, scored on 12 images of 10 patients." in reader.text
+    assert "Raw pixels were not scored here" in reader.text
 
 
 def test_neighbours_say_same_or_other_in_words(one: Reader) -> None:

@@ -109,10 +109,14 @@ def _block(label: str, store: str, entries: Sequence[_Entry], anchor: str, *, se
 
 
 def _about(result: Result) -> str:
-    side = "on the store's test images" if result.protocol == "split" else "in folds, each patient scored once"
+    if result.protocol == "folds":
+        return (
+            f"{result.test_images:,} labelled images of {result.test_patients:,} patients, in folds by patient: each is "
+            "scored by a reader that has not seen the patient."
+        )
     return (
         f"Learned on {result.train_images:,} labelled images of {result.train_patients:,} patients, scored on "
-        f"{result.test_images:,} images of {result.test_patients:,} patients ({side})."
+        f"{result.test_images:,} images of {result.test_patients:,} patients."
     )
 
 

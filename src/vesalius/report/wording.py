@@ -51,8 +51,8 @@ def headline_metric(kind: str, metrics: Sequence[str]) -> str:
 
 
 def plain_name(name: str) -> str:
-    """`any_finding` -> `any finding`."""
-    return name.replace("_", " ").strip() or name
+    """`any_finding,sex` -> `any finding, sex`."""
+    return ", ".join(part.replace("_", " ").strip() for part in name.split(",")) or name
 
 
 def figure(value: float, *, digits: int = 3) -> str:
