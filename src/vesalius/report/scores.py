@@ -111,8 +111,8 @@ def _block(label: str, store: str, entries: Sequence[_Entry], anchor: str, *, se
 def _about(result: Result) -> str:
     if result.protocol == "folds":
         return (
-            f"{result.test_images:,} labelled images of {result.test_patients:,} patients, in folds by patient: each is "
-            "scored by a reader that has not seen the patient."
+            f"{result.test_images:,} labelled images of {result.test_patients:,} patients, in folds by patient: each "
+            "is scored by a reader that has not seen the patient."
         )
     return (
         f"Learned on {result.train_images:,} labelled images of {result.train_patients:,} patients, scored on "
