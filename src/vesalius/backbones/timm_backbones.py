@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import timm
 import torch
@@ -31,6 +31,8 @@ class BackboneConfig(StrictModel):
         in_chans: 1 or 3; pretrained patch embeddings are folded to gray by summing.
         pretrained: Load timm's weights for the name (needs the network or timm's cache).
         weights: A local weights file (safetensors, or a PyTorch file that holds tensors only) or backbone folder.
+        init: `timm` (the library's own) or `xavier` (plain ViTs; linear layers as in Glorot 2010 and JAX's ViT): a
+            narrow ViT starts with features that tell images apart better, which short trainings need.
         drop_path: Stochastic depth of the student; the teacher has none.
         mean, std: Normalisation, one figure a channel; by default the pretrained weights' own, else 0.5 and 0.25.
     """
@@ -40,6 +42,7 @@ class BackboneConfig(StrictModel):
     in_chans: int = 1
     pretrained: bool = False
     weights: Path | None = None
+    init: Literal["timm", "xavier"] = "timm"
     drop_path: float = 0.1
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
@@ -167,6 +170,10 @@ def _arguments(config: BackboneConfig) -> dict[str, Any]:
     family = timm.models.model_entrypoint(config.name).__module__.rsplit(".", 1)[-1]
     if family in ("vision_transformer", "deit"):
         arguments |= {"img_size": config.image_size, "dynamic_img_size": True, "dynamic_img_pad": True}
+        if config.init == "xavier":
+            arguments["weight_init"] = "jax"
+    elif config.init != "timm":
+        raise BackboneError(f"init = {config.init} is for plain ViTs; {config.name} keeps timm's own")
     elif family == "swin_transformer":
         arguments |= {"img_size": config.image_size, "dynamic_img_size": True}
     if config.drop_path > 0.0 and family != "inception_v3":

@@ -14,6 +14,7 @@ from vesalius.config import StrictModel
 from vesalius.errors import ConfigError
 from vesalius.heads.dino_head import DinoHead
 from vesalius.losses.dino_loss import DinoLoss
+from vesalius.losses.koleo_loss import koleo_loss
 from vesalius.methods.base import Method
 from vesalius.methods.entropy_control import EntropyControl
 from vesalius.methods.momentum_teacher import MomentumTeacher
@@ -37,6 +38,7 @@ class DinoConfig(StrictModel):
         teacher_temperature_warmup_epochs: Epochs of the linear rise between the two.
         teacher_entropy: Share of ln K at which the teacher's entropy is held by moving T_t (`EntropyControl`); None for
             the paper's fixed temperatures.
+        koleo: Weight of `koleo_loss` on the student's features of the global views; 0 in the paper.
         centre_momentum: m of the centre.
         teacher_momentum: EMA at the start, cosine to 1; `auto` by the presets.
         frozen_prototypes_epochs: Epochs at the start in which the prototypes do not move.
@@ -54,6 +56,7 @@ class DinoConfig(StrictModel):
     teacher_temperature_start: float | None = None
     teacher_temperature_warmup_epochs: float = 30.0
     teacher_entropy: float | None = Field(default=None, gt=0, lt=1)
+    koleo: float = Field(default=0.0, ge=0)
     centre_momentum: float = 0.9
     teacher_momentum: float | Literal["auto"] = 0.996
     frozen_prototypes_epochs: float = 1.0
@@ -107,6 +110,10 @@ class Dino(Method):
             "teacher_temperature": temperature,
             "teacher_momentum": torch.tensor(self.teacher_momentum(progress)),
         }
+        if self.config.koleo > 0:
+            spread = torch.stack([koleo_loss(one.pooled) for one in features[:shared]]).sum()
+            logs |= {"dino_loss": loss.detach(), "koleo_loss": spread.detach()}
+            loss = loss + self.config.koleo * spread
         return StepOutput(loss=loss, logs=logs, student_features=features)
 
     def before_optimizer_step(self, progress: Progress) -> None:
@@ -129,7 +136,7 @@ class Dino(Method):
         return self.teacher.backbone
 
     def teacher_temperature(self, progress: Progress) -> float:
-        """T_t: linear over the warm-up epochs in steps of an epoch, its end reached in the last of them; then constant."""
+        """T_t: rises an equal amount each epoch, reaches its end in the last epoch of the warm-up, then stays."""
         end = float(self.config.teacher_temperature)
         start = end if self.config.teacher_temperature_start is None else self.config.teacher_temperature_start
         warmup = self.config.teacher_temperature_warmup_epochs
