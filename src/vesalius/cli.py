@@ -36,6 +36,9 @@ def main() -> None:
     except VesaliusError as error:
         _console(stderr=True).print(f"[bold red]error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
         sys.exit(2)
+    except OSError as error:
+        _console(stderr=True).print(f"[bold red]error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -59,6 +62,7 @@ def prepare(
     fit: Annotated[str, typer.Option(help="What happens to images that are not square: pad, crop or squash.")] = "pad",
     channels: Annotated[str, typer.Option(help="auto, 1 or 3.")] = "auto",
     window: Annotated[str, typer.Option(help="auto, header, bits, percentiles, range, or LOW,HIGH.")] = "auto",
+    frames: Annotated[str, typer.Option(help="Of files with several: first, middle or all.")] = "middle",
     split: Annotated[str, typer.Option(help="auto, patient, given, or image (leaks patients).")] = "auto",
     labels_csv: Annotated[Path | None, typer.Option(help="Table of labels to join by image.")] = None,
     salt_file: Annotated[Path | None, typer.Option(help="Secret for the pseudonyms; share it among stores.")] = None,
@@ -83,6 +87,7 @@ def prepare(
         fit=fit,
         channels=int(channels) if channels.isdigit() else channels,
         window=_window(window),
+        frames=frames,
         split=split,
         labels_csv=labels_csv,
         salt_file=salt_file,
@@ -102,9 +107,9 @@ def doctor(
 ) -> None:
     """Say what is in a folder, what would be read, what not, and why."""
     from vesalius import pipeline
-    from vesalius.data.doctor_tables import doctor_tables
+    from vesalius.data.doctor_report import report_tables
 
-    _console().print(doctor_tables(pipeline.doctor(source, dataset=dataset)))
+    _console().print(report_tables(pipeline.doctor(source, dataset=dataset)))
 
 
 @app.command()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["all_reduce_mean", "rank", "world_size"]
+__all__ = ["all_reduce_mean", "is_first_process", "rank", "world_size"]
 
 
 def world_size() -> int:
@@ -17,6 +19,18 @@ def world_size() -> int:
 def rank() -> int:
     """Index of this process."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def is_first_process() -> bool:
+    """Say whether the launcher (torchrun, SLURM, Lightning) started this process as the first, before they are joined.
+
+    It tells nothing where only one process takes part in a training: a SLURM task of its own has a number too.
+    """
+    if "RANK" in os.environ:
+        return int(os.environ["RANK"]) == 0
+    if "SLURM_PROCID" in os.environ and "LOCAL_RANK" not in os.environ:
+        return int(os.environ["SLURM_PROCID"]) == 0
+    return all(int(os.environ.get(name, "0")) == 0 for name in ("NODE_RANK", "LOCAL_RANK"))
 
 
 @torch.no_grad()

@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING, Any
 from vesalius.errors import RunError, StoreError
 
 if TYPE_CHECKING:
+    from numpy import uint8
+    from numpy.typing import NDArray
     from rich.console import Console
+    from torch import Tensor
 
+    from vesalius.backbones.interface import Backbone
     from vesalius.data.batches import ImagePool
     from vesalius.data.doctor import DoctorReport
     from vesalius.data.prepare_summary import PrepareSummary
@@ -83,24 +87,27 @@ def pretrain(
 
     from vesalius.training.recipe import load_recipe
     from vesalius.training.run_folder import RunFolder
-    from vesalius.training.train import Pretraining, resolve_recipe
+    from vesalius.training.train import Pretraining, leads, resolve_recipe
 
     console = console or Console()
     folder = RunFolder(Path(out))
     pool, about = _open_pool(data)
-    if resume and (folder.path / "run.json").is_file():
+    if resume and folder.exists:
         if overrides or budget_minutes is not None:
             raise RunError(f"{folder.path}: a resumed run keeps its recipe; leave out --set and --budget-minutes")
         resolved, notes = folder.recipe(), _NOTHING
         if folder.state()["status"] == "done":
-            console.print(f"{folder.path}: already done")
+            console.print(f"{folder.path}: already done", highlight=False)
+            _draw_pictures(resolved, pool, folder)
             return folder.path
     else:
         budget = () if budget_minutes is None else (f"training.budget_minutes={budget_minutes}",)
         resolved, notes = resolve_recipe(load_recipe(recipe, overrides=[*overrides, *budget]), len(pool))
-        if folder.exists:
+        if folder.exists and leads(resolved):
             raise RunError(f"{folder.path}: holds a run already; go on with --resume or name another folder")
         resume = False
+    if not leads(resolved):
+        console = Console(quiet=True)
     for note in notes:
         console.print(note, highlight=False)
     probes = _probes(resolved, pool, console)
@@ -108,7 +115,7 @@ def pretrain(
     Pretraining(recipe=resolved, pool=pool, folder=folder, probes=probes, console=console).run(
         state=state, resume=resume
     )
-    if folder.state()["status"] == "done":
+    if leads(resolved):
         _draw_pictures(resolved, pool, folder)
     return folder.path
 
@@ -162,10 +169,8 @@ def _probes(recipe: Recipe, pool: ImagePool, console: Console) -> list[Probe]:
     """Choose the online monitors: feature rank always, k-NN on the label asked for or on two that are there."""
     from vesalius.errors import LabelError, VesaliusError
     from vesalius.evaluation.online import knn_probe, rank_probe
-    from vesalius.training.precision import choose_precision
 
-    monitors, training = recipe.monitors, recipe.training
-    precision = "bf16" if choose_precision(training.precision, accelerator="cpu")[0].startswith("bf16") else "fp32"
+    monitors, precision = recipe.monitors, recipe.training.precision
     store, rows = pool.parts[0]
     probes: list[Probe] = [rank_probe(store, rows[: monitors.images], precision=precision)]
     stores = [part for part, _ in pool.parts]
@@ -190,16 +195,17 @@ def _probes(recipe: Recipe, pool: ImagePool, console: Console) -> list[Probe]:
 
 
 def _draw_pictures(recipe: Recipe, pool: ImagePool, folder: RunFolder) -> None:
-    """Draw sample views and, where the backbone has [CLS], its attention, into the run folder."""
+    """Draw sample views and, where the backbone has [CLS], its attention, into the run folder, once."""
     import numpy as np
     import torch
 
     from vesalius.backbones.load import load_backbone
-    from vesalius.evaluation.features import to_input
-    from vesalius.interpret.pictures import attention_picture, save_png, views_picture
+    from vesalius.interpret.pictures import save_png, views_picture
     from vesalius.views.make_views import make_views
     from vesalius.views.plans import plan_by_name
 
+    if (folder.pictures / "views.png").is_file():
+        return
     backbone = load_backbone(folder.backbone)
     about = backbone.preprocessing
     plan = plan_by_name(recipe.views.plan, **recipe.views.options)
@@ -207,16 +213,25 @@ def _draw_pictures(recipe: Recipe, pool: ImagePool, folder: RunFolder) -> None:
     images = pool.gather(rows)
     generator = torch.Generator().manual_seed(recipe.training.seed)
     views = make_views(images, plan, generator, out_channels=about.in_chans, mean=about.mean, std=about.std)
+    if backbone.has_cls:
+        save_png(_attention(images, backbone), folder.pictures / "attention.png")
     save_png(views_picture(views, about.mean, about.std), folder.pictures / "views.png")
-    if not backbone.has_cls:
-        return
+
+
+def _attention(images: Tensor, backbone: Backbone) -> NDArray[uint8]:
+    import numpy as np
+    import torch
+
+    from vesalius.evaluation.features import to_input
+    from vesalius.interpret.pictures import attention_picture
+
     pixels = images.permute(0, 2, 3, 1).squeeze(-1).numpy()
     if pixels.dtype != np.uint8:
         pixels = (pixels * 255.0).round().astype(np.uint8)
     with torch.no_grad():
-        x = to_input(pixels, backbone, torch.device("cpu"), about.image_size)
+        x = to_input(pixels, backbone, torch.device("cpu"), backbone.preprocessing.image_size)
         features = backbone.forward_features(x, attention=True)
     assert features.attention is not None  # noqa: S101 (asked for above)
     shown = torch.from_numpy(pixels).float().div(255.0)
     shown = shown[:, None] if shown.ndim == 3 else shown.permute(0, 3, 1, 2)
-    save_png(attention_picture(shown, features.attention, features.grid), folder.pictures / "attention.png")
+    return attention_picture(shown, features.attention, features.grid)

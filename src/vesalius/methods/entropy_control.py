@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vesalius.distributed import all_reduce_mean
+
 __all__ = ["EntropyControl"]
 
 FIRST_STEPS, FIRST_ROUNDS, FIRST_GAIN, GAIN = 5, 20, 1.0, 0.3
@@ -46,7 +48,7 @@ class EntropyControl(nn.Module):
         settling = int(self.steps) < FIRST_STEPS
         for _ in range(FIRST_ROUNDS if settling else 1):
             probabilities = (centred / self.temperature).softmax(dim=-1)
-            entropy = torch.special.entr(probabilities).sum(dim=-1).mean()
+            entropy = all_reduce_mean(torch.special.entr(probabilities).sum(dim=-1).mean())
             gain = FIRST_GAIN if settling else GAIN
             moved = self.temperature * torch.exp(gain * (self.share - entropy / self.largest))
             self.temperature.copy_(moved.clamp(1e-4, 0.2))

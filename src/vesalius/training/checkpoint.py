@@ -30,10 +30,10 @@ class CheckpointWriter(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         """Save when it is time; every process takes part, as sharded states need."""
         del args
-        due = torch.tensor(time.monotonic() - self.last >= self.every_seconds)
+        due = time.monotonic() - self.last >= self.every_seconds
         if trainer.world_size > 1:
-            due = trainer.strategy.broadcast(due)
-        if bool(due) and isinstance(pl_module, PretrainingModule) and trainer.global_step < pl_module.total_steps:
+            due = trainer.strategy.reduce_boolean_decision(due, all=False)
+        if due and isinstance(pl_module, PretrainingModule) and trainer.global_step < pl_module.total_steps:
             self.save(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

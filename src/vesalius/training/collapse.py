@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import Any
 
 __all__ = ["CollapseWatch"]
 
@@ -14,23 +16,27 @@ class CollapseWatch:
     (entropy near 0), or all prototypes equally to each (entropy near ln K). In both the features lose their rank.
     """
 
-    def __init__(self, *, patience: int = 100) -> None:
-        """Wait `patience` observations before speaking: the first steps are uniform in every sound training."""
-        self.patience = patience
-        self.seen = 0
+    def __init__(self, *, patience_steps: int) -> None:
+        """Wait so many steps before speaking: the first are uniform in every sound training."""
+        self.patience_steps = patience_steps
+        self.step = 0
         self.relative_entropy: float | None = None
         self.relative_mean_entropy: float | None = None
         self.raised: set[str] = set()
 
-    def observe(self, values: Mapping[str, float]) -> list[str]:
-        """Take one step's figures; return the alarms that are new."""
-        self.seen += 1
+    def observe(self, step: int, values: Mapping[str, float]) -> list[str]:
+        """Take the figures of `step` (of some steps, in order); return the alarms that are new."""
         largest = values.get("teacher_entropy_max")
         if largest and "teacher_entropy" in values:
-            self.relative_entropy = _smooth(self.relative_entropy, values["teacher_entropy"] / largest)
-            self.relative_mean_entropy = _smooth(self.relative_mean_entropy, values.get("mean_entropy", 0.0) / largest)
-        found = dict(self._entropy_alarms()) if self.seen >= self.patience else {}
-        if values.get("feature_rank", 99.0) < 2.0 and self.seen >= self.patience:
+            # Averaged over a quarter of the patience, however far apart the observations are.
+            kept = math.exp(-4.0 * max(1, step - self.step) / self.patience_steps)
+            self.relative_entropy = _smooth(self.relative_entropy, values["teacher_entropy"] / largest, kept)
+            mean_entropy = values.get("mean_entropy", 0.0) / largest
+            self.relative_mean_entropy = _smooth(self.relative_mean_entropy, mean_entropy, kept)
+            self.step = step
+        patient = step >= self.patience_steps
+        found = dict(self._entropy_alarms()) if patient else {}
+        if values.get("feature_rank", 99.0) < 2.0 and patient:
             found["rank"] = (
                 f"collapse: the features span {values['feature_rank']:.1f} dimensions, images are not told apart. "
                 "Lower optimizer.lr, or raise method.teacher_momentum"
@@ -38,6 +44,20 @@ class CollapseWatch:
         new = [text for kind, text in found.items() if kind not in self.raised]
         self.raised |= set(found)
         return new
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep, as plain types."""
+        return {
+            "step": self.step,
+            "relative_entropy": self.relative_entropy,
+            "relative_mean_entropy": self.relative_mean_entropy,
+            "raised": sorted(self.raised),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.step, self.raised = int(state["step"]), set(state["raised"])
+        self.relative_entropy, self.relative_mean_entropy = state["relative_entropy"], state["relative_mean_entropy"]
 
     def _entropy_alarms(self) -> list[tuple[str, str]]:
         if self.relative_entropy is None or self.relative_mean_entropy is None:
@@ -57,5 +77,5 @@ class CollapseWatch:
         return []
 
 
-def _smooth(old: float | None, new: float) -> float:
-    return new if old is None else 0.98 * old + 0.02 * new
+def _smooth(old: float | None, new: float, kept: float) -> float:
+    return new if old is None else kept * old + (1.0 - kept) * new

@@ -14,10 +14,11 @@ from vesalius.data.batches import step_seed
 from vesalius.errors import TrainingError
 from vesalius.methods.base import Method
 from vesalius.records.step_output import StepOutput
+from vesalius.records.view import View
 from vesalius.schedules import Progress
 from vesalius.training.optimizers import build_optimizer, clip_each, set_schedules
 from vesalius.training.recipe import Recipe
-from vesalius.views.make_views import make_views
+from vesalius.views.make_views import apply_views, draw_views
 from vesalius.views.plans import ViewPlan
 
 __all__ = ["PretrainingModule"]
@@ -26,8 +27,9 @@ __all__ = ["PretrainingModule"]
 class PretrainingModule(LightningModule):
     """Draws views on the device, asks the method for its loss, and keeps the schedules.
 
-    Every random number of a step (views, stochastic depth) comes from a generator seeded by (seed, step, rank), so a
-    resumed training draws what the uninterrupted one would have drawn.
+    Every random number of a step comes from (seed, step), so a resumed training draws what the uninterrupted one would
+    have drawn, and several processes together draw the views that one alone would; only stochastic depth is each
+    process's own, from (seed, step, rank).
     """
 
     def __init__(self, recipe: Recipe, method: Method, plan: ViewPlan, *, steps_per_epoch: int, total_steps: int):
@@ -61,20 +63,8 @@ class PretrainingModule(LightningModule):
             batch_size=self.recipe.training.batch_size,
         )
         self.rates = {"lr": lr, "weight_decay": decay}
-        seed = step_seed(self.recipe.training.seed, self._now.step, self.global_rank)
-        torch.manual_seed(seed)
-        generator = torch.Generator(device=self.device).manual_seed(seed)
-        preprocessing = self.method.student.preprocessing
-        with torch.autocast(self.device.type, enabled=False):
-            views = make_views(
-                batch,
-                self.plan,
-                generator,
-                out_channels=preprocessing.in_chans,
-                mean=preprocessing.mean,
-                std=preprocessing.std,
-            )
-        self.output = self.method(views, self._now)
+        torch.manual_seed(step_seed(self.recipe.training.seed, self._now.step, self.global_rank))
+        self.output = self.method(self._views(batch), self._now)
         self._refuse_nonfinite(self.output.loss)
         return self.output.loss
 
@@ -85,10 +75,21 @@ class PretrainingModule(LightningModule):
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             clip_each(parameters, self.recipe.optimizer.clip_each)
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Let the teacher follow."""
-        del outputs, batch, batch_idx
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Let the optimizer step and then the teacher follow: a checkpoint written after the step must hold both."""
+        super().optimizer_step(*args, **kwargs)
         self.method.after_step(self._now)
+
+    def _views(self, batch: Shaped[Tensor, "batch channels height width"]) -> tuple[View, ...]:
+        """Draw the views of the whole batch of all processes, which is cheap, and make those of this one's images."""
+        processes = self.trainer.world_size
+        generator = torch.Generator().manual_seed(step_seed(self.recipe.training.seed, self._now.step))
+        size = (batch.shape[2], batch.shape[3])
+        drawn = draw_views(self.plan, len(batch) * processes, size, generator)
+        own = [parameters.some(slice(self.global_rank, None, processes)) for parameters in drawn]
+        about = self.method.student.preprocessing
+        with torch.autocast(self.device.type, enabled=False):
+            return apply_views(batch, self.plan, own, out_channels=about.in_chans, mean=about.mean, std=about.std)
 
     def _refuse_nonfinite(self, loss: Tensor) -> None:
         if not bool(torch.isfinite(loss.detach())):

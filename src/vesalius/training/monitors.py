@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from vesalius.backbones.interface import Backbone
+from vesalius.distributed import all_reduce_mean
 from vesalius.methods.dino import Dino
 from vesalius.training.collapse import CollapseWatch
 from vesalius.training.module import PretrainingModule
@@ -29,12 +30,21 @@ class MetricsWriter(Callback):
     """Writes loss, schedules and the method's own figures every few steps; raises the collapse alarms."""
 
     def __init__(
-        self, folder: RunFolder, *, every_steps: int, seconds_before: float, say: Callable[[str], None]
+        self,
+        folder: RunFolder,
+        *,
+        every_steps: int,
+        total_steps: int,
+        seconds_before: float,
+        say: Callable[[str], None],
     ) -> None:
-        """Write into `folder`; `seconds_before` is the time that an interrupted training has behind it."""
+        """Write into `folder`; `seconds_before` is the time that an interrupted training has behind it.
+
+        Alarms wait for a fifth of the training, at most 500 steps.
+        """
         self.folder, self.every_steps, self.say = folder, every_steps, say
         self.started = time.monotonic() - seconds_before
-        self.watch = CollapseWatch()
+        self.watch = CollapseWatch(patience_steps=max(1, min(500, total_steps // 5)))
         self.last_time, self.last_step = time.monotonic(), -1
 
     @property
@@ -43,28 +53,39 @@ class MetricsWriter(Callback):
         return time.monotonic() - self.started
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        """Write one set of figures when it is their turn; rank 0 only."""
+        """Write one set of figures when it is their turn: means over all processes, written by the first."""
         del args
-        if not isinstance(pl_module, PretrainingModule) or not trainer.is_global_zero or pl_module.output is None:
+        if not isinstance(pl_module, PretrainingModule) or pl_module.output is None:
             return
         step = trainer.global_step - 1
         last = trainer.global_step >= pl_module.total_steps
         if step % self.every_steps and not last:
             return
         values = self._values(pl_module, step)
-        self.folder.append_metrics(step, step / pl_module.steps_per_epoch, self.seconds, values)
-        self.alarm(values)
+        if trainer.is_global_zero:
+            self.folder.append_metrics(step, step / pl_module.steps_per_epoch, self.seconds, values)
+            self.alarm(step, values)
 
-    def alarm(self, values: Mapping[str, float]) -> None:
+    def alarm(self, step: int, values: Mapping[str, float]) -> None:
         """Say and record what the collapse watch finds new."""
-        for text in self.watch.observe(values):
+        for text in self.watch.observe(step, values):
             self.say(text)
-            self.folder.update_state(alarms=[*self.folder.state().get("alarms", []), text])
+            told = [alarm for alarm in self.folder.state().get("alarms", []) if alarm != text]
+            self.folder.update_state(alarms=[*told, text])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep in the checkpoint what the watch has seen."""
+        return self.watch.state()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on watching."""
+        self.watch.restore(state_dict)
 
     def _values(self, module: PretrainingModule, step: int) -> dict[str, float]:
         assert module.output is not None  # noqa: S101 (checked by the caller)
-        values = {"loss": float(module.output.loss.detach()), **module.rates}
-        values |= {name: float(value) for name, value in module.output.logs.items()}
+        values = {"loss": float(all_reduce_mean(module.output.loss.detach())), **module.rates}
+        for name, value in module.output.logs.items():
+            values[name] = float(all_reduce_mean(value.to(module.output.loss.device)))
         if isinstance(module.method, Dino):
             values["teacher_entropy_max"] = math.log(module.method.prototypes)
         now = time.monotonic()
@@ -92,7 +113,7 @@ class ProbeRunner(Callback):
             return
         values = run_probes(self.probes, pl_module.method.exported_backbone())
         self.folder.append_metrics(taken - 1, (taken - 1) / pl_module.steps_per_epoch, self.writer.seconds, values)
-        self.writer.alarm(values)
+        self.writer.alarm(taken - 1, values)
         self.writer.last_time = time.monotonic()
 
 

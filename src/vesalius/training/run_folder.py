@@ -48,7 +48,10 @@ class RunFolder:
         """
         if self.exists:
             raise RunError(f"{self.path}: holds a run already; continue it with --resume or name another folder")
-        if self.path.is_dir() and any(self.path.iterdir()):
+        # A pretraining that was killed while it began here leaves these without a recipe, which is written last.
+        begun = {"checkpoints", "pictures", *(f.name for f in (self.state_file, self.metrics_file))}
+        begun |= {f"{f.name}.partial" for f in (self.state_file, self.metrics_file, self.recipe_file)}
+        if self.path.is_dir() and any(entry.name not in begun for entry in self.path.iterdir()):
             raise RunError(f"{self.path}: holds other files; name an empty or a new folder for the run")
         for folder in (self.path, self.checkpoint.parent, self.pictures):
             folder.mkdir(parents=True, exist_ok=True)

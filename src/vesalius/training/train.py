@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +17,13 @@ from torch.utils.data import DataLoader
 
 from vesalius.backbones.timm_backbones import create_backbone
 from vesalius.data.batches import ImagePool, TrainingBatches
-from vesalius.errors import CheckpointError
+from vesalius.distributed import is_first_process
+from vesalius.errors import CheckpointError, RunError
 from vesalius.methods.dino import Dino
 from vesalius.methods.dino_presets import resolve_dino
 from vesalius.training.checkpoint import CheckpointWriter, read_step
 from vesalius.training.cost import measure_cost, steps_within
+from vesalius.training.interruption import StopBetweenSteps
 from vesalius.training.module import PretrainingModule
 from vesalius.training.monitors import MetricsWriter, Probe, ProbeRunner
 from vesalius.training.precision import choose_precision, prefer_explicit_attention
@@ -29,13 +32,25 @@ from vesalius.training.recipe import Recipe
 from vesalius.training.run_folder import RunFolder, environment, now
 from vesalius.views.plans import ViewPlan, plan_by_name
 
-__all__ = ["Pretraining", "resolve_recipe"]
+__all__ = ["Pretraining", "leads", "resolve_recipe"]
+
+PLAN_SECONDS = 1800
+"""How long the other processes wait for the first to time its trial steps."""
 
 
 def resolve_recipe(recipe: Recipe, images: int) -> tuple[Recipe, tuple[str, ...]]:
     """Replace every `auto` that depends on the number of images; return the recipe and what was chosen."""
     method, notes = resolve_dino(recipe.method, images)
     return recipe.model_copy(update={"method": method}), notes
+
+
+def leads(recipe: Recipe) -> bool:
+    """Say whether this process writes the run folder and speaks: the only one, or the first of several."""
+    return not _several(recipe) or is_first_process()
+
+
+def _several(recipe: Recipe) -> bool:
+    return recipe.training.devices != 1 or recipe.training.nodes > 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,19 +92,20 @@ class Pretraining:
         self.console.print(f"precision {why}", highlight=False)
         if resume:
             start, total = self._resume(state)
+        elif not leads(self.recipe):
+            start, total = 0, self._wait_for_plan()
         else:
-            total = self._plan_steps(method, plan, accelerator, bf16=precision.startswith("bf16"))
-            start = 0
-            parameters = sum(p.numel() for p in method.student.parameters())
-            state = state | {
+            planned = self._plan_steps(method, plan, accelerator, bf16=precision.startswith("bf16"))
+            start, total = 0, planned["steps"]
+            state = state | planned
+            state |= {
                 "status": "running",
                 "seed": self.recipe.training.seed,
                 "started": now(),
-                "steps": total,
                 "device": accelerator,
                 "precision": precision,
                 "versions": environment(),
-                "parameters": parameters,
+                "parameters": sum(p.numel() for p in method.student.parameters()),
                 "alarms": [],
             }
             self.folder.create(self.recipe, state)
@@ -109,10 +125,10 @@ class Pretraining:
             return {"gpu": "cuda"}.get(wanted, wanted)
         return "cuda" if torch.cuda.is_available() else "cpu"
 
-    def _plan_steps(self, method: Dino, plan: ViewPlan, accelerator: str, *, bf16: bool) -> int:
-        """Say what the training will cost before it starts; a budget decides the number of steps."""
+    def _plan_steps(self, method: Dino, plan: ViewPlan, accelerator: str, *, bf16: bool) -> dict[str, Any]:
+        """Say what the training will cost before it starts; a budget decides the number of steps. For run.json."""
         # Refuses too small a pool before anything is timed.
-        TrainingBatches(self.pool, batch_size=self.recipe.training.batch_size, seed=0, total_steps=0)
+        self._batches(total_steps=0)
         device = torch.device(accelerator)
         cost = measure_cost(self.recipe, method, plan, self.pool, self.probes, device=device, bf16=bf16)
         budget = self.recipe.training.budget_minutes
@@ -121,17 +137,18 @@ class Pretraining:
         else:
             steps = steps_within(budget, cost, self._probe_every)
         seed_everything(self.recipe.training.seed, verbose=False)
+        minutes = cost.total_minutes(steps, self._probe_every)
         self.console.print(
             f"{len(self.pool):,} images, {steps:,} steps of {self.recipe.training.batch_size} "
             f"({steps / self._epoch:.1f} epochs), {cost.step_seconds:.2f} s a step: "
-            f"about {cost.total_minutes(steps, self._probe_every):.1f} minutes",
+            f"about {minutes:.1f} minutes",
             highlight=False,
         )
-        return steps
+        return {"steps": steps, "step_seconds": round(cost.step_seconds, 4), "planned_minutes": round(minutes, 2)}
 
     def _resume(self, state: dict[str, Any]) -> tuple[int, int]:
         written = self.folder.state()
-        if written["data"] != state["data"]:
+        if written["data"]["fingerprint"] != state["data"]["fingerprint"]:
             raise CheckpointError(
                 f"{self.folder.path}: was trained on other images (fingerprint {written['data']['fingerprint'][:12]}, "
                 f"now {state['data']['fingerprint'][:12]}); resume with the same --data"
@@ -142,27 +159,27 @@ class Pretraining:
 
     def _fit(self, module: PretrainingModule, start: int) -> None:
         training = self.recipe.training
-        seconds = self.folder.cut_metrics(start)
+        seconds = self.folder.cut_metrics(start) if leads(self.recipe) else 0.0
         writer = MetricsWriter(
             self.folder,
             every_steps=training.log_every_steps,
+            total_steps=module.total_steps,
             seconds_before=seconds,
             say=lambda text: self.console.print(f"[bold red]{text}[/]", highlight=False),
         )
         saver = CheckpointWriter(self.folder, every_minutes=training.checkpoint_minutes)
+        stopper = StopBetweenSteps()
         prober = ProbeRunner(self.folder, writer, self.probes, every_steps=self._probe_every)
-        trainer = self._trainer(module, [writer, prober, TrainingProgress(self.console), saver])
-        batches = TrainingBatches(
-            self.pool,
-            batch_size=training.batch_size,
-            seed=training.seed,
+        trainer = self._trainer(module, [writer, prober, TrainingProgress(self.console), stopper, saver])
+        batches = self._batches(
             total_steps=module.total_steps,
             start_step=start,
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         )
         loader = DataLoader(batches, batch_size=None, pin_memory=torch.cuda.is_available())
-        self.folder.update_state(status="running")
+        if leads(self.recipe):
+            self.folder.update_state(status="running")
         try:
             with warnings.catch_warnings():
                 # One process reads the memory map faster than workers could hand batches over.
@@ -170,17 +187,35 @@ class Pretraining:
                 warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
                 warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)`.*")
                 trainer.fit(module, loader, ckpt_path=self.folder.checkpoint if start else None, weights_only=True)
-        except (KeyboardInterrupt, SystemExit):
-            pass
-        except BaseException:
+        except BaseException as error:
             self._finish("interrupted", writer, trainer.global_step)
+            if isinstance(error, SystemExit):  # Lightning's answer to Ctrl-C
+                raise KeyboardInterrupt from error
             raise
+        finally:
+            stopper.restore()
         done = trainer.global_step >= module.total_steps
         self._finish("done" if done else "interrupted", writer, trainer.global_step)
         if not done:
             self.console.print(
                 f"interrupted at step {trainer.global_step:,}; continue it with --resume", highlight=False
             )
+            stopper.raise_again()
+
+    def _batches(self, *, total_steps: int, **where: int) -> TrainingBatches:
+        training = self.recipe.training
+        return TrainingBatches(
+            self.pool, batch_size=training.batch_size, seed=training.seed, total_steps=total_steps, **where
+        )
+
+    def _wait_for_plan(self) -> int:
+        """Wait until the first process has written the folder; return the steps it planned."""
+        until = time.monotonic() + PLAN_SECONDS
+        while not self.folder.exists:
+            if time.monotonic() > until:
+                raise RunError(f"{self.folder.path}: the first process planned nothing in {PLAN_SECONDS} seconds")
+            time.sleep(0.1)
+        return int(self.folder.state()["steps"])
 
     def _trainer(self, module: PretrainingModule, callbacks: list[Callback]) -> Trainer:
         training = self.recipe.training
@@ -201,10 +236,13 @@ class Pretraining:
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
-            sync_batchnorm=training.devices != 1 or training.nodes > 1,
+            # torch has synchronised batch normalisation for GPUs only; on CPUs each process keeps its own statistics.
+            sync_batchnorm=_several(self.recipe) and accelerator == "cuda",
         )
 
     def _finish(self, status: str, writer: MetricsWriter, step: int) -> None:
+        if not leads(self.recipe):
+            return
         self.folder.update_state(
             status=status,
             finished=now(),

@@ -34,6 +34,10 @@ class ViewParameters:
     crops: Crops
     intensity: Intensity
 
+    def some(self, rows: slice) -> ViewParameters:
+        """Return the parameters of some of the images."""
+        return ViewParameters(crops=_some(self.crops, rows), intensity=_some(self.intensity, rows))
+
 
 def draw_views(
     plan: ViewPlan, batch: int, image_size: tuple[int, int], generator: torch.Generator
