@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from vesalius.methods.dino import DinoConfig
 
 __all__ = ["resolve_dino"]
-
-PAPER_IMAGES = 1_281_167
-"""Images of ImageNet-1k, for which the paper's own numbers were found."""
-
 
 def resolve_dino(config: DinoConfig, images: int) -> tuple[DinoConfig, tuple[str, ...]]:
     """Replace `auto` by what suits `images`, and say so.
@@ -31,6 +29,6 @@ def resolve_dino(config: DinoConfig, images: int) -> tuple[DinoConfig, tuple[str
 
 
 def prototypes_for(images: int) -> int:
-    """A power of two near images / 20, between 256 and the paper's 65,536."""
-    wanted = max(256, min(65_536, images // 20))
-    return 1 << (wanted - 1).bit_length()
+    """A power of two near images / 20 (1,024 at 20,000), 512 for a few thousand, images / 4 below; 128 to 65,536."""
+    wanted = min(65_536, max(128, images / 20, min(512, images / 4)))
+    return int(2 ** round(math.log2(wanted)))
