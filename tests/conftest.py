@@ -13,6 +13,12 @@ _HOOK = install_import_hook("vesalius", "beartype.beartype")
 import pytest  # noqa: E402
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let torch's own `typing.Iterable` base of `IterableDataset` pass; it is not ours to modernise."""
+    category = "beartype.roar.BeartypeDecorHintPep585DeprecationWarning"
+    config.addinivalue_line("filterwarnings", rf"ignore:.*typing\.Iterable\[:{category}")
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real images: VESALIUS_DATA, or ../shared/data beside the checkout."""
@@ -20,3 +26,15 @@ def real_data() -> Path:
     if not (folder / "README.md").exists():
         pytest.skip(f"no real images: set VESALIUS_DATA to their folder (looked in {folder})")
     return folder
+
+
+@pytest.fixture(scope="session")
+def phantom_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared store of 64 phantom radiographs of 40 pixels, with its labels."""
+    from vesalius.data.phantom import write_phantom
+    from vesalius.data.prepare import prepare
+
+    folder = tmp_path_factory.mktemp("phantom")
+    write_phantom(folder / "scans", images=64, seed=0, size=48, workers=1)
+    prepare(folder / "scans", folder / "store", size=40, workers=1, progress=False)
+    return folder / "store"

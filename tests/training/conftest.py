@@ -1,0 +1,74 @@
+"""A tiny recipe, and trainings in processes of their own that can be killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from vesalius import pipeline
+
+_SCRIPT = Path(__file__).with_name("one_process.py")
+_HEAVY = ["vesalius.pipeline", "vesalius.training.train", "vesalius.evaluation.online", "vesalius.interpret.pictures"]
+
+TINY = (
+    "views.options={size: 32, locals: 1, local_size: 16}",
+    "backbone={name: test_vit, image_size: 32, drop_path: 0.1}",
+    "method={name: dino, prototypes: 64, hidden: 32, bottleneck: 16, teacher_momentum: 0.9, frozen_prototypes_epochs: 1}",
+    "training={batch_size: 16, epochs: 4, checkpoint_minutes: 0, log_every_steps: 1, precision: fp32, accelerator: cpu}",
+    "monitors={every_epochs: 2, images: 16, knn_images: 64}",
+)
+
+
+@pytest.fixture
+def tiny() -> Callable[..., tuple[str, ...]]:
+    """Overrides of `dino/small` that make 16 steps of a 4-million-operation ViT, and further ones."""
+    return lambda *further: (*TINY, *further)
+
+
+@pytest.fixture
+def pretrain(phantom_store: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Pretrain in this process: `pretrain("name", *overrides, **options)` gives the run folder."""
+
+    def run(name: str, *overrides: str, recipe: str = "dino/small", **options: Any) -> Path:
+        options = {"data": f"{phantom_store}@all"} | options
+        return pipeline.pretrain(recipe, out=tmp_path / name, overrides=(*TINY, *overrides), **options)
+
+    return run
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., BaseProcess]:
+    """Start a pretraining in a process forked from one that has imported everything: starting takes milliseconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_HEAVY)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when the server starts
+
+    def begin(log: str = "log.txt", environment: dict[str, str] | None = None, **arguments: Any) -> BaseProcess:
+        request = {"arguments": arguments, "environment": environment or {}, "log": str(tmp_path / log)}
+        process = context.Process(
+            target=runpy.run_path, args=(str(_SCRIPT),), kwargs={"init_globals": {"request": request}}
+        )
+        process.start()
+        return process
+
+    return begin
+
+
+@pytest.fixture
+def figures() -> Callable[..., list[tuple[int, float]]]:
+    """Read a run's metrics: `figures(run, "loss")` gives (step, value) in the order of the file."""
+
+    def read(run: Path, name: str) -> list[tuple[int, float]]:
+        table = pd.read_csv(run / "metrics.csv")
+        chosen = table[table["name"] == name]
+        return list(zip(chosen["step"].tolist(), chosen["value"].tolist(), strict=True))
+
+    return read
