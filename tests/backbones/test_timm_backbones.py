@@ -156,3 +156,25 @@ def test_stages_run_from_fine_to_coarse() -> None:
     sides = [stage.shape[-1] for stage in stages]
     assert len(sides) >= 4
     assert sides == sorted(sides, reverse=True)
+
+
+@pytest.mark.parametrize("pool", ["cls", "mean", "average"])
+def test_pooling_is_what_was_asked_and_survives_the_export(pool: str, tmp_path: Path) -> None:
+    backbone = create_backbone(BackboneConfig(name="vit_tiny_patch16_224", image_size=32, pool=pool)).eval()  # type: ignore[arg-type]
+    x = torch.randn(2, 1, 32, 32)
+    with torch.no_grad():
+        features = backbone.forward_features(x)
+        assert features.cls is not None
+        mean = features.patches.mean(1)
+        wanted = {"cls": features.cls, "mean": mean, "average": (features.cls + mean) / 2}[pool]
+        torch.testing.assert_close(features.pooled, wanted)
+        save_backbone(backbone, tmp_path, state=dict(backbone.state_dict()))
+        torch.testing.assert_close(load_backbone(tmp_path)(x), wanted)
+        assert backbone.twin().pool == pool
+
+
+def test_cls_of_a_family_without_it_and_xavier_of_a_cnn_are_refused() -> None:
+    with pytest.raises(BackboneError, match="has no \\[CLS\\] token; use 'mean'"):
+        create_backbone(BackboneConfig(name="resnet18", pool="cls"))
+    with pytest.raises(BackboneError, match="is for plain ViTs"):
+        create_backbone(BackboneConfig(name="resnet18", init="xavier"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vesalius.config import StrictModel
 from vesalius.records.features import Features
 
-__all__ = ["Backbone", "Preprocessing"]
+__all__ = ["Backbone", "Pool", "Preprocessing"]
 
 
 class Preprocessing(StrictModel):
@@ -30,10 +30,15 @@ class Preprocessing(StrictModel):
     std: tuple[float, ...]
 
 
+Pool = Literal["cls", "mean", "average"]
+"""How the pooled vector is made: the [CLS] token, the mean patch, or the average of these two."""
+
+
 class Backbone(nn.Module, ABC):
     """A feature extractor that yields `Features`."""
 
     name: str
+    pool: Pool
     feature_dim: int
     patch_size: int | None
     has_cls: bool

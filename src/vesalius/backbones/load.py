@@ -22,10 +22,15 @@ def load_backbone(folder: Path) -> TimmBackbone:
         BackboneError: The folder is not one, or weights and description do not fit each other.
     """
     description = read_description(folder)
-    content = {key: value for key, value in description["vesalius"].items() if key != "feature"}
+    content = {key: value for key, value in description["vesalius"].items() if key != "pool"}
     preprocessing = build(Preprocessing, content, source=str(Path(folder) / "config.json"))
     arguments = description["model_args"]
-    backbone = TimmBackbone(name=description["architecture"], arguments=arguments, preprocessing=preprocessing)
+    backbone = TimmBackbone(
+        name=description["architecture"],
+        arguments=arguments,
+        preprocessing=preprocessing,
+        pool=description["vesalius"]["pool"],
+    )
     try:
         with torch.no_grad():
             backbone.model.load_state_dict(read_weights(Path(folder)))

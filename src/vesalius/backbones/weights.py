@@ -65,7 +65,7 @@ def save_backbone(backbone: Backbone, folder: Path, *, state: dict[str, Tensor],
     weights_partial, config_partial = folder / "model.safetensors.partial", folder / "config.json.partial"
     safetensors.torch.save_file(tensors, weights_partial, metadata={"format": "pt"})
     description = backbone.description() | {
-        "vesalius": backbone.preprocessing.model_dump(mode="json") | {"feature": "cls" if backbone.has_cls else "mean"}
+        "vesalius": backbone.preprocessing.model_dump(mode="json") | {"pool": backbone.pool}
     }
     config_partial.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     os.replace(weights_partial, folder / "model.safetensors")

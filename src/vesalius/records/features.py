@@ -15,7 +15,7 @@ class Features:
     """The outputs of a backbone, whatever its family.
 
     Attributes:
-        pooled: `[batch, dim]`, the vector that methods train and probes read: [CLS] where there is one, else the mean.
+        pooled: `[batch, dim]`, the vector that methods train: [CLS], the mean patch or their average, as configured.
         patches: `[batch, tokens, dim]`, row-major over `grid`.
         grid: (rows, columns) of the patch tokens.
         cls: `[batch, dim]` or None for a backbone without a class token.
