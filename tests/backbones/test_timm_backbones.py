@@ -84,8 +84,10 @@ def test_exported_folder_opens_in_timm_with_the_same_features(name: str, tmp_pat
     again = load_backbone(tmp_path / "backbone")
     x = torch.randn(2, 1, size, size)
     with torch.no_grad():
-        torch.testing.assert_close(opened.forward_features(x), backbone.model.forward_features(x), rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(again(x), backbone(x), rtol=1e-5, atol=1e-5)
+        theirs, ours = opened.forward_features(x), backbone.model.forward_features(x)
+        largest = ours.abs().max()  # an untrained Inception's features are in the millions
+        torch.testing.assert_close(theirs / largest, ours / largest, rtol=0, atol=1e-5)
+        torch.testing.assert_close(again(x) / largest, backbone(x) / largest, rtol=0, atol=1e-5)
     assert again.preprocessing == backbone.preprocessing
 
 
