@@ -1,0 +1,121 @@
+"""The contract of every method on every family of backbones: train, resume exactly, export what timm opens."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import timm
+import torch
+
+from vesalius import pipeline
+from vesalius.backbones.load import load_backbone
+from vesalius.methods.dino import Dino
+
+METHODS = {
+    "dino": "method={name: dino, prototypes: 32, hidden: 16, bottleneck: 8, teacher_momentum: 0.9, "
+    "frozen_prototypes_epochs: 0.5}",
+}
+# name, side of the global views, of the local ones
+BACKBONES = {
+    "vit": ("vit_tiny_patch16_224", 32, 16),
+    "deit": ("deit_tiny_distilled_patch16_224", 32, 16),
+    "swin": ("swin_tiny_patch4_window7_224", 56, 28),
+    "resnet": ("resnet18", 32, 24),
+    "inception": ("inception_v3", 80, 80),
+}
+# SGD keeps the checkpoints of the large ones small; AdamW's state is resumed with the others.
+_ADAMW, _SGD = "optimizer={name: adamw, lr: 1.0e-3}", "optimizer={name: sgd, lr: 1.0e-2, momentum: 0}"
+OPTIMIZERS = {"vit": _ADAMW, "deit": _ADAMW, "swin": _SGD, "resnet": _ADAMW, "inception": _SGD}
+_SETTINGS = [
+    ("vit", 1, "fp32", 0.2),
+    ("vit", 3, "bf16", 0.0),
+    ("deit", 1, "bf16", 0.2),
+    ("swin", 1, "fp32", 0.2),
+    ("resnet", 3, "fp32", 0.2),
+    ("inception", 3, "fp32", 0.0),
+]
+
+
+def _losses(run: Path) -> list[float]:
+    table = pd.read_csv(run / "metrics.csv")
+    return table[table["name"] == "loss"].sort_values("step")["value"].tolist()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("family", "channels", "precision", "drop_path"), _SETTINGS)
+def test_contract(
+    method: str, family: str, channels: int, precision: str, drop_path: float, phantom_store: Path, tmp_path: Path
+) -> None:
+    name, size, local = BACKBONES[family]
+    overrides = [
+        f"views.options={{size: {size}, locals: 1, local_size: {local}}}",
+        f"backbone={{name: {name}, image_size: {size}, in_chans: {channels}, drop_path: {drop_path}}}",
+        METHODS[method],
+        OPTIMIZERS[family],
+        f"training={{batch_size: 4, epochs: 0.1875, log_every_steps: 1, precision: {precision}, accelerator: cpu}}",
+        "monitors={every_epochs: 9, images: 16, knn_images: 64}",
+    ]
+
+    def train(folder: Path, *further: str, resume: bool = False) -> Path:
+        return pipeline.pretrain(
+            "dino/small",
+            data=f"{phantom_store}@all",
+            out=folder,
+            overrides=() if resume else [*overrides, *further],
+            resume=resume,
+        )
+
+    whole = train(tmp_path / "whole")
+    losses = _losses(whole)
+    assert len(losses) == 3
+    assert np.isfinite(losses).all()
+    _stops_and_resumes(train, tmp_path / "cut", losses)
+    _timm_opens(whole, channels, size)
+    shutil.rmtree(tmp_path)  # a gigabyte for the large ones
+
+
+def _stops_and_resumes(train: Callable[..., Path], folder: Path, losses: list[float]) -> None:
+    """Press Ctrl-C in the second of the three steps, and go on from the checkpoint that it leaves."""
+
+    class Interrupting(Dino):
+        def after_step(self, progress) -> None:
+            super().after_step(progress)
+            if progress.step == 1:
+                signal.raise_signal(signal.SIGINT)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vesalius.training.train.Dino", Interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            train(folder)
+    assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
+    train(folder, resume=True)
+    assert _losses(folder) == losses
+
+
+def _timm_opens(run: Path, channels: int, size: int) -> None:
+    ours = load_backbone(run / "backbone")
+    theirs = timm.create_model(f"local-dir:{run / 'backbone'}", pretrained=True).eval()
+    x = torch.randn(2, channels, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        features = ours.forward_features(x)
+        tokens = theirs.forward_features(x)
+        # timm averages the two class tokens of a distilled DeiT; DINO and the pooled features here use [CLS] alone.
+        pooled = tokens[:, 0] if "distilled" in ours.name else theirs.forward_head(tokens, pre_logits=True)
+    torch.testing.assert_close(features.pooled, pooled, rtol=0, atol=1e-5)
+    settings = json.loads((run / "backbone" / "config.json").read_text())
+    assert settings["vesalius"]["in_chans"] == channels
+    assert settings["vesalius"]["image_size"] == [size, size]
+    assert settings["vesalius"]["pool"] == ours.pool
+    teacher = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    prefix = "method.teacher.backbone.model."
+    kept = {key.removeprefix(prefix): value for key, value in teacher.items() if key.startswith(prefix)}
+    exported = theirs.state_dict()
+    assert kept.keys() == exported.keys()
+    assert all(torch.equal(kept[key].to(exported[key].dtype), exported[key]) for key in kept)
