@@ -65,7 +65,7 @@ class CollapseWatch:
         if self.relative_entropy > 0.985:
             text = (
                 f"collapse to uniform: the teacher's entropy is {self.relative_entropy:.1%} of ln K, so its targets "
-                "say nothing. Lower method.teacher_temperature (0.02), method.prototypes or method.bottleneck"
+                "say nothing. Set method.teacher_entropy=0.5, use milder views, or lower method.teacher_temperature"
             )
             return [("uniform", text)]
         if self.relative_mean_entropy < 0.1:
