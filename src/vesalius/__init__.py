@@ -6,6 +6,8 @@ used, so that importing the package stays light.
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from vesalius.version import __version__
@@ -14,6 +16,17 @@ if TYPE_CHECKING:
     from vesalius.pipeline import doctor, evaluate, open_store, prepare, pretrain, report
 
 __all__ = ["__version__", "doctor", "evaluate", "open_store", "prepare", "pretrain", "report"]
+
+
+class _Package(ModuleType):
+    """Keeps the verb `report` in its place: importing the package `vesalius.report` would put that there instead."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in __all__ or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

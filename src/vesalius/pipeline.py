@@ -103,8 +103,8 @@ def pretrain(
     else:
         budget = () if budget_minutes is None else (f"training.budget_minutes={budget_minutes}",)
         resolved, notes = resolve_recipe(load_recipe(recipe, overrides=[*overrides, *budget]), len(pool))
-        if folder.exists and leads(resolved):
-            raise RunError(f"{folder.path}: holds a run already; go on with --resume or name another folder")
+        if leads(resolved):
+            folder.check_free()
         resume = False
     if not leads(resolved):
         console = Console(quiet=True)

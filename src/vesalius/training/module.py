@@ -94,6 +94,6 @@ class PretrainingModule(LightningModule):
     def _refuse_nonfinite(self, loss: Tensor) -> None:
         if not bool(torch.isfinite(loss.detach())):
             raise TrainingError(
-                f"the loss is {float(loss)} at step {self._now.step}: lower optimizer.lr or use precision fp32. "
+                f"the loss is {float(loss.detach())} at step {self._now.step}: lower optimizer.lr or use precision fp32. "
                 "The last checkpoint is whole"
             )

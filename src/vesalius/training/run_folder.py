@@ -40,8 +40,8 @@ class RunFolder:
         """Whether a pretraining was begun here."""
         return self.recipe_file.is_file()
 
-    def create(self, recipe: Recipe, state: Mapping[str, Any]) -> None:
-        """Begin a run.
+    def check_free(self) -> None:
+        """Make sure that a run can begin here.
 
         Raises:
             RunError: The folder holds a run already, or other files.
@@ -53,6 +53,14 @@ class RunFolder:
         begun |= {f"{f.name}.partial" for f in (self.state_file, self.metrics_file, self.recipe_file)}
         if self.path.is_dir() and any(entry.name not in begun for entry in self.path.iterdir()):
             raise RunError(f"{self.path}: holds other files; name an empty or a new folder for the run")
+
+    def create(self, recipe: Recipe, state: Mapping[str, Any]) -> None:
+        """Begin a run.
+
+        Raises:
+            RunError: By `check_free`.
+        """
+        self.check_free()
         for folder in (self.path, self.checkpoint.parent, self.pictures):
             folder.mkdir(parents=True, exist_ok=True)
         self.write_state(state)

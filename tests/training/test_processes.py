@@ -1,0 +1,65 @@
+"""Two processes take the steps that one would take."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+OVERRIDES = ("backbone={name: test_vit, image_size: 32, drop_path: 0}", "training.strategy=ddp")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _run_two(start, arguments: dict, overrides: tuple[str, ...], tmp_path: Path, *, resume: bool = False) -> None:
+    port = _free_port()
+    processes = []
+    for number in (0, 1):
+        environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "NODE_RANK": "0"}
+        environment |= {"LOCAL_RANK": str(number), "OMP_NUM_THREADS": "1"}
+        log = f"rank{number}{resume}.txt"
+        processes.append(
+            start(log=log, environment=environment, **arguments, overrides=() if resume else overrides, resume=resume)
+        )
+    for number, process in enumerate(processes):
+        process.join(180)
+        assert process.exitcode == 0, (tmp_path / f"rank{number}{resume}.txt").read_text()
+
+
+@pytest.mark.parametrize("entropy", ["null", "0.6"])
+def test_two_processes_equal_one(start, pretrain, figures, tiny, phantom_store: Path, tmp_path: Path, entropy) -> None:
+    held = f"method.teacher_entropy={entropy}"
+    single = pretrain("one", *OVERRIDES[:1], held, "training.epochs=2")
+    arguments = {"recipe": "dino/small", "data": f"{phantom_store}@all", "out": tmp_path / "two"}
+    overrides = tiny(*OVERRIDES, held, "training.devices=2", "training.epochs=2")
+    _run_two(start, arguments, overrides, tmp_path)
+    for name in ("loss", "teacher_entropy", "mean_entropy", "lr", "feature_rank"):
+        one, two = figures(single, name), figures(tmp_path / "two", name)
+        assert [step for step, _ in one] == [step for step, _ in two]
+        assert [value for _, value in two] == pytest.approx([value for _, value in one], abs=1e-4), name
+    state = json.loads((tmp_path / "two" / "run.json").read_text())
+    assert (state["status"], state["images_seen"]) == ("done", 128)
+    assert not (tmp_path / "rank1False.txt").read_text().count("step 1 of")
+
+
+def test_two_processes_resume(start, figures, tiny, phantom_store: Path, tmp_path: Path) -> None:
+    """The run of two that ended at step 8 is cut back to step 6 of 8 and goes on to the same losses."""
+    arguments = {"recipe": "dino/small", "data": f"{phantom_store}@all", "out": tmp_path / "two"}
+    overrides = tiny(*OVERRIDES, "training.devices=2", "training.epochs=1.5")
+    _run_two(start, arguments, overrides, tmp_path)
+    run = tmp_path / "two"
+    six = figures(run, "loss")
+    # What an interruption after the last step would leave: done but not said so; two more steps to go.
+    state = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(state | {"status": "running", "steps": 8}))
+    _run_two(start, arguments, (), tmp_path, resume=True)
+    losses = figures(run, "loss")
+    assert losses[:6] == six
+    assert [step for step, _ in losses] == list(range(8))
+    assert "resuming at step 6 of 8" in (tmp_path / "rank0True.txt").read_text()
