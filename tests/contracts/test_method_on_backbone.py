@@ -51,7 +51,14 @@ def _losses(run: Path) -> list[float]:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("family", "channels", "precision", "drop_path"), _SETTINGS)
 def test_contract(
-    method: str, family: str, channels: int, precision: str, drop_path: float, phantom_store: Path, tmp_path: Path
+    method: str,
+    family: str,
+    channels: int,
+    precision: str,
+    drop_path: float,
+    phantom_store: Path,
+    tmp_path: Path,
+    monkeypatch,
 ) -> None:
     name, size, local = BACKBONES[family]
     overrides = [
@@ -72,6 +79,8 @@ def test_contract(
             resume=resume,
         )
 
+    monkeypatch.setattr("vesalius.training.cost.WARM_STEPS", 0)
+    monkeypatch.setattr("vesalius.training.cost.TIMED_STEPS", 1)
     whole = train(tmp_path / "whole")
     losses = _losses(whole)
     assert len(losses) == 3
@@ -84,14 +93,15 @@ def test_contract(
 def _stops_and_resumes(train: Callable[..., Path], folder: Path, losses: list[float]) -> None:
     """Press Ctrl-C in the second of the three steps, and go on from the checkpoint that it leaves."""
 
-    class Interrupting(Dino):
-        def after_step(self, progress) -> None:
-            super().after_step(progress)
-            if progress.step == 1:
-                signal.raise_signal(signal.SIGINT)
+    follow = Dino.after_step
+
+    def interrupt(self, progress) -> None:
+        follow(self, progress)
+        if progress.step == 1:
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vesalius.training.train.Dino", Interrupting)
+        patch.setattr(Dino, "after_step", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(folder)
     assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
@@ -102,13 +112,16 @@ def _stops_and_resumes(train: Callable[..., Path], folder: Path, losses: list[fl
 def _timm_opens(run: Path, channels: int, size: int) -> None:
     ours = load_backbone(run / "backbone")
     theirs = timm.create_model(f"local-dir:{run / 'backbone'}", pretrained=True).eval()
-    x = torch.randn(2, channels, size, size, generator=torch.Generator().manual_seed(0))
+    exported = {key: value.clone() for key, value in theirs.state_dict().items()}
+    # In double: the batch statistics of three steps make a deep CNN amplify what memory layouts change in the last bit.
+    ours, theirs = ours.double(), theirs.double()
+    x = torch.randn(2, channels, size, size, generator=torch.Generator().manual_seed(0)).double()
     with torch.no_grad():
         features = ours.forward_features(x)
         tokens = theirs.forward_features(x)
         # timm averages the two class tokens of a distilled DeiT; DINO and the pooled features here use [CLS] alone.
         pooled = tokens[:, 0] if "distilled" in ours.name else theirs.forward_head(tokens, pre_logits=True)
-    torch.testing.assert_close(features.pooled, pooled, rtol=0, atol=1e-5)
+    torch.testing.assert_close(features.pooled, pooled, rtol=1e-5, atol=1e-5)
     settings = json.loads((run / "backbone" / "config.json").read_text())
     assert settings["vesalius"]["in_chans"] == channels
     assert settings["vesalius"]["image_size"] == [size, size]
@@ -116,6 +129,5 @@ def _timm_opens(run: Path, channels: int, size: int) -> None:
     teacher = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     prefix = "method.teacher.backbone.model."
     kept = {key.removeprefix(prefix): value for key, value in teacher.items() if key.startswith(prefix)}
-    exported = theirs.state_dict()
     assert kept.keys() == exported.keys()
     assert all(torch.equal(kept[key].to(exported[key].dtype), exported[key]) for key in kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from typing import ClassVar
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from vesalius.training.module import PretrainingModule
 class Watched(PretrainingModule):
     """Keeps what a step saw and did; the training itself is the real one."""
 
-    seen: list[dict] = []
+    seen: ClassVar[list[dict]] = []
 
     def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure=None) -> None:
         method = self.method

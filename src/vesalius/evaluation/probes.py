@@ -127,7 +127,7 @@ def predict_arms(
 def _predict(
     data: tuple[Num[np.ndarray, "images _"], Num[np.ndarray, "images ..."], Shaped[np.ndarray, " images"]],
     sides: Sides,
-    chosen: Sequence[Int[np.ndarray, " chosen"]],
+    chosen: Sequence[Int[np.ndarray, "_"]],
     options: ProbeOptions,
 ) -> dict[str, Any]:
     """Probe each pair of the sides on its chosen training images and lay the test scores end to end."""
