@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import timm
 import torch
 
 from vesalius.backbones.interface import Preprocessing
@@ -24,6 +25,13 @@ def load_backbone(folder: Path) -> TimmBackbone:
     description = read_description(folder)
     content = {key: value for key, value in description["vesalius"].items() if key != "pool"}
     preprocessing = build(Preprocessing, content, source=str(Path(folder) / "config.json"))
+    missing = {"model_args", "pool"} - {*description, *description["vesalius"]}
+    if missing:
+        raise BackboneError(
+            f"{folder}: config.json lacks {sorted(missing)}; expected a backbone folder that a run wrote"
+        )
+    if not timm.is_model(description["architecture"]):
+        raise BackboneError(f"{folder}: config.json names '{description['architecture']}', which timm does not have")
     arguments = description["model_args"]
     backbone = TimmBackbone(
         name=description["architecture"],

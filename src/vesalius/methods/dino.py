@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -45,36 +46,39 @@ class DinoConfig(StrictModel):
     """
 
     name: Literal["dino"] = "dino"
-    prototypes: int | Literal["auto"] = 65536
-    hidden: int = 2048
-    bottleneck: int = 256
-    layers: int = 3
+    prototypes: Annotated[int, Field(ge=2)] | Literal["auto"] = 65536
+    hidden: int = Field(default=2048, ge=1)
+    bottleneck: int = Field(default=256, ge=1)
+    layers: int = Field(default=3, ge=1)
     batch_norm: bool = False
     frozen_gain: bool = True
-    student_temperature: float = 0.1
-    teacher_temperature: float | Literal["auto"] = 0.04
-    teacher_temperature_start: float | None = None
-    teacher_temperature_warmup_epochs: float = 30.0
+    student_temperature: float = Field(default=0.1, gt=0)
+    teacher_temperature: Annotated[float, Field(gt=0)] | Literal["auto"] = 0.04
+    teacher_temperature_start: float | None = Field(default=None, gt=0)
+    teacher_temperature_warmup_epochs: float = Field(default=30.0, ge=0)
     teacher_entropy: float | None = Field(default=None, gt=0, lt=1)
     koleo: float = Field(default=0.0, ge=0)
-    centre_momentum: float = 0.9
-    teacher_momentum: float | Literal["auto"] = 0.996
-    frozen_prototypes_epochs: float = 1.0
+    centre_momentum: float = Field(default=0.9, ge=0, le=1)
+    teacher_momentum: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = 0.996
+    frozen_prototypes_epochs: float = Field(default=1.0, ge=0)
 
 
 class Dino(Method):
     """Student and momentum teacher; the student learns the teacher's assignment of another view of the image."""
 
-    def __init__(self, config: DinoConfig, backbone: Backbone) -> None:
+    def __init__(self, config: DinoConfig, backbone: Backbone, *, teacher_views: tuple[int, ...] = (0, 1)) -> None:
         """Build heads and teacher around a student backbone.
 
         Raises:
-            ConfigError: An option is still `auto` (resolve it with `methods.dino_presets` first).
+            ConfigError: An option is still `auto` (resolve it with `methods.dino_presets` first), or the views that the
+                teacher sees are not the first two or more of the plan.
         """
         super().__init__()
         if "auto" in (config.prototypes, config.teacher_temperature, config.teacher_momentum):
             raise ConfigError("method: 'auto' options need the number of images; resolve them before building DINO")
-        self.config = config
+        if len(teacher_views) < 2 or teacher_views != tuple(range(len(teacher_views))):
+            raise ConfigError(f"DINO's teacher sees the first two or more views of the plan, not views {teacher_views}")
+        self.config, self.shared_views = config, len(teacher_views)
         self.prototypes = int(config.prototypes)
         self.student = backbone
         self.head = self._make_head()
@@ -91,8 +95,8 @@ class Dino(Method):
         )
 
     def forward(self, views: Sequence[View], progress: Progress) -> StepOutput:
-        """Compute the loss; see `Method.forward`. Views named `global*` are the teacher's."""
-        shared = sum(view.name.startswith("global") for view in views)
+        """Compute the loss; see `Method.forward`."""
+        shared = self.shared_views
         batch = views[0].pixels.shape[0]
         with torch.no_grad():
             seen = torch.cat([view.pixels for view in views[:shared]])
@@ -107,6 +111,7 @@ class Dino(Method):
         logs = {
             "teacher_entropy": self.loss.teacher_entropy,
             "mean_entropy": self.loss.mean_entropy,
+            "teacher_entropy_max": torch.tensor(math.log(self.prototypes)),
             "teacher_temperature": temperature,
             "teacher_momentum": torch.tensor(self.teacher_momentum(progress)),
         }

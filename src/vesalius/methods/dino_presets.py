@@ -8,6 +8,7 @@ from vesalius.methods.dino import DinoConfig
 
 __all__ = ["resolve_dino"]
 
+
 def resolve_dino(config: DinoConfig, images: int) -> tuple[DinoConfig, tuple[str, ...]]:
     """Replace `auto` by what suits `images`, and say so.
 

@@ -9,11 +9,17 @@ from typing import Any
 __all__ = ["CollapseWatch"]
 
 
+_SOUND_START = 300
+"""Steps in which even a sound training may not yet tell images apart."""
+
+
 class CollapseWatch:
     """Looks at the smoothed teacher entropy and the feature rank; speaks once for each kind of collapse.
 
     DINO collapses in two ways (Caron et al. 2021, section 5.3): the teacher gives one prototype to every image
-    (entropy near 0), or all prototypes equally to each (entropy near ln K). In both the features lose their rank.
+    (entropy near 0), or all prototypes equally to each (entropy near ln K). In both the features lose their rank. Where the
+    entropy is held (`EntropyControl`) neither shows; then the loss stands at the entropy of the teacher's mean answer:
+    the student has learned the mean and nothing of the image.
     """
 
     def __init__(self, *, patience_steps: int) -> None:
@@ -22,6 +28,7 @@ class CollapseWatch:
         self.step = 0
         self.relative_entropy: float | None = None
         self.relative_mean_entropy: float | None = None
+        self.relative_gain: float | None = None
         self.raised: set[str] = set()
 
     def observe(self, step: int, values: Mapping[str, float]) -> list[str]:
@@ -33,6 +40,8 @@ class CollapseWatch:
             self.relative_entropy = _smooth(self.relative_entropy, values["teacher_entropy"] / largest, kept)
             mean_entropy = values.get("mean_entropy", 0.0) / largest
             self.relative_mean_entropy = _smooth(self.relative_mean_entropy, mean_entropy, kept)
+            gained = mean_entropy - values.get("dino_loss", values.get("loss", 0.0)) / largest
+            self.relative_gain = _smooth(self.relative_gain, gained, kept)
             self.step = step
         patient = step >= self.patience_steps
         found = dict(self._entropy_alarms()) if patient else {}
@@ -51,6 +60,7 @@ class CollapseWatch:
             "step": self.step,
             "relative_entropy": self.relative_entropy,
             "relative_mean_entropy": self.relative_mean_entropy,
+            "relative_gain": self.relative_gain,
             "raised": sorted(self.raised),
         }
 
@@ -58,6 +68,7 @@ class CollapseWatch:
         """Go on from what `state` returned."""
         self.step, self.raised = int(state["step"]), set(state["raised"])
         self.relative_entropy, self.relative_mean_entropy = state["relative_entropy"], state["relative_mean_entropy"]
+        self.relative_gain = state["relative_gain"]
 
     def _entropy_alarms(self) -> list[tuple[str, str]]:
         if self.relative_entropy is None or self.relative_mean_entropy is None:
@@ -74,6 +85,12 @@ class CollapseWatch:
                 "of its prototypes. Raise method.teacher_temperature, or lower method.centre_momentum and optimizer.lr"
             )
             return [("one", text)]
+        if self.step >= _SOUND_START and self.relative_gain is not None and self.relative_gain < 0.005:
+            text = (
+                f"nothing learned: the loss is {self.relative_gain:+.1%} of ln K below the entropy of the teacher's "
+                "mean answer, so one view says nothing of the other. Use milder views (plan small-chest) or train longer"
+            )
+            return [("nothing", text)]
         return []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -63,7 +64,8 @@ class PretrainingModule(LightningModule):
             batch_size=self.recipe.training.batch_size,
         )
         self.rates = {"lr": lr, "weight_decay": decay}
-        torch.manual_seed(step_seed(self.recipe.training.seed, self._now.step, self.global_rank))
+        # Never the seed of the views: stochastic depth would be drawn from the same numbers.
+        torch.manual_seed(step_seed(self.recipe.training.seed, self._now.step, 1 + self.global_rank))
         self.output = self.method(self._views(batch), self._now)
         self._refuse_nonfinite(self.output.loss)
         return self.output.loss
@@ -92,8 +94,9 @@ class PretrainingModule(LightningModule):
             return apply_views(batch, self.plan, own, out_channels=about.in_chans, mean=about.mean, std=about.std)
 
     def _refuse_nonfinite(self, loss: Tensor) -> None:
-        if not bool(torch.isfinite(loss.detach())):
+        value = float(loss.detach())
+        if not math.isfinite(value):
             raise TrainingError(
-                f"the loss is {float(loss.detach())} at step {self._now.step}: lower optimizer.lr or use precision fp32. "
+                f"the loss is {value} at step {self._now.step}: lower optimizer.lr or use fp32. "
                 "The last checkpoint is whole"
             )

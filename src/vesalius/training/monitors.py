@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,7 +14,6 @@ from torch import Tensor
 
 from vesalius.backbones.interface import Backbone
 from vesalius.distributed import all_reduce_mean
-from vesalius.methods.dino import Dino
 from vesalius.training.collapse import CollapseWatch
 from vesalius.training.module import PretrainingModule
 from vesalius.training.run_folder import RunFolder
@@ -86,8 +84,6 @@ class MetricsWriter(Callback):
         values = {"loss": float(all_reduce_mean(module.output.loss.detach())), **module.rates}
         for name, value in module.output.logs.items():
             values[name] = float(all_reduce_mean(value.to(module.output.loss.device)))
-        if isinstance(module.method, Dino):
-            values["teacher_entropy_max"] = math.log(module.method.prototypes)
         now = time.monotonic()
         if self.last_step >= 0 and step > self.last_step:
             images = (step - self.last_step) * module.recipe.training.batch_size

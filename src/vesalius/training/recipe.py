@@ -13,7 +13,7 @@ from pydantic import Field
 from vesalius.backbones.timm_backbones import BackboneConfig
 from vesalius.config import StrictModel, apply_overrides, build, load_yaml
 from vesalius.errors import ConfigError, nearest
-from vesalius.methods.dino import DinoConfig
+from vesalius.methods.registry import MethodConfig
 from vesalius.training.optimizers import OptimizerConfig
 
 __all__ = ["MonitorConfig", "Recipe", "TrainingConfig", "ViewsConfig", "available_recipes", "load_recipe"]
@@ -84,7 +84,7 @@ class Recipe(StrictModel):
     about: str = ""
     views: ViewsConfig = Field(default_factory=ViewsConfig)
     backbone: BackboneConfig = Field(default_factory=BackboneConfig)
-    method: DinoConfig = Field(default_factory=DinoConfig)
+    method: MethodConfig = Field(default_factory=MethodConfig)
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     monitors: MonitorConfig = Field(default_factory=MonitorConfig)

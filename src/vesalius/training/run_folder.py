@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -66,6 +68,20 @@ class RunFolder:
         self.write_state(state)
         replace_text(self.metrics_file, ",".join(METRIC_COLUMNS) + "\n")
         replace_text(self.recipe_file, dump_yaml(recipe))
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep other processes from training into this folder meanwhile.
+
+        Raises:
+            RunError: Another process is at it.
+        """
+        with (self.path / ".lock").open("w", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RunError(f"{self.path}: another process is training into this folder; wait or stop it") from error
+            yield
 
     def recipe(self) -> Recipe:
         """Read the resolved recipe.

@@ -7,6 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,9 @@ from torch.utils.data import DataLoader
 from vesalius.backbones.timm_backbones import create_backbone
 from vesalius.data.batches import ImagePool, TrainingBatches
 from vesalius.distributed import is_first_process
-from vesalius.errors import CheckpointError, RunError
-from vesalius.methods.dino import Dino
-from vesalius.methods.dino_presets import resolve_dino
+from vesalius.errors import CheckpointError, ConfigError, RunError
+from vesalius.methods.base import Method
+from vesalius.methods.registry import build_method, resolve_method
 from vesalius.training.checkpoint import CheckpointWriter, read_step
 from vesalius.training.cost import measure_cost, steps_within
 from vesalius.training.interruption import StopBetweenSteps
@@ -39,8 +40,19 @@ PLAN_SECONDS = 1800
 
 
 def resolve_recipe(recipe: Recipe, images: int) -> tuple[Recipe, tuple[str, ...]]:
-    """Replace every `auto` that depends on the number of images; return the recipe and what was chosen."""
-    method, notes = resolve_dino(recipe.method, images)
+    """Replace every `auto` that depends on the number of images; return the recipe and what was chosen.
+
+    Raises:
+        ConfigError: The global views and the backbone are of different sizes.
+    """
+    method, notes = resolve_method(recipe.method, images)
+    plan = plan_by_name(recipe.views.plan, **recipe.views.options)
+    seen = {spec.size for place, (_, spec) in enumerate(plan.expanded) if place in plan.teacher_views}
+    if seen != {recipe.backbone.image_size}:
+        raise ConfigError(
+            f"global views of {sorted(seen)} px, but backbone.image_size = {recipe.backbone.image_size}: the backbone "
+            "is exported and evaluated at its image_size; set views.options.size and backbone.image_size alike"
+        )
     return recipe.model_copy(update={"method": method}), notes
 
 
@@ -85,7 +97,9 @@ class Pretraining:
         """
         seed_everything(self.recipe.training.seed, verbose=False)
         plan = plan_by_name(self.recipe.views.plan, **self.recipe.views.options)
-        method = Dino(self.recipe.method, create_backbone(self.recipe.backbone))
+        method = build_method(
+            self.recipe.method, create_backbone(self.recipe.backbone), teacher_views=plan.teacher_views
+        )
         accelerator = self._accelerator()
         prefer_explicit_attention(method, accelerator=accelerator)
         precision, why = choose_precision(self.recipe.training.precision, accelerator=accelerator)
@@ -109,7 +123,9 @@ class Pretraining:
                 "alarms": [],
             }
             self.folder.create(self.recipe, state)
-        self._fit(PretrainingModule(self.recipe, method, plan, steps_per_epoch=self._epoch, total_steps=total), start)
+        module = PretrainingModule(self.recipe, method, plan, steps_per_epoch=self._epoch, total_steps=total)
+        with self.folder.hold() if leads(self.recipe) else nullcontext():
+            self._fit(module, start)
 
     @property
     def _epoch(self) -> int:
@@ -125,7 +141,7 @@ class Pretraining:
             return {"gpu": "cuda"}.get(wanted, wanted)
         return "cuda" if torch.cuda.is_available() else "cpu"
 
-    def _plan_steps(self, method: Dino, plan: ViewPlan, accelerator: str, *, bf16: bool) -> dict[str, Any]:
+    def _plan_steps(self, method: Method, plan: ViewPlan, accelerator: str, *, bf16: bool) -> dict[str, Any]:
         """Say what the training will cost before it starts; a budget decides the number of steps. For run.json."""
         # Refuses too small a pool before anything is timed.
         self._batches(total_steps=0)
