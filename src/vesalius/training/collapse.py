@@ -17,9 +17,9 @@ class CollapseWatch:
     """Looks at the smoothed teacher entropy and the feature rank; speaks once for each kind of collapse.
 
     DINO collapses in two ways (Caron et al. 2021, section 5.3): the teacher gives one prototype to every image
-    (entropy near 0), or all prototypes equally to each (entropy near ln K). In both the features lose their rank. Where the
-    entropy is held (`EntropyControl`) neither shows; then the loss stands at the entropy of the teacher's mean answer:
-    the student has learned the mean and nothing of the image.
+    (entropy near 0), or all prototypes equally to each (entropy near ln K). In both the features lose their rank. Where
+    the entropy is held (`EntropyControl`) neither shows; then the loss stands at the entropy of the teacher's mean
+    answer: the student has learned the mean and nothing of the image.
     """
 
     def __init__(self, *, patience_steps: int) -> None:
@@ -88,7 +88,7 @@ class CollapseWatch:
         if self.step >= _SOUND_START and self.relative_gain is not None and self.relative_gain < 0.005:
             text = (
                 f"nothing learned: the loss is {self.relative_gain:+.1%} of ln K below the entropy of the teacher's "
-                "mean answer, so one view says nothing of the other. Use milder views (plan small-chest) or train longer"
+                "mean answer, so one view says nothing of the other. Use milder views (small-chest) or train longer"
             )
             return [("nothing", text)]
         return []

@@ -16,11 +16,11 @@ from typing import Any
 
 from vesalius.config import build, dump_yaml, load_yaml
 from vesalius.errors import RunError
+from vesalius.records.metric_columns import METRIC_COLUMNS
 from vesalius.training.recipe import Recipe
 
 __all__ = ["RunFolder"]
 
-METRIC_COLUMNS = ("step", "epoch", "seconds", "name", "value")
 PACKAGES = ("vesalius", "torch", "torchvision", "timm", "lightning", "numpy")
 
 
@@ -36,6 +36,7 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoints" / "last.ckpt"
         self.backbone = self.path / "backbone"
         self.pictures = self.path / "pictures"
+        self.pool_file = self.path / "pool.parquet"
 
     @property
     def exists(self) -> bool:
@@ -51,8 +52,8 @@ class RunFolder:
         if self.exists:
             raise RunError(f"{self.path}: holds a run already; continue it with --resume or name another folder")
         # A pretraining that was killed while it began here leaves these without a recipe, which is written last.
-        begun = {"checkpoints", "pictures", *(f.name for f in (self.state_file, self.metrics_file))}
-        begun |= {f"{f.name}.partial" for f in (self.state_file, self.metrics_file, self.recipe_file)}
+        begun = {"checkpoints", "pictures", *(f.name for f in (self.state_file, self.metrics_file, self.pool_file))}
+        begun |= {f"{f.name}.partial" for f in (self.state_file, self.metrics_file, self.recipe_file, self.pool_file)}
         if self.path.is_dir() and any(entry.name not in begun for entry in self.path.iterdir()):
             raise RunError(f"{self.path}: holds other files; name an empty or a new folder for the run")
 
