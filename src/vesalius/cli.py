@@ -148,11 +148,19 @@ def evaluate(
         Path | None, typer.Option(help="Score on this store instead of the other's test side.")
     ] = None,
     protocol: Annotated[str, typer.Option(help="auto, split or folds (by patient).")] = "auto",
+    folds: Annotated[int, typer.Option(help="How many folds.")] = 5,
     k: Annotated[int, typer.Option(help="Neighbours.")] = 20,
+    fractions: Annotated[str, typer.Option(help="Shares of the training labels, by commas.")] = "0.01,0.05,0.1,1",
+    seeds: Annotated[int, typer.Option(help="Draws of the labels at each fraction.")] = 3,
+    random_inits: Annotated[int, typer.Option(help="Untrained twins to compare with, at least 1.")] = 2,
     features: Annotated[str, typer.Option(help="auto, cls, mean or cls+mean.")] = "auto",
     solver: Annotated[str, typer.Option(help="Linear probe: lbfgs (L2, chosen inside) or sgd (100 epochs).")] = "lbfgs",
-    seeds: Annotated[int, typer.Option(help="Draws of the labels at each fraction.")] = 3,
-    random_inits: Annotated[int, typer.Option(help="Untrained twins to compare with.")] = 2,
+    image_size: Annotated[int | None, typer.Option(help="Side of the input; by default the weights' own.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 128,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
+    bootstrap: Annotated[int, typer.Option(help="Resamples of the patients.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of label draws, folds, twins and resamples.")] = 0,
 ) -> None:
     """Score the frozen backbone beside random init, raw pixels and chance."""
     from vesalius import pipeline
@@ -165,11 +173,19 @@ def evaluate(
         label=label,
         test_data=test_data,
         protocol=protocol,
+        folds=folds,
         k=k,
-        features=features,
-        solver=solver,
+        fractions=_shares(fractions),
         seeds=seeds,
         random_inits=random_inits,
+        features=features,
+        solver=solver,
+        image_size=image_size,
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+        bootstrap=bootstrap,
+        seed=seed,
     )
     _console().print(score_table(result))
     typer.echo(result.verdict)
@@ -231,6 +247,13 @@ def _window(text: str) -> str | tuple[float, float]:
         return float(low), float(high)
     except ValueError:
         raise typer.BadParameter(f"--window {text}: expected two numbers LOW,HIGH") from None
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(one) for one in text.split(",") if one.strip())
+    except ValueError:
+        raise typer.BadParameter(f"--fractions {text}: expected numbers above 0 and up to 1, by commas") from None
 
 
 def _options(assignments: list[str]) -> dict[str, Any]:

@@ -98,6 +98,7 @@ def pretrain(
         resolved, notes = folder.recipe(), _NOTHING
         if folder.state()["status"] == "done":
             console.print(f"{folder.path}: already done", highlight=False)
+            _keep_pool(pool, about, folder)
             _draw_pictures(resolved, pool, folder)
             return folder.path
     else:
@@ -112,6 +113,8 @@ def pretrain(
         console.print(note, highlight=False)
     probes = _probes(resolved, pool, console)
     state = {"command": shlex.join(["vesalius", *sys.argv[1:]]), "recipe": resolved.name, "data": about, "notes": notes}
+    if leads(resolved):
+        _keep_pool(pool, about, folder)
     Pretraining(recipe=resolved, pool=pool, folder=folder, probes=probes, console=console).run(
         state=state, resume=resume
     )
@@ -120,13 +123,56 @@ def pretrain(
     return folder.path
 
 
-def evaluate(run: str | Path, *, data: str | Path, task: str, label: str, **options: Any) -> Result:
-    """Score a run's frozen backbone beside random init and raw pixels; options as in `evaluation.evaluate_run`."""
-    from vesalius.evaluation.evaluate_run import evaluate_run
+def evaluate(
+    run: str | Path,
+    *,
+    data: str | Path,
+    task: str,
+    label: str,
+    test_data: str | Path | None = None,
+    protocol: str = "auto",
+    folds: int = 5,
+    k: int = 20,
+    fractions: Sequence[float] = (0.01, 0.05, 0.1, 1.0),
+    seeds: int = 3,
+    random_inits: int = 2,
+    features: str = "auto",
+    solver: str = "lbfgs",
+    image_size: int | None = None,
+    batch_size: int = 128,
+    device: str = "auto",
+    precision: str = "auto",
+    bootstrap: int = 1000,
+    seed: int = 0,
+    progress: bool = True,
+) -> Result:
+    """Score a run's frozen backbone beside its untrained twin, raw pixels and chance.
 
-    test_store = options.pop("test_data", None)
-    opened = None if test_store is None else open_store(test_store)
-    return evaluate_run(Path(run), open_store(data), task=task, label=label, test_store=opened, **options)
+    `data` is a labelled store; `test_data` another one that is scored instead of the first one's test side. See
+    `vesalius.evaluation.options.EvaluationOptions` for what shapes the figures, `evaluate_run` for the rest.
+    """
+    from vesalius.evaluation.evaluate_run import evaluate_run
+    from vesalius.evaluation.options import EvaluationOptions
+
+    options = EvaluationOptions(
+        protocol=protocol,
+        folds=folds,
+        k=k,
+        fractions=tuple(fractions),
+        seeds=seeds,
+        random_inits=random_inits,
+        features=features,
+        solver=solver,
+        image_size=image_size,
+        precision=precision,
+        bootstrap=bootstrap,
+        seed=seed,
+    )
+    scored = None if test_data is None else open_store(test_data)
+    where: dict[str, Any] = {"batch_size": batch_size, "device": device, "progress": progress}
+    return evaluate_run(
+        Path(run), open_store(data), task=task, label=label, test_store=scored, options=options, **where
+    )
 
 
 def report(runs: Sequence[str | Path], out: str | Path, *, data: Sequence[str | Path] = ()) -> Path:
@@ -163,6 +209,14 @@ def _open_pool(data: Data) -> tuple[ImagePool, dict[str, Any]]:
         "patients": len(patients),
         "split": splits,
     }
+
+
+def _keep_pool(pool: ImagePool, about: dict[str, Any], folder: RunFolder) -> None:
+    """Record which images are trained on, unless the run in the folder was begun on others."""
+    from vesalius.data.pool_record import write_pool
+
+    if not folder.exists or folder.state()["data"]["fingerprint"] == about["fingerprint"]:
+        write_pool(folder.pool_file, pool.parts)
 
 
 def _probes(recipe: Recipe, pool: ImagePool, console: Console) -> list[Probe]:

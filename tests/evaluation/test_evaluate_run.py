@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
 from pathlib import Path
 
@@ -9,23 +11,28 @@ import pytest
 import torch
 from PIL import Image
 
+from vesalius import pipeline
 from vesalius.backbones.timm_backbones import BackboneConfig, create_backbone
 from vesalius.backbones.weights import save_backbone
+from vesalius.data.pool_record import count_seen, write_pool
 from vesalius.data.prepare import prepare
 from vesalius.data.store import Store, open_store
-from vesalius.errors import LabelError, RunError, SplitError
+from vesalius.errors import ConfigError, LabelError, RunError, SplitError
 from vesalius.evaluation.evaluate_run import evaluate_run
+from vesalius.evaluation.options import EvaluationOptions
 from vesalius.evaluation.targets import read_targets
 from vesalius.evaluation.write_result import read_result
 
+FEW = {"fractions": (0.2, 1.0), "seeds": 1, "bootstrap": 100, "precision": "fp32"}
 FAST = {
-    "fractions": (0.2, 1.0),
-    "seeds": 1,
-    "bootstrap": 100,
+    "options": EvaluationOptions(**FEW),
     "device": "cpu",
-    "precision": "fp32",
     "progress": False,
 }
+
+
+def _folders(run: Path) -> set[str]:
+    return {path.name for path in (run / "evaluations").iterdir()}
 
 
 def _write_set(folder: Path, *, patients: int, seed: int) -> None:
@@ -72,7 +79,8 @@ def test_writes_every_arm_with_intervals_and_what_a_report_reads(run: Path, stor
     assert result.test_images == 80
     assert "at random init" in result.verdict
     assert "Raw pixels" in result.verdict
-    folder = run / "evaluations" / f"{task}-side-{store.fingerprint[:8]}"
+    [folder] = (run / "evaluations").iterdir()
+    assert folder.name.startswith(f"{task}-side-{store.fingerprint[:8]}-")
     assert read_result(folder).verdict == result.verdict
     table = pd.read_parquet(folder / "scores.parquet")
     assert len(table) == len(result.scores)
@@ -103,7 +111,9 @@ def test_another_store_may_be_the_test_side_but_not_the_same_patients(run: Path,
     assert result.protocol == "other_store"
     assert (result.train_images, result.test_images) == (80, 80)
     assert not any("different salts" in note for note in result.settings["notes"])
-    assert (run / "evaluations" / f"knn-side-{other.fingerprint[:8]}").is_dir()
+    evaluate_run(run, other, task="knn", label="side", **FAST)
+    assert len(_folders(run)) == 2  # the same store scored after learning on another is another result
+    assert all(name.startswith(f"knn-side-{other.fingerprint[:8]}-") for name in _folders(run))
     with pytest.raises(SplitError, match="40 patients are in both stores"):
         evaluate_run(run, store, task="knn", label="side", test_store=store, **FAST)
 
@@ -114,9 +124,10 @@ def test_only_images_that_know_the_label_take_part_and_several_labels_make_one_t
     both = read_targets(store, "side, site")
     assert (both.kind, both.classes, both.values.shape) == ("multilabel", ("side", "site"), (80, 2))
     assert int(np.isnan(both.values).sum()) == 8
-    result = evaluate_run(run, store, task="linear", label="side,site", random_inits=0, **FAST | {"fractions": (1.0,)})
+    result = evaluate_run(run, store, task="linear", label="side,site", **FAST)
     assert result.kind == "multilabel"
-    assert (run / "evaluations" / f"linear-side+site-{store.fingerprint[:8]}").is_dir()
+    [name] = _folders(run)
+    assert name.startswith(f"linear-side+site-{store.fingerprint[:8]}-")
 
 
 def test_wrong_labels_and_runs_are_named(run: Path, stores, tmp_path) -> None:
@@ -127,3 +138,58 @@ def test_wrong_labels_and_runs_are_named(run: Path, stores, tmp_path) -> None:
         evaluate_run(run, store, task="knn", label="dose", **FAST)
     with pytest.raises(RunError, match="no backbone in it"):
         evaluate_run(tmp_path / "nothing", store, task="knn", label="side", **FAST)
+
+
+def test_the_defaults_have_the_plain_name_and_other_settings_a_folder_of_their_own(run: Path, stores) -> None:
+    store, _ = stores
+    plain = evaluate_run(run, store, task="knn", label="side", device="cpu", progress=False)
+    assert _folders(run) == {f"knn-side-{store.fingerprint[:8]}"}
+    assert plain.settings["changed"] == {}
+    for change in ({"k": 5}, {"k": 7}, {"features": "cls"}, {"k": 5}):
+        again = evaluate_run(
+            run, store, task="knn", label="side", **FAST | {"options": EvaluationOptions(**FEW, **change)}
+        )
+        assert again.settings["changed"].items() >= change.items()
+    assert len(_folders(run)) == 4
+    assert read_result(run / "evaluations" / f"knn-side-{store.fingerprint[:8]}").settings["k"] == 20
+    assert EvaluationOptions(solver="sgd").changed("knn") == {}
+    assert EvaluationOptions(solver="sgd").changed("linear") == {"solver": "sgd"}
+
+
+def test_scored_images_that_the_pretraining_had_are_counted(run: Path, stores) -> None:
+    store, other = stores
+    before = evaluate_run(run, store, task="knn", label="side", **FAST)
+    assert before.settings["seen_in_pretraining"] is None
+    assert "not known" in before.seen_in_words()
+    write_pool(run / "pool.parquet", [(store, np.arange(0, 30)), (other, np.arange(80))])
+    after = evaluate_run(run, store, task="knn", label="side", **FAST)
+    patients = store.manifest["patient"].iloc[:30].nunique()
+    assert after.settings["seen_in_pretraining"] == {
+        "test_images": 30,
+        "test_patients": patients,
+        "of_images": 80,
+        "of_patients": 40,
+    }
+    assert "30 of 80 scored images were among the unlabelled images" in after.seen_in_words()
+    assert after.scores == before.scores
+    write_pool(run / "pool.parquet", [(other, np.arange(80))])
+    apart = evaluate_run(run, store, task="knn", label="side", **FAST)
+    assert "None of the 80 scored images, and no other image of their patients" in apart.seen_in_words()
+    # One of each patient's two images: the other one is scored.
+    first = np.flatnonzero(~store.manifest["patient"].duplicated().to_numpy())
+    second = np.flatnonzero(store.manifest["patient"].duplicated().to_numpy())
+    seen = count_seen(store.manifest.iloc[first], store.manifest.iloc[second])
+    assert (seen["test_images"], seen["test_patients"]) == (0, 40)
+
+
+def test_a_score_without_its_baseline_is_refused() -> None:
+    with pytest.raises(ConfigError, match="random_inits = 0: at least one untrained twin"):
+        EvaluationOptions(random_inits=0)
+    with pytest.raises(ConfigError, match="fractions is empty"):
+        EvaluationOptions(fractions=())
+
+
+def test_the_verb_has_the_same_names_and_defaults() -> None:
+    verb = inspect.signature(pipeline.evaluate).parameters
+    for field in dataclasses.fields(EvaluationOptions):
+        assert verb[field.name].default == field.default, field.name

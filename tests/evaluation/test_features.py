@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional
 
 from vesalius.backbones.timm_backbones import BackboneConfig, create_backbone
 from vesalius.data.store import Store
 from vesalius.errors import BackboneError, ConfigError
-from vesalius.evaluation.evaluate_run import random_twin
 from vesalius.evaluation.features import cached_features, choose_kind, extract_features, to_input
 from vesalius.evaluation.raw_pixels import area_weights, pixel_features, shrink
+from vesalius.evaluation.untrained_twin import calibrate_batch_norm, random_twin
 
 
 class _Pixels(Store):
@@ -53,7 +54,7 @@ def test_kinds_are_cls_and_mean_side_by_side_and_match_the_backbone() -> None:
     mean = extract_features(backbone, _Pixels(images), rows, kind="mean", batch_size=2, **CPU)
     np.testing.assert_allclose(both, np.concatenate([cls, mean], axis=1), atol=1e-5)
     pixels = torch.from_numpy(images[rows]).float()[:, None] / 255
-    small = functional.interpolate(pixels, size=(48, 48), mode="bilinear", antialias=True)
+    small = functional.interpolate(pixels, size=(48, 48), mode="bicubic", antialias=True).clamp(0, 1)
     with torch.no_grad():
         expected = backbone.forward_features((small - 0.5) / 0.25)
     np.testing.assert_allclose(cls, expected.cls.numpy(), atol=1e-5)
@@ -80,6 +81,40 @@ def test_sixteen_bits_are_not_cut_to_eight_and_channels_are_fitted() -> None:
     three = np.repeat(narrow[..., None], 3, axis=3)
     torch.testing.assert_close(to_input(three, gray, cpu, (48, 48)), to_input(narrow, gray, cpu, (48, 48)))
     torch.testing.assert_close(to_input(three, colour, cpu, (48, 48)), to_input(narrow, colour, cpu, (48, 48)))
+
+
+def test_the_whole_image_is_resized_as_the_exported_config_says() -> None:
+    backbone, images = _vit(), _images(count=2, size=80)
+    assert backbone.description()["pretrained_cfg"]["interpolation"] == "bicubic"
+    assert backbone.description()["pretrained_cfg"]["crop_pct"] == 1.0
+    ours = to_input(images, backbone, torch.device("cpu"), (48, 48)) * 0.25 + 0.5
+    pillow = [np.asarray(Image.fromarray(one).resize((48, 48), Image.Resampling.BICUBIC)) for one in images]
+    np.testing.assert_allclose(ours[:, 0].numpy() * 255, np.stack(pillow), atol=1.01)
+
+
+def test_an_untrained_batch_norm_is_calibrated_and_its_dead_branches_wake() -> None:
+    store, rows = _Pixels(_images(count=40)), np.arange(40)
+    twins = [random_twin(_resnet(), seed=1) for _ in range(2)]
+    dead = [name for name, value in twins[0].named_parameters() if name.endswith("bn2.weight") and not value.any()]
+    assert len(dead) == 8
+    raw = extract_features(random_twin(_resnet(), seed=1), store, rows, **CPU)
+    first, again = (
+        extract_features(calibrate_batch_norm(t, store, rows, device="cpu"), store, rows, **CPU) for t in twins
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, raw)
+    assert all(value.any() for name, value in twins[0].named_parameters() if name.endswith("bn2.weight"))
+    assert not twins[0].training
+    inputs = to_input(store.images, twins[0], torch.device("cpu"), (48, 48))
+    kept = []
+    twins[0].model.bn1.register_forward_pre_hook(lambda _, arguments: kept.append(arguments[0]))
+    with torch.no_grad():
+        twins[0].forward_features(inputs)
+    torch.testing.assert_close(twins[0].model.bn1.running_mean, kept[0].mean(dim=(0, 2, 3)), atol=1e-4, rtol=1e-3)
+    vit = _vit()
+    before = {key: value.clone() for key, value in vit.state_dict().items()}
+    calibrate_batch_norm(vit, store, rows, device="cpu")
+    assert all(torch.equal(value, before[key]) for key, value in vit.state_dict().items())
 
 
 def test_training_mode_is_put_back_and_batch_norm_untouched() -> None:

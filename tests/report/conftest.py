@@ -98,7 +98,9 @@ def write_run(
     (folder / "run.json").write_text(json.dumps(state | dict(about or {})))
     (folder / "recipe.yaml").write_text("method:\n  name: dino\n  prototypes: 256\nviews:\n  plan: dino-cxr\n")
     (folder / "backbone").mkdir()
-    (folder / "backbone" / "config.json").write_text(json.dumps({"architecture": architecture, "num_classes": 0}))
+    (folder / "backbone" / "config.json").write_text(
+        json.dumps({"architecture": architecture, "num_classes": 0, "vesalius": {"image_size": [64, 64]}})
+    )
     _write_metrics(folder / "metrics.csv", labels=list(figures), shift=shift)
     _write_pictures(folder / "pictures", store, attention=attention)
     for label, arms in figures.items():

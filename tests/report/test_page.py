@@ -281,3 +281,59 @@ def test_makes_a_page_without_torch(build_run: RunBuilder, tmp_path: Path) -> No
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
     assert (tmp_path / "r.html").stat().st_size > 50_000
+
+
+def test_results_of_other_settings_stand_beside_each_other_with_their_commands(
+    build_run: RunBuilder, store: Store, tmp_path: Path
+) -> None:
+    run = build_run(tmp_path / "vit")
+    usual = read_result(next((run / "evaluations").glob("knn-effusion-*")))
+    about = {"name": store.path.name, "fingerprint": store.fingerprint}
+    changed = {"k": 50, "features": "cls", "seeds": 7, "fractions": [0.1, 1.0]}
+    seen = {"test_images": 7, "test_patients": 6, "of_images": 12, "of_patients": 10}
+    settings = usual.settings | {"changed": changed, "stores": [about], "seen_in_pretraining": seen}
+    for one in (
+        replace(usual, settings=settings),
+        replace(usual, protocol="other_store", settings=settings | {"stores": [about | {"name": "clinic b"}, about]}),
+    ):
+        told = one.settings["changed"] | {"stores": len(one.settings["stores"])}
+        place = result_folder(run, task="knn", label="effusion", fingerprint=store.fingerprint, changed=told)
+        write_result(place, one)
+    reader = Reader(report([run], tmp_path / "report.html").read_text())
+    words = "Nearest neighbours (k-NN), k 50; features cls; seeds 7; fractions 0.1, 1"
+    assert f"{words}. ROC-AUC" in reader.text
+    assert f"{words}; learned on clinic b. ROC-AUC" in reader.text
+    assert "Nearest neighbours (k-NN). ROC-AUC" in reader.text
+    assert "7 of 12 scored images were among the unlabelled images of the pretraining" in reader.text
+    assert "It is not known how many of the scored images" in reader.text
+    options = "--task knn --label effusion --k 50 --features cls --seeds 7 --fractions 0.1,1"
+    assert f"vesalius evaluate vit --data phantom_store {options}" in reader.text
+    assert f"vesalius evaluate vit --data 'clinic b' --test-data phantom_store {options}" in reader.text
+
+
+def test_folders_that_may_bear_a_name_are_not_on_the_page_but_stay_on_disk(
+    build_run: RunBuilder, store: Store, tmp_path: Path
+) -> None:
+    home = "/home/jane.qux/scans"
+    command = (
+        f"vesalius pretrain dino/small --set=monitors.knn_store={home}/watch --data '{home}/my store@all' --out ../r/x"
+    )
+    about = {"command": command, "recipe": "dino/small", "notes": [f"read {home}/notes.txt"]}
+    run = build_run(tmp_path / "vit", about=about)
+    (run / "recipe.yaml").write_text(
+        f"name: dino/small\nabout: from {home}/a.yaml\nbackbone: {{weights: {home}/w.safetensors}}\n"
+        "monitors: {knn_store: qux/watch}\n"
+    )
+    text = Reader(report([run], tmp_path / "report.html").read_text()).text
+    assert "jane" not in text
+    assert "qux" not in text
+    assert "vesalius pretrain dino/small --set=monitors.knn_store=watch --data 'my store@all' --out x" in text
+    assert "name: dino/small" in text
+    assert "weights: w.safetensors" in text
+    assert "read notes.txt" in text
+    neighbours = json.loads(next((run / "evaluations").glob("knn-*/neighbours.json")).read_text())
+    assert neighbours["store"] == str(store.path)
+
+
+def test_attention_says_its_input_size(one: Reader) -> None:
+    assert "Drawn at the input size of the weights, 64 × 64 px." in one.text

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vesalius.report.redaction import without_names
+from vesalius.report.redaction import command_without_folders, without_names
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,20 @@ from vesalius.report.redaction import without_names
 )
 def test_counts_and_sense_stay_and_names_go(said: str, shown: str | None) -> None:
     assert without_names(said) == (shown or said)
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("vesalius pretrain a/b --data /x/me@work/store", "vesalius pretrain a/b --data store"),
+        ("vesalius pretrain conf/doe.yaml --out runs/doe/1/", "vesalius pretrain doe.yaml --out 1"),
+        (
+            "vesalius pretrain a/b --set backbone.weights=/p=q/w.pth",
+            "vesalius pretrain a/b --set backbone.weights=w.pth",
+        ),
+        (r"vesalius pretrain a/b --data 'C:\Users\Jane Doe\s'", "vesalius pretrain a/b --data s"),
+        ("vesalius pretrain 'open /home/jane/x", "vesalius pretrain 'open x"),
+    ],
+)
+def test_commands_keep_the_recipe_and_lose_folders(typed: str, shown: str) -> None:
+    assert command_without_folders(typed, recipe="a/b") == shown

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 FEATURE_KINDS = ("auto", "cls", "mean", "cls+mean")
-_LAYOUT = 1  # of the cache; a change of how features are computed raises it, so that old files are not read
+_LAYOUT = 2  # of the cache; a change of how features are computed raises it, so that old files are not read
 
 
 def choose_kind(backbone: Backbone, kind: str) -> str:
@@ -76,8 +76,9 @@ def autocast_bf16(precision: str, device: torch.device) -> bool:
 def to_input(images: npt.NDArray[Any], backbone: Backbone, device: torch.device, size: tuple[int, int]) -> Tensor:
     """Turn stored pixels `[n, H, W]` or `[n, H, W, 3]` into normalised input `[n, C, height, width]` on the device.
 
-    Pixels are scaled to [0, 1] by the dtype's full scale, resized (bilinear, antialiased when shrinking), and gray is
-    repeated or colour averaged where the backbone has other channels.
+    Pixels are scaled to [0, 1] by the dtype's full scale, the whole image is resized (bicubic, antialiased, as the
+    exported `config.json` says; overshoot is clipped as Pillow clips it), and gray is repeated or colour averaged
+    where the backbone has other channels. Nothing is cropped: organs reach the border.
     """
     full_scale = float(np.iinfo(images.dtype).max)
     # torch has few kernels for uint16, so wide pixels travel as int32.
@@ -85,7 +86,8 @@ def to_input(images: npt.NDArray[Any], backbone: Backbone, device: torch.device,
     pixels = tensor.to(device).float().div_(full_scale)
     pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
     if tuple(pixels.shape[2:]) != size:
-        pixels = functional.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)
+        pixels = functional.interpolate(pixels, size=size, mode="bicubic", antialias=True, align_corners=False)
+        pixels = pixels.clamp_(0.0, 1.0)
     about = backbone.preprocessing
     if pixels.shape[1] != about.in_chans:
         pixels = pixels.mean(dim=1, keepdim=True) if about.in_chans == 1 else pixels.expand(-1, about.in_chans, -1, -1)

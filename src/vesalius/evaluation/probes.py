@@ -14,13 +14,13 @@ from vesalius.evaluation.knn import knn_scores
 from vesalius.evaluation.label_amounts import draw_label_amounts
 from vesalius.evaluation.linear import logistic_scores
 from vesalius.evaluation.metrics import check_metrics, default_metrics
+from vesalius.evaluation.options import FRACTIONS
 from vesalius.evaluation.protocol import Sides
 
-__all__ = ["FRACTIONS", "SOLVERS", "TASKS", "Prediction", "ProbeOptions", "predict_arms"]
+__all__ = ["SOLVERS", "TASKS", "Prediction", "ProbeOptions", "predict_arms"]
 
 TASKS = ("knn", "linear")
 SOLVERS = ("lbfgs", "sgd")
-FRACTIONS = (0.01, 0.05, 0.1, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ ARMS = ("pretrained", "random_init", "pixels", "chance")
 def score_table(result: Result) -> Table:
     """Draw the scores with all labels, and the first metric at each fraction of them."""
     title = f"{result.task} on {result.label}: {result.test_images} images of {result.test_patients} patients scored"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", caption=result.seen_in_words(), caption_justify="left")
     table.add_column("metric")
     table.add_column("labels", justify="right")
     arms = [arm for arm in ARMS if any(score.arm == arm for score in result.scores)]

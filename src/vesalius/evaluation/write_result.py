@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -15,15 +16,34 @@ from typing import Any
 import pandas as pd
 
 from vesalius.errors import RunError
-from vesalius.records.result import Result, Score
+from vesalius.records.result import Result
 
 __all__ = ["read_result", "result_folder", "write_result"]
 
 
-def result_folder(run: Path, *, task: str, label: str, fingerprint: str) -> Path:
-    """Return `run/evaluations/<task>-<label>-<first 8 digits of the store's fingerprint>`."""
-    safe = re.sub(r"[^A-Za-z0-9_.+]+", "_", label.replace(",", "+")).strip("._") or "label"
-    return run / "evaluations" / f"{task}-{safe[:80]}-{fingerprint[:8]}"
+def result_folder(
+    run: Path, *, task: str, label: str, fingerprint: str, changed: Mapping[str, Any] | None = None
+) -> Path:
+    """Return `run/evaluations/<task>-<label>-<first 8 digits of the scored store's fingerprint>`.
+
+    Whatever differs from the defaults adds a digest of 6 digits, so that no result replaces one of other settings.
+
+    Args:
+        run: The run folder.
+        task: `knn` or `linear`.
+        label: As asked for.
+        fingerprint: Of the store that is scored.
+        changed: What differs from the defaults, the store learned on included where it is another one.
+    """
+    plain = label.replace(",", "+")
+    safe = (re.sub(r"[^A-Za-z0-9_.+]+", "_", plain).strip("._") or "label")[:80]
+    telling = dict(changed or {})
+    if safe != plain or "+" in label:  # two labels may become one file name
+        telling["label"] = label
+    name = f"{task}-{safe}-{fingerprint[:8]}"
+    if telling:
+        name += "-" + hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()[:6]
+    return run / "evaluations" / name
 
 
 def write_result(
@@ -70,15 +90,9 @@ def read_result(folder: Path) -> Result:
     """
     path = folder / "result.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        scores = tuple(Score(**{key: _figure(value) for key, value in one.items()}) for one in content.pop("scores"))
-        return Result(scores=scores, **content)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Result.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: no readable result ({error}); run `vesalius evaluate` again") from error
-
-
-def _figure(value: Any) -> Any:
-    return math.nan if value is None else value
 
 
 def _write_json(path: Path, content: Any) -> None:

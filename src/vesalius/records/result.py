@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 __all__ = ["Result", "Score"]
@@ -43,8 +45,10 @@ class Result:
         kind: `binary`, `multiclass`, `ordinal` or `multilabel`.
         scores: Every arm x metric x fraction.
         train_images, test_images, train_patients, test_patients: What was learned and scored on.
-        protocol: How the sides were made: `split` (train/test of the store) or `folds` (k folds by patient).
-        settings: Everything that shaped the figures (k, temperature, solver, image size, seeds, features).
+        protocol: How the sides were made: `split` (train/test of the store), `folds` (k folds by patient) or
+            `other_store` (learned on one store, scored on another).
+        settings: Everything that shaped the figures (k, temperature, solver, image size, seeds, features); `changed`
+            holds what was asked for beside the defaults, `seen_in_pretraining` see `seen_in_words`.
         verdict: In plain words, how the pretrained arm stands to random init and to raw pixels.
     """
 
@@ -63,3 +67,44 @@ class Result:
     def as_dict(self) -> dict[str, Any]:
         """Return plain types, ready for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Result:
+        """Rebuild what `as_dict` gave, after JSON: keys of a later version are passed over, null figures are NaN.
+
+        Raises:
+            KeyError, TypeError, ValueError: This is not a result.
+        """
+        scores = tuple(Score(**_known(Score, score)) for score in values["scores"])
+        return cls(**{**_known(cls, values), "scores": scores})
+
+    def seen_in_words(self) -> str:
+        """Say how many of the scored images the pretraining had among its unlabelled ones."""
+        seen = self.settings.get("seen_in_pretraining")
+        if not seen:
+            return (
+                "It is not known how many of the scored images were among the unlabelled images of the pretraining: "
+                "the run keeps no record of them."
+            )
+        images, patients, total = int(seen["test_images"]), int(seen["test_patients"]), int(seen["of_images"])
+        if images:
+            were = "was" if images == 1 else "were"
+            return (
+                f"{images:,} of {total:,} scored images {were} among the unlabelled images of the pretraining "
+                "(their labels were not)."
+            )
+        if patients:
+            return (
+                f"None of the {total:,} scored images was among the unlabelled images of the pretraining, but other "
+                f"images of {patients:,} of their {int(seen['of_patients']):,} patients were (without labels)."
+            )
+        return (
+            f"None of the {total:,} scored images, and no other image of their patients, was among the unlabelled "
+            "images of the pretraining."
+        )
+
+
+def _known(record: type[Score] | type[Result], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the record's own fields; JSON knows no NaN, so a figure that is not defined was written as null."""
+    names = {each.name for each in fields(record)}
+    return {key: math.nan if value is None else value for key, value in values.items() if key in names}

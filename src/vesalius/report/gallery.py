@@ -18,7 +18,7 @@ from vesalius.errors import VesaliusError
 from vesalius.records.result import Result
 from vesalius.report.run_folder import Evaluation, Run
 from vesalius.report.stores import Stores
-from vesalius.report.wording import plain_name
+from vesalius.report.wording import plain_name, variant
 
 __all__ = ["Neighbour", "Picture", "Retrieval", "embed", "pictures", "retrieval"]
 
@@ -71,12 +71,14 @@ def pictures(run: Run) -> tuple[Picture, ...]:
         caption="Each row is one training image, each column one view of it; they are asked to agree.",
         missing="No sample views were saved by this run (yet).",
     )
+    size = " × ".join(str(side) for side in run.input_size) if run.input_size else ""
+    drawn = f"Drawn at the input size of the weights, {size} px." if size else "The input size is not recorded."
     attention = _picture(
         run.pictures.get("attention"),
         heading="Where the last block looks",
         alt=f"Attention of the class token, run {run.name}: rows are images, one column a head, bright means attended.",
         caption="Brighter patches receive more of a head's attention; the outline holds 60 % of it. "
-        "Attention shows where the network reads, not why, and is no proof that it understood what is there.",
+        f"{drawn} Attention shows where the network reads, not why, and is no proof that it understood what is there.",
         missing="There is no attention picture: the backbone has no class token (a CNN or Swin), "
         "or the run has not saved one yet.",
     )
@@ -88,7 +90,8 @@ def retrieval(run: Run, evaluation: Evaluation, stores: Stores) -> Retrieval | N
     told = evaluation.neighbours
     if told is None:
         return None
-    label = plain_name(evaluation.result.label)
+    other = variant(evaluation.result)
+    label = plain_name(evaluation.result.label) + (f" ({other})" if other else "")
     queries = stores.of(evaluation.fingerprint)
     found = _neighbour_store(told, queries, stores)
     if queries is None or found is None:

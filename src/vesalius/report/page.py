@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,19 +13,23 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vesalius.errors import RunError
+from vesalius.report.commands import commands
 from vesalius.report.data_sheet import data_sheets
 from vesalius.report.gallery import pictures, retrieval
+from vesalius.report.redaction import recipe_without_folders, without_folders
 from vesalius.report.run_folder import Run, read_runs
 from vesalius.report.scores import label_blocks
 from vesalius.report.stores import Stores, find_stores
 from vesalius.report.summary import summarise
 from vesalius.report.training import curve_numbers, curves, legend, logged_note, run_facts
-from vesalius.report.wording import TASKS, plain_name, spelled
+from vesalius.report.wording import plain_name, plain_value, spelled, task_title
 from vesalius.version import __version__
 
 __all__ = ["report"]
 
-_SHOWN = frozenset({"comparisons", "by_k"})  # settings whose content stands in the scores already, or is too long
+_SHOWN = frozenset(
+    {"changed", "comparisons", "by_k"}
+)  # settings whose content stands in the scores already, or is too long
 
 
 def report(runs: Sequence[Path], out: Path, *, data: Sequence[Path] = ()) -> Path:
@@ -72,11 +75,11 @@ def _render(runs: Sequence[Run], stores: Stores) -> str:
             galleries=[(run.name, pictures(run)) for run in runs],
             retrievals=[each for each in found if each],
             sheets=data_sheets(runs, stores),
-            recipes=[(run.name, run.recipe) for run in runs],
+            recipes=[(run.name, recipe_without_folders(run.recipe)) for run in runs],
             versions=_versions(runs),
             settings=_settings(runs),
             limits=_limits(runs),
-            commands=_commands(runs, stores),
+            commands=commands(runs, stores),
         )
     )
 
@@ -110,22 +113,17 @@ def _settings(runs: Sequence[Run]) -> list[tuple[str, str, list[tuple[str, str]]
     return [
         (
             run.name,
-            f"{TASKS.get(each.result.task, each.result.task)}, {plain_name(each.result.label)}",
-            [(plain_name(key), _plainly(value)) for key, value in each.result.settings.items() if key not in _SHOWN],
+            f"{task_title(each.result)}, {plain_name(each.result.label)}",
+            [
+                (plain_name(key), without_folders(plain_value(value)))
+                for key, value in each.result.settings.items()
+                if key not in _SHOWN
+            ],
         )
         for run in runs
         for each in run.evaluations
         if each.result.settings
     ]
-
-
-def _plainly(value: Any) -> str:
-    """A setting as text: lists and tables without brackets and quotes."""
-    if isinstance(value, Mapping):
-        return "; ".join(f"{plain_name(str(key))}: {_plainly(each)}" for key, each in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(_plainly(each) for each in value) or "none"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _limits(runs: Sequence[Run]) -> list[str]:
@@ -140,21 +138,6 @@ def _limits(runs: Sequence[Run]) -> list[str]:
     ):
         said.append("How much the choice of labels matters: at least one score with few labels was drawn only once.")
     return said
-
-
-def _commands(runs: Sequence[Run], stores: Stores) -> list[str]:
-    """What was typed, as far as it was recorded; evaluations by their label, task and stores."""
-    lines = [str(run.about["command"]) for run in runs if run.about.get("command")]
-    for run in runs:
-        for each in run.evaluations:
-            scored = stores.of(each.fingerprint)
-            scored_on = scored.path.name if scored else "STORE"
-            learned_on = Path(str((each.neighbours or {}).get("store") or scored_on)).name
-            line = ["vesalius", "evaluate", run.path.name, "--data", learned_on]
-            line += ["--test-data", scored_on] if learned_on != scored_on else []
-            lines.append(shlex.join([*line, "--task", each.result.task, "--label", each.result.label]))
-    lines.append(f"vesalius report {' '.join(shlex.quote(run.path.name) for run in runs)} --out report.html")
-    return lines
 
 
 def _write(target: Path, text: str) -> None:

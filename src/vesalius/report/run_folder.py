@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from vesalius.errors import RunError
-from vesalius.records.result import Result, Score
+from vesalius.records.metric_columns import METRIC_COLUMNS
+from vesalius.records.result import Result
+from vesalius.report.wording import variant
 
 __all__ = ["Evaluation", "Run", "read_run", "read_runs"]
 
-_METRIC_COLUMNS = ["step", "epoch", "seconds", "name", "value"]
+_FINGERPRINT = re.compile(r"-([0-9a-f]{8})(?:-[0-9a-f]{6})?$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class Run:
         about: `run.json`.
         recipe: The text of `recipe.yaml`, empty where there is none.
         architecture: The backbone's name from `backbone/config.json`, empty where there is none yet.
+        input_size: (height, width) that belongs to the weights, from the same file; None where it does not say.
         metrics: `metrics.csv`, the last value of each step where a resumed run wrote a step twice.
         evaluations: In the order of label and task.
         pictures: `views` and `attention` to their files, where they are.
@@ -55,6 +58,7 @@ class Run:
     about: Mapping[str, Any]
     recipe: str
     architecture: str
+    input_size: tuple[int, int] | None
     metrics: pd.DataFrame
     evaluations: tuple[Evaluation, ...]
     pictures: Mapping[str, Path]
@@ -100,6 +104,7 @@ def read_run(path: Path, *, name: str = "") -> Run:
         about=_about(path),
         recipe=_text(path / "recipe.yaml"),
         architecture=str(config.get("architecture", "")),
+        input_size=_input_size(config),
         metrics=_metrics(path / "metrics.csv", problems),
         evaluations=_evaluations(path / "evaluations", problems),
         pictures={
@@ -107,6 +112,14 @@ def read_run(path: Path, *, name: str = "") -> Run:
         },
         problems=tuple(problems),
     )
+
+
+def _input_size(config: Mapping[str, Any]) -> tuple[int, int] | None:
+    ours = config.get("vesalius")
+    size = ours.get("image_size") if isinstance(ours, Mapping) else None
+    if isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) for side in size):
+        return size[0], size[1]
+    return None
 
 
 def _about(path: Path) -> Mapping[str, Any]:
@@ -132,11 +145,11 @@ def _about(path: Path) -> Mapping[str, Any]:
 
 
 def _metrics(file: Path, problems: list[str]) -> pd.DataFrame:
-    empty = pd.DataFrame({column: pd.Series(dtype="float64") for column in _METRIC_COLUMNS})
+    empty = pd.DataFrame({column: pd.Series(dtype="float64") for column in METRIC_COLUMNS})
     if not file.is_file():
         return empty
     try:
-        table = pd.read_csv(file, usecols=_METRIC_COLUMNS, on_bad_lines="skip")
+        table = pd.read_csv(file, usecols=list(METRIC_COLUMNS), on_bad_lines="skip")
     except (ValueError, OSError) as error:
         problems.append(f"metrics.csv could not be read ({error}), so there are no curves.")
         return empty
@@ -155,26 +168,17 @@ def _evaluations(folder: Path, problems: list[str]) -> tuple[Evaluation, ...]:
         if values is None:
             continue
         try:
-            result = _result(values)
-        except (TypeError, KeyError, ValueError) as error:
+            result = Result.from_dict(values)
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
             problems.append(f"evaluations/{file.parent.name}/result.json is not a result ({error}) and is left out.")
             continue
         neighbours = _json(file.with_name("neighbours.json"), problems)
-        fingerprint = file.parent.name.rpartition("-")[2]
+        named = _FINGERPRINT.search(file.parent.name)
+        fingerprint = named[1] if named else ""
         found.append(Evaluation(result=result, fingerprint=fingerprint, neighbours=neighbours))
-    return tuple(sorted(found, key=lambda each: (each.result.label, each.fingerprint, each.result.task)))
-
-
-def _result(values: Mapping[str, Any]) -> Result:
-    """Rebuild the record; keys of a later version are passed over."""
-    scores = tuple(Score(**_known(Score, score)) for score in values["scores"])
-    return Result(**{**_known(Result, values), "scores": scores})
-
-
-def _known(record: type[Score] | type[Result], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the record's own fields; JSON knows no NaN, so a figure that is not defined was written as null."""
-    names = {field.name for field in fields(record)}
-    return {key: math.nan if value is None else value for key, value in values.items() if key in names}
+    return tuple(
+        sorted(found, key=lambda each: (each.result.label, each.fingerprint, each.result.task, variant(each.result)))
+    )
 
 
 def _json(file: Path, problems: list[str]) -> Mapping[str, Any] | None:

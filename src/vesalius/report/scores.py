@@ -12,7 +12,7 @@ from vesalius.report.charts import Series, line_chart
 from vesalius.report.forest import Scale, shared_scale, strip
 from vesalius.report.run_folder import Run
 from vesalius.report.standing import Measured, Standing, measured
-from vesalius.report.wording import ARMS, METRICS, TASKS, figure, plain_name, share
+from vesalius.report.wording import ARMS, METRICS, figure, joined, plain_name, share, task_title
 
 __all__ = ["ForestRow", "LabelBlock", "ScoreTable", "Verdict", "label_blocks"]
 
@@ -59,7 +59,7 @@ class LabelBlock:
     anchor: str
     store: str
     metric: str
-    about: str
+    about: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
     forest: tuple[tuple[str, tuple[ForestRow, ...]], ...]
     scale: Scale
@@ -87,20 +87,18 @@ def label_blocks(runs: Sequence[Run]) -> tuple[LabelBlock, ...]:
 def _block(label: str, store: str, entries: Sequence[_Entry], anchor: str, *, several: bool) -> LabelBlock:
     by_task: dict[str, list[tuple[str, Result, Measured]]] = {}
     for run, result in entries:
-        by_task.setdefault(result.task, []).append((run, result, measured(result)))
+        by_task.setdefault(task_title(result), []).append((run, result, measured(result)))
     heads = [head for group in by_task.values() for _, _, head in group]
     scale = shared_scale([score for head in heads for score in head.scores.values()])
-    first = entries[0][1]
     return LabelBlock(
         label=plain_name(label),
         anchor=anchor,
         store=store,
         metric=METRICS.get(heads[0].metric, heads[0].metric),
-        about=_about(first),
+        about=_about(entries, several=several),
         verdicts=tuple(_verdict(run, result, head) for group in by_task.values() for run, result, head in group),
         forest=tuple(
-            (TASKS.get(task, task), _forest([(r, h) for r, _, h in group], scale, several=several))
-            for task, group in by_task.items()
+            (task, _forest([(r, h) for r, _, h in group], scale, several=several)) for task, group in by_task.items()
         ),
         scale=scale,
         curves=tuple(curve for group in by_task.values() for curve in _curves(group, several=several)),
@@ -108,11 +106,22 @@ def _block(label: str, store: str, entries: Sequence[_Entry], anchor: str, *, se
     )
 
 
-def _about(result: Result) -> str:
+def _about(entries: Sequence[_Entry], *, several: bool) -> tuple[str, ...]:
+    """Say what was learned and scored on, and what of it the pretraining had; once where it is the same for all."""
+    said: dict[str, list[str]] = {}
+    for run, result in entries:
+        who = f"{task_title(result)}, {run}" if several else task_title(result)
+        said.setdefault(f"{_sides(result)} {result.seen_in_words()}", []).append(who)
+    if len(said) == 1:
+        return tuple(said)
+    return tuple(f"{joined(list(dict.fromkeys(who)))}: {words}" for words, who in said.items())
+
+
+def _sides(result: Result) -> str:
     if result.protocol == "folds":
         return (
-            f"{result.test_images:,} labelled images of {result.test_patients:,} patients, in folds by patient: each "
-            "is scored by a reader that has not seen the patient."
+            f"{result.test_images:,} labelled images of {result.test_patients:,} patients, in folds by patient: what "
+            "scores a patient's images has learned from the labels of other patients only."
         )
     return (
         f"Learned on {result.train_images:,} labelled images of {result.train_patients:,} patients, scored on "
@@ -124,7 +133,7 @@ def _verdict(run: str, result: Result, head: Measured) -> Verdict:
     score = head.scores.get("pretrained")
     return Verdict(
         run=run,
-        task=TASKS.get(result.task, result.task),
+        task=task_title(result),
         value=figure(score.value) if score else "not measured",
         interval=f"{figure(score.low)} to {figure(score.high)}" if score else "",
         untrained=head.against("random_init"),
@@ -169,7 +178,7 @@ def _table(by_task: Mapping[str, Sequence[tuple[str, Result, Measured]]], *, sev
             owner = next(result for _, result, head in group if head.scores.get(arm) is anchor)
             of_arm = {s.metric: s for s in owner.scores if (s.arm, s.fraction) == (arm, anchor.fraction)}
             rows.append((name, tuple(_cell(of_arm.get(metric)) for metric in metrics)))
-        groups.append((f"{TASKS.get(task, task)}, {share(group[0][2].fraction)} of the training labels", tuple(rows)))
+        groups.append((f"{task}, {share(group[0][2].fraction)} of the training labels", tuple(rows)))
     return ScoreTable(metrics=tuple(METRICS.get(each, plain_name(each)) for each in metrics), groups=tuple(groups))
 
 
@@ -194,7 +203,7 @@ def _curves(group: Sequence[tuple[str, Result, Measured]], *, several: bool) -> 
         fractions = sorted({x for line in lines for x in line.x})
         if len(fractions) < 2:
             continue
-        task = TASKS.get(result.task, result.task)
+        task = task_title(result)
         name = f"{task} · {run}" if several else task
         low, high = min(ends), max(ends)
         margin = max(0.05 * (high - low), 0.01)

@@ -12,6 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from vesalius.report.charts import COLOURS, DASHES, Series, line_chart
+from vesalius.report.redaction import without_folders
 from vesalius.report.run_folder import Run
 from vesalius.report.wording import count, duration, plain_name
 
@@ -98,9 +99,9 @@ def run_facts(run: Run) -> RunFacts:
     return RunFacts(
         name=run.name,
         facts=tuple(lines),
-        alarms=tuple(str(each) for each in about.get("alarms") or ()),
-        notes=tuple(str(each) for each in about.get("notes") or ()),
-        problems=run.problems,
+        alarms=tuple(without_folders(str(each)) for each in about.get("alarms") or ()),
+        notes=tuple(without_folders(str(each)) for each in about.get("notes") or ()),
+        problems=tuple(without_folders(each) for each in run.problems),
     )
 
 

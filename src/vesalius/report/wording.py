@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vesalius.records.result import Result
 
 __all__ = [
     "ARMS",
@@ -15,8 +18,11 @@ __all__ = [
     "headline_metric",
     "joined",
     "plain_name",
+    "plain_value",
     "share",
     "spelled",
+    "task_title",
+    "variant",
 ]
 
 ARMS = {
@@ -88,3 +94,30 @@ def duration(seconds: float) -> str:
         return count(round(seconds), "second")
     minutes = round(seconds / 60)
     return count(minutes, "minute") if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def plain_value(value: Any) -> str:
+    """A setting as text: lists and tables without brackets and quotes."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{plain_name(str(key))}: {plain_value(each)}" for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(plain_value(each) for each in value) or "none"
+    if value is None:
+        return "not known"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def variant(result: Result) -> str:
+    """Return what differs from the usual settings, to tell results of one task apart: `k 50; learned on other`."""
+    changed = result.settings.get("changed") or {}
+    words = [f"{plain_name(str(key))} {plain_value(value)}" for key, value in changed.items()]
+    stores = result.settings.get("stores") or ()
+    if len(stores) == 2:
+        words.append(f"learned on {stores[0]['name']}")
+    return "; ".join(words)
+
+
+def task_title(result: Result) -> str:
+    """Return the task's name with what differs from the usual settings."""
+    name, other = TASKS.get(result.task, result.task), variant(result)
+    return f"{name}, {other}" if other else name
