@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import statistics
 import subprocess
@@ -175,6 +176,6 @@ def test_all_verbs(capsys, monkeypatch, tmp_path: Path) -> None:
     code, out, _ = _main(capsys, monkeypatch, "report", run, "--out", page)
     assert code == 0
     assert "report:" in out
-    html = Path(page).read_text()
-    assert "data:image/png;base64" in html
-    assert str(tmp_path) not in html.replace(state["command"], "")
+    text = Path(page).read_text()
+    assert "data:image/png;base64" in text
+    assert str(tmp_path) not in html.unescape(text).replace(state["command"], "")

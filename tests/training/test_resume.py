@@ -13,6 +13,8 @@ import pytest
 from safetensors.torch import load_file
 
 from vesalius.errors import CheckpointError, RunError
+from vesalius.training.checkpoint import read_step
+from vesalius.training.run_folder import RunFolder
 
 _SECONDS = 120.0
 
@@ -79,15 +81,42 @@ def test_killed_at_many_moments(whole: Path, start, figures, phantom_store: Path
         process = start(**arguments, overrides=() if (run / "recipe.yaml").exists() else tiny(), resume=True)
         if _wait(process, moment):
             process.kill()
-        killed += _end(process) == -signal.SIGKILL
+        if _end(process) == -signal.SIGKILL:
+            killed += 1
+            if (run / "recipe.yaml").exists():
+                assert json.loads((run / "run.json").read_text())["status"] == "running"
     assert killed >= 4
-    assert json.loads((run / "run.json").read_text())["status"] == "running"
     assert _end(start(**arguments, resume=True)) == 0
     _same(run, whole, figures)
     state = json.loads((run / "run.json").read_text())
     assert (state["status"], state["steps_taken"], state["epochs"], state["images_seen"]) == ("done", 16, 4.0, 256)
     assert not partial.exists()
     assert {path.name for path in (run / "pictures").iterdir()} == {"views.png", "attention.png"}
+
+
+def test_killed_between_the_last_checkpoint_and_the_end(
+    pretrain, figures, phantom_store, monkeypatch, tmp_path
+) -> None:
+    """The last checkpoint is there, but nobody wrote that the run is done: resuming has nothing to train."""
+    whole, run = pretrain("whole"), tmp_path / "run"
+
+    class Killed(BaseException):
+        pass
+
+    replace = os.replace
+
+    def kill_after(source, target) -> None:
+        replace(source, target)
+        if Path(target).name == "last.ckpt" and read_step(RunFolder(run)) == 16:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vesalius.training.checkpoint.os.replace", kill_after)
+        with pytest.raises(Killed):
+            pretrain("run", "training.checkpoint_minutes=60")
+    _resume(run, f"{phantom_store}@all")
+    _same(run, whole, figures)
+    assert json.loads((run / "run.json").read_text())["status"] == "done"
 
 
 @pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -42,13 +42,17 @@ class CheckpointWriter(Callback):
             self.save(trainer, pl_module)
 
     def save(self, trainer: Trainer, module: PretrainingModule) -> None:
-        """Write beside the old checkpoint, then replace it."""
+        """Write beside the old checkpoint, then replace it.
+
+        The exported backbone goes first: a kill in between then leaves a checkpoint that is a step behind and makes it
+        anew, never a finished training with an older backbone.
+        """
         partial = self.folder.checkpoint.with_suffix(".partial")
         trainer.save_checkpoint(partial)
         if trainer.is_global_zero:
-            os.replace(partial, self.folder.checkpoint)
             backbone = module.method.exported_backbone()
             save_backbone(backbone, self.folder.backbone, state=dict(backbone.state_dict()))
+            os.replace(partial, self.folder.checkpoint)
         trainer.strategy.barrier()
         self.last = time.monotonic()
 
