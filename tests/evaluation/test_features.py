@@ -84,7 +84,7 @@ def test_sixteen_bits_are_not_cut_to_eight_and_channels_are_fitted() -> None:
 
 
 def test_the_whole_image_is_resized_as_the_exported_config_says() -> None:
-    backbone, images = _vit(), _images(count=2, size=80)
+    backbone, images = _vit(), 64 + _images(count=2, size=80) // 2  # Pillow clips between its two passes, we do not
     assert backbone.description()["pretrained_cfg"]["interpolation"] == "bicubic"
     assert backbone.description()["pretrained_cfg"]["crop_pct"] == 1.0
     ours = to_input(images, backbone, torch.device("cpu"), (48, 48)) * 0.25 + 0.5

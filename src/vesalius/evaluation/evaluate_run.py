@@ -125,8 +125,8 @@ def _probe(task: str, job: EvaluationTask, options: EvaluationOptions) -> ProbeO
 
 def _twins(backbone: Backbone, job: EvaluationTask, options: EvaluationOptions, how: _How) -> list[Backbone]:
     twins = [random_twin(backbone, seed=_TWIN_SEED + options.seed + one) for one in range(options.random_inits)]
-    where = {"image_size": how.image_size, "device": how.device}
-    return [calibrate_batch_norm(twin, job.stores[0][0], job.train_rows, **where) for twin in twins]
+    store, rows = job.stores[0][0], job.train_rows
+    return [calibrate_batch_norm(twin, store, rows, image_size=how.image_size, device=how.device) for twin in twins]
 
 
 def _extract(

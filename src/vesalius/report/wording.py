@@ -111,7 +111,7 @@ def variant(result: Result) -> str:
     """Return what differs from the usual settings, to tell results of one task apart: `k 50; learned on other`."""
     changed = result.settings.get("changed") or {}
     words = [f"{plain_name(str(key))} {plain_value(value)}" for key, value in changed.items()]
-    stores = result.settings.get("stores") or ()
+    stores: Sequence[Mapping[str, Any]] = result.settings.get("stores") or ()
     if len(stores) == 2:
         words.append(f"learned on {stores[0]['name']}")
     return "; ".join(words)
