@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from vesalius.backbones.interface import Backbone
     from vesalius.data.batches import ImagePool
-    from vesalius.data.doctor import DoctorReport
+    from vesalius.data.doctor_report import DoctorReport
     from vesalius.data.prepare_summary import PrepareSummary
     from vesalius.data.store import Store
     from vesalius.records.result import Result
@@ -113,7 +113,7 @@ def pretrain(
         console.print(note, highlight=False)
     probes = _probes(resolved, pool, console)
     state = {"command": shlex.join(["vesalius", *sys.argv[1:]]), "recipe": resolved.name, "data": about, "notes": notes}
-    if leads(resolved):
+    if leads(resolved) and resume:
         _keep_pool(pool, about, folder)
     Pretraining(recipe=resolved, pool=pool, folder=folder, probes=probes, console=console).run(
         state=state, resume=resume
