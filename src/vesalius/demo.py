@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["run_demo"]
 
 LABEL = "any_finding"
+SIZE = 128
 
 
 def run_demo(out: Path, *, images: int, budget_minutes: float, seed: int, console: Console) -> list[str]:
@@ -41,9 +42,9 @@ def run_demo(out: Path, *, images: int, budget_minutes: float, seed: int, consol
         raise RunError(f"{out}: is not empty; name a new folder with --out, or remove it")
     scans, store, run = out / "scans", out / "store", out / "run"
     console.rule(f"1 of 5  rendering {images:,} phantom radiographs")
-    write_phantom(scans, images=images, seed=seed)
+    write_phantom(scans, images=images, seed=seed, size=SIZE)
     console.rule("2 of 5  vesalius prepare")
-    console.print(summary_table(pipeline.prepare(scans, store, size=128)))
+    console.print(summary_table(pipeline.prepare(scans, store, size=SIZE)))
     console.rule("3 of 5  vesalius pretrain demo/phantom")
     pipeline.pretrain(
         "demo/phantom",
