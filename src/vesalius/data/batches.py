@@ -51,6 +51,9 @@ class ImagePool:
             if len(here) == 0:
                 continue
             block = store.images[rows[indices[here] - self.starts[position]]]
+            if len(here) == len(indices):
+                pixels = block
+                break
             if pixels is None:
                 pixels = np.empty((len(indices), *block.shape[1:]), dtype=block.dtype)
             pixels[here] = block
@@ -110,6 +113,7 @@ class TrainingBatches(IterableDataset[Tensor]):
         self.pool, self.batch_size, self.seed = pool, batch_size, seed
         self.start_step, self.total_steps = start_step, total_steps
         self.shard = _Shard(rank=rank, world_size=world_size)
+        self._order: tuple[int, npt.NDArray[np.int64]] | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -119,8 +123,9 @@ class TrainingBatches(IterableDataset[Tensor]):
     def indices(self, step: int) -> Int[np.ndarray, "batch"]:
         """Which images this process sees at `step`."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.pool))
-        batch = order[position * self.batch_size : (position + 1) * self.batch_size]
+        if self._order is None or self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.pool))
+        batch = self._order[1][position * self.batch_size : (position + 1) * self.batch_size]
         return batch[self.shard.rank :: self.shard.world_size]
 
     def __iter__(self) -> Iterator[Tensor]:

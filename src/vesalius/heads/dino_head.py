@@ -33,7 +33,9 @@ class Prototypes(nn.Module):
 
     def forward(self, x: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows prototypes"]:
         """Compute the logits."""
-        return nn.functional.linear(x, self.gain * nn.functional.normalize(self.direction, dim=-1))
+        # One pass over the prototypes, where normalising and then scaling them takes two.
+        scale = self.gain / self.direction.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+        return nn.functional.linear(x, self.direction * scale)
 
 
 class DinoHead(nn.Module):

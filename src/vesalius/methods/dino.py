@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
@@ -98,11 +99,13 @@ class Dino(Method):
         """Compute the loss; see `Method.forward`."""
         shared = self.shared_views
         batch = views[0].pixels.shape[0]
+        stacks = _stack_by_size(views)
         with torch.no_grad():
-            seen = torch.cat([view.pixels for view in views[:shared]])
-            teacher_features = self.teacher.backbone.forward_features(seen)
-            teacher_logits = self.teacher.head(teacher_features.pooled).unflatten(0, (shared, batch))
-        features = self._student_features(views)
+            # Without local views of another size, the teacher's input is the student's: one copy serves both.
+            seen = stacks[0][: shared * batch] if len(stacks[0]) >= shared * batch else _stack(views[:shared])
+            pooled = self.teacher.backbone.forward_features(seen).pooled
+            teacher_logits = self.teacher.head(pooled).unflatten(0, (shared, batch))
+        features = self._student_features(stacks, batch)
         logits = self.head(torch.cat([f.pooled for f in features])).unflatten(0, (len(views), batch))
         temperature = torch.tensor(self.teacher_temperature(progress), device=logits.device)
         if self.control is not None:
@@ -163,19 +166,20 @@ class Dino(Method):
             frozen_gain=c.frozen_gain,
         )
 
-    def _student_features(self, views: Sequence[View]) -> tuple[Features, ...]:
+    def _student_features(self, stacks: Sequence[Tensor], batch: int) -> tuple[Features, ...]:
         """Run the student once for every run of views of one size (the authors' multi-crop wrapper)."""
-        features: list[Features] = []
-        start = 0
-        while start < len(views):
-            shape = views[start].pixels.shape
-            end = start
-            while end < len(views) and views[end].pixels.shape == shape:
-                end += 1
-            together = self.student.forward_features(torch.cat([view.pixels for view in views[start:end]]))
-            features += split_features(together, end - start)
-            start = end
-        return tuple(features)
+        together = ((self.student.forward_features(stack), len(stack) // batch) for stack in stacks)
+        return tuple(part for features, count in together for part in split_features(features, count))
+
+
+def _stack(views: Sequence[View]) -> Tensor:
+    return torch.cat([view.pixels for view in views])
+
+
+def _stack_by_size(views: Sequence[View]) -> list[Tensor]:
+    """Stack every run of views of one size as one batch."""
+    runs = itertools.groupby(views, key=lambda view: view.pixels.shape)
+    return [_stack(tuple(run)) for _, run in runs]
 
 
 def split_features(features: Features, parts: int) -> list[Features]:

@@ -56,6 +56,9 @@ class PretrainingModule(LightningModule):
         """Take one step; see `Method.forward`."""
         del batch_idx
         self._now = self.progress
+        # Lightning would keep the last step's gradients and output through the forward pass, where memory peaks.
+        self.zero_grad(set_to_none=True)
+        self.output = None
         optimizer = self.optimizers()
         lr, decay = set_schedules(
             optimizer,  # type: ignore[arg-type]  # Lightning wraps it; the groups are the optimizer's own
