@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from vesalius.backbones.timm_backbones import create_backbone
 from vesalius.data.batches import ImagePool, TrainingBatches
+from vesalius.data.pool_record import write_pool
 from vesalius.distributed import is_first_process
 from vesalius.errors import CheckpointError, ConfigError, RunError
 from vesalius.methods.base import Method
@@ -123,6 +124,7 @@ class Pretraining:
                 "alarms": [],
             }
             self.folder.create(self.recipe, state)
+            write_pool(self.folder.pool_file, self.pool.parts)
         module = PretrainingModule(self.recipe, method, plan, steps_per_epoch=self._epoch, total_steps=total)
         with self.folder.hold() if leads(self.recipe) else nullcontext():
             self._fit(module, start)
