@@ -70,7 +70,7 @@ def decode_frame(path: Path, head: Any, frame: int, notes: list[str]) -> npt.NDA
     try:
         stored = _decode(path, head, frame, notes)
         if str(head.get("PhotometricInterpretation")) == "PALETTE COLOR":
-            from pydicom.pixels import apply_color_lut
+            from pydicom.pixels.processing import apply_color_lut
 
             stored = apply_color_lut(stored, head)[..., :3]
     except UnreadableImageError:
@@ -102,7 +102,7 @@ def padding_mask(head: Any, stored: npt.NDArray[Any]) -> npt.NDArray[np.bool_] |
 
 def _decode(path: Path, head: Any, frame: int, notes: list[str]) -> npt.NDArray[Any]:
     import pydicom
-    from pydicom.pixels import pixel_array
+    from pydicom.pixels.utils import pixel_array
 
     syntax = str(getattr(head, "file_meta", {}).get("TransferSyntaxUID", ""))
     missing = [name for name in _NEEDED if head.get(name) in (None, "")]
@@ -159,8 +159,8 @@ def _shift(raw: npt.NDArray[Any], full: Any, shift: int) -> npt.NDArray[Any]:
     values = (codes.astype(np.int64) >> shift) & (2**bits - 1)
     if int(full.PixelRepresentation) == 1:
         values = np.where(values >= 2 ** (bits - 1), values - 2**bits, values)
-        return values.astype(f"i{width}")
-    return values.astype(f"u{width}")
+        return np.asarray(values.astype(f"i{width}"))
+    return np.asarray(values.astype(f"u{width}"))
 
 
 def _jpeg_extended(full: Any, frame: int) -> npt.NDArray[Any]:

@@ -162,8 +162,8 @@ def _open_npz(path: Path, key: str | None, frame: int | None) -> _Opened:
             return shape, dtype, None
         with archive.open(name + ".npy") as file:
             _npy_header(cast(BufferedIOBase, file))
-            member = _Member(shape, fortran, dtype)
-            return shape, dtype, _read_member(path, cast(BufferedIOBase, file), member, frame if stack else None)
+            about = _Member(shape, fortran, dtype)
+            return shape, dtype, _read_member(path, cast(BufferedIOBase, file), about, frame if stack else None)
 
 
 def _read_member(path: Path, file: BufferedIOBase, member: _Member, frame: int | None) -> npt.NDArray[Any]:

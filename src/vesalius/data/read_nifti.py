@@ -196,12 +196,12 @@ def _orientation(affine: npt.NDArray[Any]) -> tuple[list[tuple[int, bool]], str]
     """Return, for each world axis, (array axis, flipped), and the array axes' directions such as `LPS`."""
     from nibabel.orientations import io_orientation, ornt2axcodes
 
-    found = io_orientation(affine)
+    found = io_orientation(affine)  # type: ignore[no-untyped-call]
     if np.isnan(found).any():
         # A singular affine (zeros) says nothing; keep the file's order.
         found = np.array([[0, 1], [1, 1], [2, 1]])
     order = [int(np.flatnonzero(found[:, 0] == world)[0]) for world in (0, 1, 2)]
-    return [(axis, bool(found[axis, 1] < 0)) for axis in order], "".join(ornt2axcodes(found))
+    return [(axis, bool(found[axis, 1] < 0)) for axis in order], "".join(ornt2axcodes(found))  # type: ignore[no-untyped-call]
 
 
 def _spacing(image: Any, order: list[tuple[int, bool]]) -> tuple[float, float, float] | None:
@@ -213,7 +213,7 @@ def _spacing(image: Any, order: list[tuple[int, bool]]) -> tuple[float, float, f
         unit = _MM.get(image.header.get_xyzt_units()[0], 1.0)
     except KeyError:
         unit = 1.0
-    sizes = voxel_sizes(image.affine) * unit
+    sizes = voxel_sizes(image.affine) * unit  # type: ignore[no-untyped-call]
     if not (np.isfinite(sizes).all() and (sizes > 0).all()):
         return None
     x, y, z = (float(sizes[axis]) for axis, _ in order)

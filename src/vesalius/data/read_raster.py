@@ -163,14 +163,14 @@ def _sixteen_bit_colour(image: Image.Image) -> npt.NDArray[Any] | None:
     The same stream is unpacked twice, once taking the high and once the low byte of each sample; gray + alpha has
     four bytes a pixel and is unpacked as such. Returns None for every other file.
     """
-    tiles = image.tile
+    tiles: Any = getattr(image, "tile", None)  # only file images have tiles
     arguments = tiles[0][3] if tiles else None
     rawmode = arguments[0] if isinstance(arguments, tuple) else arguments
     if not isinstance(rawmode, str) or not rawmode.startswith(("RGB;16", "RGBA;16", "LA;16", "RGBX;16")):
         return None
     if rawmode.startswith("LA"):
         data = _unpacked(image, "RGBA")
-        return np.ascontiguousarray(data).view(">u2").astype(np.uint16)
+        return np.asarray(np.ascontiguousarray(data).view(">u2").astype(np.uint16))
     base, _, order = rawmode.partition(";16")
     if order == "N":
         order = "L" if np.little_endian else "B"
@@ -180,18 +180,23 @@ def _sixteen_bit_colour(image: Image.Image) -> npt.NDArray[Any] | None:
     high = _unpacked(image, base + first).astype(np.uint16)
     with Image.open(str(image.filename), formats=(str(image.format),)) as again:  # type: ignore[attr-defined]
         again.seek(position)
-        again.tile = kept
+        _set_tiles(again, kept)
         low = _unpacked(again, base + second)
-    return (high << 8) | low
+    return np.asarray((high << 8) | low)
 
 
 def _unpacked(image: Image.Image, rawmode: str) -> npt.NDArray[Any]:
     changed = []
-    for codec, extents, offset, arguments in image.tile:
+    tiles: Any = getattr(image, "tile", [])
+    for codec, extents, offset, arguments in tiles:
         new = (rawmode, *arguments[1:]) if isinstance(arguments, tuple) else rawmode
-        changed.append(type(image.tile[0])(codec, extents, offset, new))
-    image.tile = changed
+        changed.append(type(tiles[0])(codec, extents, offset, new))
+    _set_tiles(image, changed)
     return np.asarray(image)
+
+
+def _set_tiles(image: Any, tiles: list[Any]) -> None:
+    image.tile = tiles
 
 
 def _from_palette(image: Image.Image) -> npt.NDArray[Any]:

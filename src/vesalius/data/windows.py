@@ -143,12 +143,12 @@ def _scale(values: npt.NDArray[Any], window: Window, out: np.dtype[Any]) -> npt.
     top = float(np.iinfo(out).max)
     exact = np.float32 if out.itemsize == 1 and values.dtype == np.float32 else np.float64
     if window.high <= window.low:
-        return (values > window.low).astype(out) * out.type(top)
-    scaled = values.astype(exact)
+        return np.asarray((values > window.low).astype(out) * out.type(top))
+    scaled: Any = values.astype(exact)
     scaled -= exact(window.low)
     scaled *= exact(top / (window.high - window.low))
     scaled += exact(0.5)
-    return np.clip(scaled, 0, top + 0.25, out=scaled).astype(out)
+    return np.asarray(np.clip(scaled, 0, top + 0.25, out=scaled).astype(out))
 
 
 def _keeps_contrast(pixels: npt.NDArray[Any], window: tuple[float, float]) -> bool:
