@@ -42,10 +42,10 @@ MISSING = (
     " environment, not into it (see benchmarks/README.md), and name the folder by PYTHONPATH"
 )
 CASES = (
-    Case(backbone="vit_tiny_patch16_224", size=112, batch=64, steps=4),
-    Case(backbone="vit_tiny_patch16_224", size=224, batch=32, steps=3),
-    Case(backbone="vit_small_patch16_224", size=112, batch=32, steps=3),
-    Case(backbone="vit_small_patch16_224", size=224, batch=16, steps=2),
+    Case(backbone="vit_tiny_patch16_224", size=112, batch=64, steps=3),
+    Case(backbone="vit_tiny_patch16_224", size=224, batch=32, steps=2),
+    Case(backbone="vit_small_patch16_224", size=112, batch=32, steps=2),
+    Case(backbone="vit_small_patch16_224", size=224, batch=16, steps=1),
 )
 
 
