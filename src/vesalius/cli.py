@@ -62,7 +62,12 @@ def prepare(
     fit: Annotated[str, typer.Option(help="What happens to images that are not square: pad, crop or squash.")] = "pad",
     channels: Annotated[str, typer.Option(help="auto, 1 or 3.")] = "auto",
     window: Annotated[str, typer.Option(help="auto, header, bits, percentiles, range, or LOW,HIGH.")] = "auto",
-    frames: Annotated[str, typer.Option(help="Of files with several: first, middle or all.")] = "middle",
+    frames: Annotated[
+        str, typer.Option(help="Of files with several: first, middle, all; auto: all of arrays, else the middle.")
+    ] = "auto",
+    axis: Annotated[str, typer.Option(help="Of NIfTI volumes: axial, coronal, sagittal, 0, 1 or 2.")] = "axial",
+    volume: Annotated[int, typer.Option(help="Of 4-D NIfTI files.")] = 0,
+    key: Annotated[str | None, typer.Option(help="Array to read in HDF5 and NPZ files.")] = None,
     split: Annotated[str, typer.Option(help="auto, patient, given, or image (leaks patients).")] = "auto",
     labels_csv: Annotated[Path | None, typer.Option(help="Table of labels to join by image.")] = None,
     salt_file: Annotated[Path | None, typer.Option(help="Secret for the pseudonyms; share it among stores.")] = None,
@@ -88,6 +93,9 @@ def prepare(
         channels=int(channels) if channels.isdigit() else channels,
         window=_window(window),
         frames=frames,
+        axis=axis,
+        volume=volume,
+        key=key,
         split=split,
         labels_csv=labels_csv,
         salt_file=salt_file,
@@ -104,12 +112,15 @@ def prepare(
 def doctor(
     source: Annotated[Path, typer.Argument(help="Folder of scans; nothing in it is changed.")],
     dataset: Annotated[str, typer.Option(help="Layout, or auto.")] = "auto",
+    axis: Annotated[str, typer.Option(help="Of NIfTI volumes: axial, coronal, sagittal, 0, 1 or 2.")] = "axial",
+    volume: Annotated[int, typer.Option(help="Of 4-D NIfTI files.")] = 0,
+    key: Annotated[str | None, typer.Option(help="Array to read in HDF5 and NPZ files.")] = None,
 ) -> None:
     """Say what is in a folder, what would be read, what not, and why."""
     from vesalius import pipeline
     from vesalius.data.doctor_report import report_tables
 
-    _console().print(report_tables(pipeline.doctor(source, dataset=dataset)))
+    _console().print(report_tables(pipeline.doctor(source, dataset=dataset, axis=axis, volume=volume, key=key)))
 
 
 @app.command()

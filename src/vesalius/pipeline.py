@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,18 +42,70 @@ def open_store(path: str | Path) -> Store:
     return open_it(Path(path))
 
 
-def prepare(source: str | Path, out: str | Path, **options: Any) -> PrepareSummary:
-    """Turn a folder of scans into a store; options as in `vesalius.data.prepare.prepare`."""
+def prepare(
+    source: str | Path,
+    out: str | Path,
+    *,
+    dataset: str = "auto",
+    size: int = 256,
+    bits: int = 8,
+    fit: str = "pad",
+    channels: str | int = "auto",
+    window: str | tuple[float, float] = "auto",
+    frames: str = "auto",
+    axis: str | int = "axial",
+    volume: int = 0,
+    key: str | None = None,
+    workers: int | None = None,
+    engine: str = "local",
+    seed: int = 0,
+    split: str = "auto",
+    labels_csv: str | Path | None = None,
+    salt_file: str | Path | None = None,
+    adapter_options: Mapping[str, Any] | None = None,
+    resume: bool = True,
+    progress: bool = True,
+) -> PrepareSummary:
+    """Turn a folder of scans into a store; each option is explained at `vesalius.data.prepare.prepare`."""
     from vesalius.data.prepare import prepare as prepare_it
 
-    return prepare_it(Path(source), Path(out), **options)
+    return prepare_it(
+        source,
+        out,
+        dataset=dataset,
+        size=size,
+        bits=bits,
+        fit=fit,
+        channels=channels,
+        window=window,
+        frames=frames,
+        axis=axis,
+        volume=volume,
+        key=key,
+        workers=workers,
+        engine=engine,
+        seed=seed,
+        split=split,
+        labels_csv=labels_csv,
+        salt_file=salt_file,
+        adapter_options=adapter_options,
+        resume=resume,
+        progress=progress,
+    )
 
 
-def doctor(source: str | Path, *, dataset: str = "auto") -> DoctorReport:
+def doctor(
+    source: str | Path,
+    *,
+    dataset: str = "auto",
+    axis: str | int = "axial",
+    volume: int = 0,
+    key: str | None = None,
+) -> DoctorReport:
     """Look at a folder of scans and say what would be read; changes nothing."""
     from vesalius.data.doctor import doctor as examine
 
-    return examine(Path(source), dataset=dataset)
+    return examine(source, dataset=dataset, axis=axis, volume=volume, key=key)
 
 
 def pretrain(

@@ -412,7 +412,7 @@ def test_progress_goes_to_stderr_and_says_the_cost_first(source: Path, tmp_path:
     run(source, tmp_path / "s", progress=True)
     out, err = capsys.readouterr()
     assert out == ""
-    assert "12 files; the store will take about" in err
+    assert "12 images; the store will take about" in err
 
 
 @pytest.mark.real

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from vesalius.data.frames import left_out
 from vesalius.data.labels import LabelSpec
 from vesalius.data.manifest import COLUMNS, hashed_id, label_column
 from vesalius.data.splits import check_no_overlap, split_by_image, split_by_patient
@@ -131,7 +132,10 @@ def assemble(
         table, [sample.split for sample in whose], table[stratify], split=split, seed=seed, said=said
     )
     duplicates = _duplicates(samples, kept, [record for chunk in chunks for record in chunk["duplicates"]], said)
-    refused = pd.DataFrame([record for chunk in chunks for record in chunk["refused"]], columns=[*_REFUSED])
+    not_read = [record for chunk in chunks for record in chunk["refused"]]
+    refused = pd.DataFrame(not_read, columns=[*_REFUSED])
+    every = [*kept, *(record for chunk in chunks for record in chunk["duplicates"])]
+    said.extend(left_out(every, not_read))
     unknown = int((~table["patient_known"].astype(bool)).sum())
     if unknown:
         said.append(

@@ -20,11 +20,12 @@ from vesalius.data.assemble import resolve_split
 from vesalius.data.doctor_report import DoctorReport
 from vesalius.data.engines import worker_count
 from vesalius.data.fit import fit
+from vesalius.data.frames import ARRAY_FORMATS, frame_count
 from vesalius.data.limits import check_size
-from vesalius.data.prepare_job import list_samples
+from vesalius.data.prepare_job import check_reader, list_samples, with_reader
 from vesalius.data.prepare_summary import Refusal
 from vesalius.data.prepare_worker import is_colourful
-from vesalius.data.read import count_frames, read_image, sniff
+from vesalius.data.read import read_image, sniff
 from vesalius.data.store import file_sha256
 from vesalius.data.windows import apply_window
 from vesalius.errors import UnreadableImageError, VesaliusError
@@ -62,6 +63,7 @@ class _Findings:
     refused: dict[str, Refusal] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     frames: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
     decoded: int = 0
     coloured: int = 0
     inverted: int = 0
@@ -74,7 +76,15 @@ class _Findings:
         self.refused.setdefault(sample.source, refusal)
 
 
-def doctor(source: Path | str, *, dataset: str = "auto", decode: int = _DECODED) -> DoctorReport:
+def doctor(
+    source: Path | str,
+    *,
+    dataset: str = "auto",
+    decode: int = _DECODED,
+    axis: str | int = "axial",
+    volume: int = 0,
+    key: str | None = None,
+) -> DoctorReport:
     """Look at a data set without changing anything.
 
     Every file's header is read; up to `decode` files, spread evenly, are decoded as `prepare` would. Damage inside
@@ -84,16 +94,22 @@ def doctor(source: Path | str, *, dataset: str = "auto", decode: int = _DECODED)
         source: The folder.
         dataset: Name of an adapter, or `auto`.
         decode: How many files to decode at most.
+        axis: Slicing of NIfTI volumes, see `vesalius.data.read.read_image`.
+        volume: Volume of 4-D NIfTI files.
+        key: Array of HDF5 and NPZ files that hold several.
 
     Raises:
+        ConfigError: For an unknown axis, or a negative volume.
         DatasetError: For a folder that is not there, or an unknown adapter.
     """
     root = Path(source)
     adapter = find_adapter(dataset, root)
+    check_reader(axis=axis, volume=volume)
     samples, problems = _samples(adapter, root, dataset)
+    samples = with_reader(samples, {"axis": axis, "volume": volume, "key": key})
     findings = _Findings()
     for sample in samples:
-        _look_at_header(sample, findings)
+        _look_at_header(sample, findings, by_frame=adapter.name == "folder")
     step = max(1, -(-len(samples) // max(1, decode)))
     for sample in samples[::step]:
         if sample.source not in findings.refused:
@@ -102,7 +118,7 @@ def doctor(source: Path | str, *, dataset: str = "auto", decode: int = _DECODED)
     known = {sample.path for sample in samples} | {path for sample in samples for path in sample.masks.values()}
     listing = list_images(root)
     workers = worker_count(None)
-    rows = len(samples) - len(findings.refused)
+    rows = sum(findings.rows.values()) - len(findings.refused)
     planes = 1 + bool(any(sample.masks for sample in samples)) + 2 * bool(findings.coloured)
     if not samples:
         problems.append("there are no images in it")
@@ -113,6 +129,7 @@ def doctor(source: Path | str, *, dataset: str = "auto", decode: int = _DECODED)
         images=len(samples),
         frames=sum(findings.frames.values()),
         decoded=findings.decoded,
+        rows=rows,
         refused=tuple(findings.refused.values()),
         ignored=len(listing.ignored),
         unnamed=tuple(source_of(path, root) for path in listing.images if path not in known),
@@ -154,7 +171,8 @@ def _samples(adapter: Adapter, root: Path, dataset: str) -> tuple[tuple[Sample, 
     return samples, []
 
 
-def _look_at_header(sample: Sample, findings: _Findings) -> None:
+def _look_at_header(sample: Sample, findings: _Findings, *, by_frame: bool) -> None:
+    findings.rows[f"{sample.source} {sample.frame}"] = 1
     try:
         kind = sniff(sample.path)
         findings.types[kind] += 1
@@ -162,8 +180,9 @@ def _look_at_header(sample: Sample, findings: _Findings) -> None:
         expected = _ENDINGS.get(kind)
         if ending not in expected if expected else (kind != "unknown" and ending in _OTHERS_ENDINGS):
             findings.misnamed.append((sample.source, kind))
-        options = {name: value for name, value in sample.reader.items() if name in ("format", "axis", "key")}
-        findings.frames[sample.source] = count_frames(sample.path, **options)
+        findings.frames[sample.source] = frame_count(sample)
+        if by_frame and kind in ARRAY_FORMATS:  # as `prepare` does: every image of an array file
+            findings.rows[f"{sample.source} {sample.frame}"] = findings.frames[sample.source]
         if kind in _RASTER:
             width, height = _raster_size(sample.path)
             check_size(sample.path, width, height)

@@ -29,8 +29,9 @@ class DoctorReport:
         root: The folder.
         dataset: The adapter that recognises it.
         title: Its data set.
-        images: Images that would be tried.
+        images: Image files that would be tried.
         frames: Frames and slices in them.
+        rows: Images that `prepare` would read from them with its defaults.
         decoded: How many of them were decoded for this report, spread evenly; of the others only headers were read.
         refused: What would not be read, and why.
         ignored: Files that are no images (tables, archives, hidden files).
@@ -63,6 +64,7 @@ class DoctorReport:
     images: int
     frames: int
     decoded: int
+    rows: int = 0
     refused: tuple[Refusal, ...] = ()
     ignored: int = 0
     unnamed: tuple[str, ...] = ()
@@ -111,8 +113,8 @@ def report_tables(report: DoctorReport) -> Group:
 def _rows(report: DoctorReport) -> Iterable[tuple[str, str]]:
     yield "adapter", report.dataset
     frames = f", {report.frames} frames or slices in them" if report.frames > report.images else ""
-    yield "images", f"{report.images}{frames} ({_counts(report.types)})"
-    yield "would be read", f"{report.images - len({refusal.file for refusal in report.refused})}"
+    yield "files", f"{report.images}{frames} ({_counts(report.types)})"
+    yield "would be read", f"{report.rows} images"
     yield "would be refused", str(len(report.refused))
     yield "other files", f"{report.ignored} that are no images, {_some(report.unnamed)} not named by the set"
     yield "decoded for this report", f"{report.decoded} (of the others only the headers were read)"

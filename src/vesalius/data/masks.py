@@ -44,6 +44,7 @@ def read_masks(
     frames: int,
     placement: Placement,
     size: int,
+    axis: str | int = "axial",
 ) -> npt.NDArray[np.uint8]:
     """Return the label map `[size, size]` of one image.
 
@@ -58,6 +59,7 @@ def read_masks(
         frames: How many frames the image's file has.
         placement: Where the image lies in the store.
         size: Side of the square.
+        axis: Slicing of masks that are NIfTI volumes, that of the image.
 
     Raises:
         UnreadableImageError: For a mask that cannot be read or has other proportions than the image.
@@ -65,7 +67,7 @@ def read_masks(
     out = np.zeros((size, size), dtype=np.uint8)
     for name in sorted(masks, key=lambda name: parts.index(name) if name in parts else 0):
         path = masks[name]
-        pixels = _read(path, frame=frame, frames=frames)
+        pixels = _read(path, frame=frame, frames=frames, axis=axis)
         height, width = pixels.shape
         if abs(width * shape[0] / (height * shape[1]) - 1) > _ASPECT_TOLERANCE:
             raise UnreadableImageError(
@@ -102,7 +104,8 @@ def place_mask(mask: npt.NDArray[Any], *, shape: tuple[int, int], placement: Pla
     return out
 
 
-def _read(path: Path, *, frame: int, frames: int) -> npt.NDArray[Any]:
-    same_stack = frames > 1 and count_frames(path) == frames
-    pixels = read_image(path, frame=frame if same_stack else 0, window="range", allow_constant=True).pixels
+def _read(path: Path, *, frame: int, frames: int, axis: str | int) -> npt.NDArray[Any]:
+    same_stack = frames > 1 and count_frames(path, axis=axis) == frames
+    chosen = frame if same_stack else 0
+    pixels = read_image(path, frame=chosen, window="range", axis=axis, allow_constant=True).pixels
     return pixels.max(axis=2) if pixels.ndim == 3 else pixels

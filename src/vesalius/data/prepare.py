@@ -13,11 +13,10 @@ from typing import Any
 from vesalius.data.array_writer import human_bytes
 from vesalius.data.assemble import assemble, check_split_mode, pseudonyms
 from vesalius.data.engines import check_engine, run_in_order, worker_count
-from vesalius.data.prepare_job import Job, check_options, plan_job
+from vesalius.data.prepare_job import READER_DEFAULTS, Job, check_options, plan_job
 from vesalius.data.prepare_progress import Progress
 from vesalius.data.prepare_summary import PrepareSummary, Refusal
 from vesalius.data.prepare_worker import DecodedChunk, DecodeOptions, decode_chunk
-from vesalius.data.salt import load_salt
 from vesalius.data.splits import ImageSplitWarning
 from vesalius.data.store import Store
 from vesalius.data.store_writer import StoreWriter, differing, existing_store
@@ -39,7 +38,10 @@ def prepare(
     fit: str = "pad",
     channels: str | int = "auto",
     window: WindowRequest = "auto",
-    frames: str = "middle",
+    frames: str = "auto",
+    axis: str | int = "axial",
+    volume: int = 0,
+    key: str | None = None,
     workers: int | None = None,
     engine: str = "local",
     seed: int = 0,
@@ -65,8 +67,12 @@ def prepare(
         channels: 1, 3, or `auto`: 3 if any of up to 64 images spread evenly over the set is truly coloured, else 1.
             Colour met later in a gray store becomes gray by luminance, and is marked in the manifest.
         window: Range of intensities to keep, see `vesalius.data.windows`.
-        frames: For files of a plain folder that hold several frames or slices: `first`, `middle` or `all`. Other
-            adapters name the frames themselves.
+        frames: For files of a plain folder that hold several frames or slices: `first`, `middle` or `all`; `auto` is
+            every image of an array file (HDF5, NPZ, NPY) and the middle one of any other. What is left out is counted
+            in the warnings. Other adapters name the frames themselves.
+        axis: Slicing of NIfTI volumes: `axial`, `coronal`, `sagittal`, or array axis 0, 1, 2.
+        volume: Volume of 4-D NIfTI files.
+        key: Array of HDF5 and NPZ files that hold several.
         workers: Processes; as many as there are cores by default.
         engine: `local`, `ray`, `dask` or `dask://HOST:PORT`.
         seed: Of drawn splits.
@@ -91,7 +97,9 @@ def prepare(
     workers = worker_count(workers)
     check_engine(engine)
     check_split_mode(split)
-    check_options(size=size, bits=bits, fit=fit, channels=channels, window=window, frames=frames)
+    check_options(
+        size=size, bits=bits, fit=fit, channels=channels, window=window, frames=frames, axis=axis, volume=volume
+    )
     root, out = Path(source), Path(out)
     if root.is_dir() and out.resolve().is_relative_to(root.resolve()):
         raise StoreError(f"{out}: lies inside the data set {root}, which is only read; choose an --out outside of it")
@@ -107,7 +115,8 @@ def prepare(
         channels=channels,
         split=split,
         seed=seed,
-        salt=load_salt(Path(salt_file) if salt_file is not None else out.with_name(out.name + ".salt")),
+        salt_file=Path(salt_file) if salt_file is not None else out.with_name(out.name + ".salt"),
+        reader={"axis": int(axis) if str(axis).isdigit() else axis, "volume": volume, "key": key},
     )
     there = existing_store(out)
     if there is not None:
@@ -183,7 +192,8 @@ def _sift(
 
 
 def _already(job: Job, store: Store, *, resume: bool, seconds: float) -> PrepareSummary:
-    before, now = dict(store.info["options"]), {**job.plan, **job.settings}
+    # Stores of before there was a choice were read with the defaults.
+    before, now = {**READER_DEFAULTS, **store.info["options"]}, {**job.plan, **job.settings}
     if before != now:
         raise StoreError(
             f"{job.out}: already exists, made with other settings: {differing(before, now)}. Choose another --out, or "

@@ -14,17 +14,31 @@ from vesalius.data.adapters.registry import find_adapter
 from vesalius.data.array_writer import ArrayLayout
 from vesalius.data.assemble import resolve_split
 from vesalius.data.fit import placement
+from vesalius.data.frames import FRAME_MODES, expand_frames
 from vesalius.data.label_csv import join_labels
 from vesalius.data.manifest import safe_source
 from vesalius.data.masks import LABEL_MAP, canonical_parts
 from vesalius.data.prepare_worker import DecodeOptions, is_colourful
 from vesalius.data.read import read_image
-from vesalius.data.salt import salt_id
+from vesalius.data.read_nifti import AXES
+from vesalius.data.salt import load_salt, salt_id
 from vesalius.data.windows import WindowRequest, apply_window, check_request
-from vesalius.errors import ConfigError, ManifestError, UnreadableImageError
+from vesalius.errors import ConfigError, ManifestError, UnreadableImageError, nearest
 from vesalius.records.sample import Sample
 
-__all__ = ["Job", "check_options", "list_samples", "plan_job", "wants_colour"]
+__all__ = [
+    "READER_DEFAULTS",
+    "Job",
+    "check_options",
+    "check_reader",
+    "list_samples",
+    "plan_job",
+    "wants_colour",
+    "with_reader",
+]
+
+READER_DEFAULTS: Mapping[str, Any] = {"axis": "axial", "volume": 0, "key": None}
+"""What `prepare` tells the readers of NIfTI volumes and array files where nothing else is said."""
 
 _CHUNK = 32
 _CHUNK_BYTES = 32_000_000
@@ -33,7 +47,7 @@ _PROBED = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A listed data set with everything decided that shapes its store."""
+    """A listed data set with everything decided that shapes its store; each sample is one image to decode."""
 
     out: Path
     adapter: Adapter
@@ -62,7 +76,7 @@ class Job:
 
     @property
     def chunk(self) -> int:
-        """Files a chunk; depends on the options only, so that a resumed run cuts the list at the same places."""
+        """Images a chunk; depends on the options only, so that a resumed run cuts the list at the same places."""
         return max(1, min(_CHUNK, _CHUNK_BYTES // self.row_bytes))
 
 
@@ -77,7 +91,8 @@ def plan_job(
     channels: str | int,
     split: str,
     seed: int,
-    salt: bytes,
+    salt_file: Path,
+    reader: Mapping[str, Any],
 ) -> Job:
     """List a data set and decide what is still open: its channels, its parts and how it is split.
 
@@ -91,20 +106,24 @@ def plan_job(
         channels: `auto`, 1 or 3.
         split: See `vesalius.data.assemble.SPLIT_MODES`.
         seed: Of drawn splits.
-        salt: For the pseudonyms.
+        salt_file: Secret for the pseudonyms; made where it is not there, once the source has proved to be one.
+        reader: `axis`, `volume` and `key`, see `vesalius.data.read.read_image`; a sample's own go before them.
 
     Raises:
         VesaliusError: As `vesalius.data.prepare.prepare`.
     """
     adapter, samples = list_samples(root, dataset, labels_csv=labels_csv, adapter_options=adapter_options)
     resolved = resolve_split(samples, split)
+    samples = with_reader(samples, reader)
+    samples, frames = expand_frames(samples, options.frames) if adapter.name == "folder" else (samples, "given")
     settled = replace(
         options,
         channels=(3 if wants_colour(samples, options.window) else 1) if channels == "auto" else int(channels),
-        frames=options.frames if adapter.name == "folder" else "given",
+        frames=frames,
         parts=_parts(adapter, samples),
         mask_values=dict(adapter.parts),
     )
+    salt = load_salt(salt_file)
     return Job(
         out=out,
         adapter=adapter,
@@ -113,12 +132,22 @@ def plan_job(
         split=resolved,
         seed=seed,
         salt=salt,
-        plan=_plan(root, adapter, samples, options=settled, salt=salt),
+        plan={**_plan(root, adapter, samples, options=settled, salt=salt), **reader},
         settings={"split": resolved, "seed": seed, "labels_sha256": _labels_sha256(samples)},
     )
 
 
-def check_options(*, size: int, bits: int, fit: str, channels: str | int, window: WindowRequest, frames: str) -> None:
+def check_options(
+    *,
+    size: int,
+    bits: int,
+    fit: str,
+    channels: str | int,
+    window: WindowRequest,
+    frames: str,
+    axis: str | int,
+    volume: int,
+) -> None:
     """Refuse options out of range before any work.
 
     Raises:
@@ -130,10 +159,29 @@ def check_options(*, size: int, bits: int, fit: str, channels: str | int, window
         raise ConfigError(f"bits must be 8 or 16, got {bits}")
     if channels not in ("auto", 1, 3, "1", "3"):
         raise ConfigError(f"channels must be auto, 1 or 3, got {channels!r}")
-    if frames not in ("first", "middle", "all"):
-        raise ConfigError(f"frames must be first, middle or all, got {frames!r}")
+    if frames not in FRAME_MODES:
+        raise ConfigError(f"frames must be auto, first, middle or all, got {frames!r}{nearest(frames, FRAME_MODES)}")
+    check_reader(axis=axis, volume=volume)
     placement(1, 1, size, fit)
     check_request(window)
+
+
+def check_reader(*, axis: str | int, volume: int) -> None:
+    """Refuse what no volume could satisfy.
+
+    Raises:
+        ConfigError: Naming what arrived and what would do.
+    """
+    if axis not in AXES and str(axis) not in ("0", "1", "2"):
+        raise ConfigError(f"axis must be {', '.join(AXES)}, 0, 1 or 2, got {axis!r}{nearest(str(axis), AXES)}")
+    if volume < 0:
+        raise ConfigError(f"volume must be 0 or more, got {volume}")
+
+
+def with_reader(samples: Sequence[Sample], reader: Mapping[str, Any]) -> tuple[Sample, ...]:
+    """Return the samples with these options of the readers, where they are not the defaults; their own go before."""
+    changed = {name: value for name, value in reader.items() if value != READER_DEFAULTS[name]}
+    return tuple(replace(sample, reader={**changed, **sample.reader}) for sample in samples) if changed else (*samples,)
 
 
 def list_samples(
@@ -192,7 +240,7 @@ def _plan(
     return {
         "set": root.resolve().name,
         "dataset": adapter.name,
-        "files": len(samples),
+        "files": len({sample.source for sample in samples}),
         "listing_sha256": listing.hexdigest(),
         "size": options.size,
         "bits": options.bits,

@@ -22,8 +22,8 @@ class Progress:
 
     Args:
         title: The data set.
-        total: Files in all.
-        done: Files that an earlier run did.
+        total: Images in all.
+        done: Images that an earlier run did.
         expected: Bytes that will be written.
         shown: Whether to say anything.
     """
@@ -39,7 +39,7 @@ class Progress:
             return
         before = f", {done} of them already decoded" if done else ""
         self._console.print(
-            f"{title}: {total} files{before}; the store will take about {human_bytes(expected)} more", soft_wrap=True
+            f"{title}: {total} images{before}; the store will take about {human_bytes(expected)} more", soft_wrap=True
         )
         if self._console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -57,9 +57,9 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def advance(self, files: int, *, refused: int = 0) -> None:
-        """Count files as done."""
-        self.done += files
+    def advance(self, images: int, *, refused: int = 0) -> None:
+        """Count images as done."""
+        self.done += images
         self._refused += refused
         if self._bar is not None:
             said = f"decoding ({self._refused} refused)" if self._refused else "decoding"
@@ -69,5 +69,5 @@ class Progress:
             rate = (self.done - self._first) / max(self._said - self._start, 1e-9)
             left = (self._total - self.done) / max(rate, 1e-9)
             self._console.print(
-                f"{self.done} of {self._total} files, {rate:.0f} a second, {left:.0f} s left, {self._refused} refused"
+                f"{self.done} of {self._total} images, {rate:.0f} a second, {left:.0f} s left, {self._refused} refused"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vesalius.data.fit import fit
+from vesalius.data.frames import ARRAY_FORMATS, frame_count
 from vesalius.data.masks import read_masks
-from vesalius.data.read import count_frames, read_image
+from vesalius.data.read import read_image, sniff
 from vesalius.data.windows import WindowRequest, apply_window
 from vesalius.errors import ConfigError, UnreadableImageError
 from vesalius.records.sample import DecodedImage, Sample
@@ -34,7 +36,8 @@ class DecodeOptions:
         fit: `pad`, `crop` or `squash`.
         channels: 1 or 3; colour becomes gray by luminance, gray becomes three equal channels.
         window: See `vesalius.data.windows`.
-        frames: `first`, `middle` or `all` frames of a file, or `given` for the one its sample names.
+        frames: `first` or `middle` frame of a file; `given` or `all` for the one its sample names; `auto` for that of
+            array files and the middle one of others.
         parts: What the values of the masks mean; empty for a set without masks.
         mask_values: Value in a label-map file to part name.
     """
@@ -67,11 +70,11 @@ class DecodedChunk:
 
 
 def decode_chunk(first: int, samples: Sequence[Sample], options: DecodeOptions) -> DecodedChunk:
-    """Decode, window and resize some samples; a file that fails is refused with its reason and the rest goes on.
+    """Decode, window and resize some samples; a frame that fails is refused with its reason and the rest goes on.
 
     Args:
         first: Number of the first sample in the whole list; records carry their sample's number.
-        samples: The files.
+        samples: The images: one frame of a file each.
         options: How to decode them.
     """
     images: list[npt.NDArray[Any]] = []
@@ -82,11 +85,11 @@ def decode_chunk(first: int, samples: Sequence[Sample], options: DecodeOptions) 
         frame: int | None = None
         try:
             file_sha256 = _file_sha256(sample.path)
-            for frame in _frames(sample, options.frames):
-                image, mask, record = _decode(sample, frame, options, refused)
-                images.append(image)
-                masks.append(mask)
-                records.append({"sample": number, "frame": frame, "sha256": file_sha256, **record})
+            frame = _frame(sample, options.frames)
+            image, mask, record = _decode(sample, frame, options, refused)
+            images.append(image)
+            masks.append(mask)
+            records.append({"sample": number, "frame": frame, "sha256": file_sha256, **record})
         except UnreadableImageError as error:
             refused.append(_refusal(sample, frame, error.reason, error.advice))
         except ConfigError:
@@ -122,13 +125,10 @@ def _equal_channels(pixels: npt.NDArray[Any]) -> bool:
     return bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all())
 
 
-def _frames(sample: Sample, which: str) -> Sequence[int]:
-    if which == "given":
-        return [sample.frame]
-    if which == "first":
-        return [0]
-    count = count_frames(sample.path)
-    return range(count) if which == "all" else [count // 2]
+def _frame(sample: Sample, which: str) -> int:
+    if which in ("given", "all") or (which == "auto" and sniff(sample.path) in ARRAY_FORMATS):
+        return sample.frame
+    return 0 if which == "first" else frame_count(sample) // 2
 
 
 def _decode(
@@ -153,6 +153,7 @@ def _decode(
                 frames=decoded.frames,
                 placement=placement,
                 size=options.size,
+                axis=sample.reader.get("axis", "axial"),
             )
             has_masks = True
         except UnreadableImageError as error:
@@ -160,6 +161,7 @@ def _decode(
     spacing_y, spacing_x = decoded.spacing_mm or (None, None)
     record = {
         "source": sample.source,
+        "frames": decoded.frames,
         "pixel_sha256": _pixel_sha256(pixels),
         "original_width": pixels.shape[1],
         "original_height": pixels.shape[0],
@@ -208,12 +210,20 @@ def _pixel_sha256(pixels: npt.NDArray[Any]) -> str:
 
 def _file_sha256(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        sniff(path)  # refuses what is no regular file before it is opened
+        stat = path.stat()
+        return _digest(path, stat.st_mtime_ns, stat.st_size)
     except FileNotFoundError as error:
         raise UnreadableImageError(path, "no such file", "Put it there, or take its row out of the table") from error
     except OSError as error:
         raise UnreadableImageError(path, f"cannot be opened ({error.strerror})", "Check its permissions") from error
+
+
+@lru_cache(maxsize=16)
+def _digest(path: Path, _modified: int, _size: int) -> str:
+    """Hash a file once in each process, however many of its frames are read."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _refusal(sample: Sample, frame: int | None, reason: str, advice: str) -> dict[str, Any]:

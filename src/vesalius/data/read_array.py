@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import math
 import zipfile
 import zlib
+from functools import lru_cache
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -120,7 +123,9 @@ def _choose(path: Path, names: dict[str, int], key: str | None) -> str:
         return key
     images = [name for name, axes in names.items() if axes >= 2]
     if len(images) != 1:
-        raise UnreadableImageError(path, f"{len(images)} arrays could be images: {_listing(names)}", "Set key")
+        raise UnreadableImageError(
+            path, f"{len(images)} arrays could be images: {_listing(names)}", "Name one with key= (--key)"
+        )
     return images[0]
 
 
@@ -150,41 +155,103 @@ def _open_npy(path: Path, _key: str | None, frame: int | None) -> _Opened:
 
 def _open_npz(path: Path, key: str | None, frame: int | None) -> _Opened:
     with zipfile.ZipFile(path) as archive:
-        headers = {}
-        for member in archive.namelist():
-            if member.endswith(".npy"):
-                with archive.open(member) as file:
-                    headers[member.removesuffix(".npy")] = _npy_header(cast(BufferedIOBase, file))
-        name = _choose(path, {n: len(h[0]) for n, h in headers.items()}, key)
-        shape, fortran, dtype = headers[name]
-        stack = _plan(path, shape, dtype, frame)
+        name, member = _find_member(path, archive, key)
+        stack = _plan(path, member.shape, member.dtype, frame)
         if frame is None:
-            return shape, dtype, None
-        with archive.open(name + ".npy") as file:
-            _npy_header(cast(BufferedIOBase, file))
-            about = _Member(shape, fortran, dtype)
-            return shape, dtype, _read_member(path, cast(BufferedIOBase, file), about, frame if stack else None)
+            return member.shape, member.dtype, None
+        if not stack:
+            with archive.open(name + ".npy") as file:
+                _npy_header(cast(BufferedIOBase, file))
+                values = _read_values(path, cast(BufferedIOBase, file), member, member.shape)
+            return member.shape, member.dtype, values
+    stat = path.stat()
+    try:
+        return member.shape, member.dtype, _stack(path, name, stat.st_mtime_ns, stat.st_size).read(frame)
+    except BaseException:
+        _stack.cache_clear()  # where the stream stands is no longer known
+        raise
 
 
-def _read_member(path: Path, file: BufferedIOBase, member: _Member, frame: int | None) -> npt.NDArray[Any]:
-    """Read one frame from an open member; of C-ordered stacks only that frame is kept in memory."""
-    shape, fortran, dtype = member
-    part = shape if frame is None or fortran else shape[1:]
-    count = 1
-    for side in part:
-        count *= side
-    if count > MAX_VOXELS:
-        raise UnreadableImageError(path, f"too large: shape {shape}, the limit is {MAX_VOXELS} values", "Split it")
-    size = count * dtype.itemsize
-    if frame is not None and not fortran:
-        to_skip = frame * size
+def _find_member(path: Path, archive: zipfile.ZipFile, key: str | None) -> tuple[str, _Member]:
+    headers = {}
+    for member in archive.namelist():
+        if member.endswith(".npy"):
+            with archive.open(member) as file:
+                headers[member.removesuffix(".npy")] = _Member(*_npy_header(cast(BufferedIOBase, file)))
+    name = _choose(path, {name: len(header.shape) for name, header in headers.items()}, key)
+    return name, headers[name]
+
+
+@lru_cache(maxsize=1)
+def _stack(path: Path, name: str, _modified: int, _size: int) -> _PackedStack:
+    return _PackedStack(path, name)
+
+
+atexit.register(_stack.cache_clear)  # lets go of the file while there still is an interpreter
+
+
+class _PackedStack:
+    """A stack in an NPZ member, read forwards: frame after frame the member is unpacked once, not once a frame.
+
+    Of C-ordered stacks one frame at a time is in memory; Fortran-ordered ones are held whole.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path, self._name = path, name
+        self._archive: zipfile.ZipFile | None = None
+        self._file: BufferedIOBase | None = None
+        self._values: npt.NDArray[Any] | None = None
+        self._next = 0
+
+    def __del__(self) -> None:
+        self._close()
+
+    def read(self, frame: int) -> npt.NDArray[Any]:
+        """Return one frame; one before the last read starts again at the beginning."""
+        if self._values is not None:
+            return np.asarray(self._values[frame])
+        file = self._file if self._file is not None and frame >= self._next else self._open()
+        if self._member.fortran:
+            self._values = _read_values(self._path, file, self._member, self._member.shape)
+            self._close()
+            return np.asarray(self._values[frame])
+        part = self._member.shape[1:]
+        to_skip = (frame - self._next) * math.prod(part) * self._member.dtype.itemsize
         while to_skip and (skipped := len(file.read(min(to_skip, 2**24)))):
             to_skip -= skipped
+        values = _read_values(self._path, file, self._member, part)
+        self._next = frame + 1
+        if self._next == self._member.shape[0]:
+            self._close()
+        return values
+
+    def _open(self) -> BufferedIOBase:
+        self._close()
+        self._archive = zipfile.ZipFile(self._path)
+        self._file = file = cast(BufferedIOBase, self._archive.open(self._name + ".npy"))
+        self._member = _Member(*_npy_header(file))
+        self._next = 0
+        return file
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        if self._archive is not None:
+            self._archive.close()
+        self._file = self._archive = None
+
+
+def _read_values(path: Path, file: BufferedIOBase, member: _Member, part: tuple[int, ...]) -> npt.NDArray[Any]:
+    count = math.prod(part)
+    if count > MAX_VOXELS:
+        raise UnreadableImageError(
+            path, f"too large: shape {member.shape}, the limit is {MAX_VOXELS} values", "Split it"
+        )
+    size = count * member.dtype.itemsize
     data = file.read(size)
     if len(data) != size:
         raise UnreadableImageError(path, f"truncated: {len(data)} bytes of {size} in the array", "Write it again")
-    values = np.frombuffer(data, dtype).reshape(part, order="F" if fortran else "C")
-    return values[frame] if frame is not None and fortran else values
+    return np.frombuffer(data, member.dtype).reshape(part, order="F" if member.fortran else "C")
 
 
 def _npy_header(file: BufferedIOBase) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -69,7 +69,9 @@ def read_nifti(
         UnreadableImageError: Damaged, too large, complex-valued, not finite, or no such slice or volume.
     """
     stat = path.stat()
-    held = _volume(path, stat.st_mtime_ns, stat.st_size, volume)
+    held = _held(path, stat.st_mtime_ns, stat.st_size, volume)
+    if isinstance(held, UnreadableImageError):
+        raise UnreadableImageError(path, held.reason, held.advice)
     world = _world_axis(axis, held.axes)
     frames = held.values.shape[world]
     check_frame(path, frame, frames)
@@ -118,14 +120,24 @@ def _world_axis(axis: str | int, axes: str) -> int:
 
 
 @lru_cache(maxsize=1)
-def _volume(path: Path, _modified: int, _size: int, volume: int) -> _Volume:
+def _held(path: Path, _modified: int, _size: int, volume: int) -> _Volume | UnreadableImageError:
+    """Keep the last volume, or why it is none, so that a damaged one is not unpacked again for each slice."""
+    try:
+        return _volume(path, volume)
+    except UnreadableImageError as error:
+        return UnreadableImageError(path, error.reason, error.advice)
+
+
+def _volume(path: Path, volume: int) -> _Volume:
     with quiet("nibabel"), _stream(path) as file:
         image = _open(path, file)
         shape = _shape3(image.shape)
         check_volume(path, shape)
         volumes = int(np.prod(image.shape[3:], dtype=np.int64))
         if not 0 <= volume < volumes:
-            raise UnreadableImageError(path, f"no volume {volume}: the file holds {volumes}", "Set volume")
+            raise UnreadableImageError(
+                path, f"no volume {volume}: the file holds {volumes}", "Choose one with volume= (--volume)"
+            )
         _check_complete(path, image, shape)
         values = _load(path, image, shape, volume)
         order, axes = _orientation(image.affine)
