@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vesalius.data.windows import apply_window, check_request, choose_window, percentile_range
+from vesalius.data.windows import apply_window, check_request, choose_window, percentile_range, reflect
 from vesalius.errors import ConfigError, UnreadableImageError
 from vesalius.records.sample import Window
 
@@ -132,3 +132,20 @@ def test_requests_that_are_no_window(bad: str | tuple[float, float]) -> None:
 def test_only_8_or_16_bits() -> None:
     with pytest.raises(ConfigError, match="8 or 16"):
         apply_window(np.zeros((8, 8), np.uint8), window(0, 1), bits=12)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<i2", ">u2", "i4"])
+def test_reflecting_keeps_the_window_and_turns_bright_into_dark(dtype: str) -> None:
+    pixels = np.arange(120, dtype=dtype).reshape(10, 12)
+    turned = reflect(pixels, window(10, 110))
+    assert turned.dtype == np.int32
+    np.testing.assert_array_equal(turned, 120 - pixels.astype(int))
+    halves = reflect(pixels, window(0.5, 3))
+    assert halves.dtype == np.float32
+    np.testing.assert_array_equal(halves, 3.5 - pixels.astype(float))
+
+
+def test_reflecting_large_unsigned_values_does_not_wrap() -> None:
+    pixels = np.array([[0, 2**32 - 1]], dtype=np.uint32)
+    turned = reflect(pixels, window(0, 2**32 - 1))
+    np.testing.assert_allclose(turned, [[2**32 - 1, 0]])

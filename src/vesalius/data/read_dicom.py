@@ -13,7 +13,7 @@ from vesalius.data.dicom_voi import functional_group, linear_window, look_up, no
 from vesalius.data.limits import check_finite, check_frame, check_size
 from vesalius.data.quiet import quiet
 from vesalius.data.read_raster import stated_range
-from vesalius.data.windows import WindowRequest, choose_window
+from vesalius.data.windows import WindowRequest, choose_window, reflect
 from vesalius.errors import UnreadableImageError
 from vesalius.records.sample import DecodedImage, Window
 
@@ -163,19 +163,13 @@ def _monochrome(
         pixels = np.where(padding, inside.max() if inverted else inside.min(), pixels)
         notes.append(f"{int(padding.sum())} padding pixels set to the darkest value")
     if inverted:
-        pixels = _reflect(pixels, chosen.low + chosen.high)
+        pixels = reflect(pixels, chosen)
     return pixels, chosen, inverted
 
 
 def _is_inverted(head: Any) -> bool:
     shape = str(head.get("PresentationLUTShape") or "").upper()
     return str(head.get("PhotometricInterpretation") or "").upper() == "MONOCHROME1" or shape == "INVERSE"
-
-
-def _reflect(pixels: npt.NDArray[Any], total: float) -> npt.NDArray[Any]:
-    if pixels.dtype in {np.dtype(t) for t in ("u1", "i1", "u2", "i2", "i4")} and float(total).is_integer():
-        return np.asarray(int(total) - pixels.astype(np.int64), np.int32)
-    return np.asarray(total - pixels.astype(np.float64), np.float32)
 
 
 def _modality(

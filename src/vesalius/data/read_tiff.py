@@ -11,7 +11,7 @@ import numpy.typing as npt
 from vesalius.data.limits import check_finite, check_frame, check_size
 from vesalius.data.quiet import quiet
 from vesalius.data.read_raster import apply_orientation, count_raster_frames, drop_alpha, read_raster, stated_range
-from vesalius.data.windows import WindowRequest, choose_window
+from vesalius.data.windows import WindowRequest, choose_window, reflect
 from vesalius.errors import UnreadableImageError
 from vesalius.records.sample import DecodedImage
 
@@ -98,7 +98,7 @@ def _decode(path: Path, page: Any, frame: int, frames: int, window: WindowReques
     chosen = choose_window(path, pixels, request=window, stated=stated)
     inverted = photometric == _MIN_IS_WHITE
     if inverted:
-        pixels = _reflect(pixels, chosen.low + chosen.high)
+        pixels = reflect(pixels, chosen)
     return DecodedImage(
         pixels=apply_orientation(pixels, int(getattr(page.tags.get(274), "value", 1))),
         window=chosen,
@@ -108,12 +108,6 @@ def _decode(path: Path, page: Any, frame: int, frames: int, window: WindowReques
         frames=frames,
         header={"notes": "; ".join(notes)} if notes else {},
     )
-
-
-def _reflect(pixels: npt.NDArray[Any], total: float) -> npt.NDArray[Any]:
-    if pixels.dtype.kind in "ui" and total.is_integer():
-        return np.asarray(int(total) - pixels.astype(np.int64)).astype(np.int32)
-    return np.asarray(total - pixels.astype(np.float32), np.float32)
 
 
 def _channels_last(path: Path, page: Any, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:

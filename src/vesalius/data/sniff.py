@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import stat
 import zipfile
 import zlib
 from pathlib import Path
@@ -63,12 +64,16 @@ def sniff(path: Path) -> str:
         One of `FORMATS`, or `unknown`.
 
     Raises:
-        UnreadableImageError: Missing, a folder, empty, or not permitted.
+        UnreadableImageError: Missing, a folder, a pipe, empty, or not permitted.
     """
     try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            # Opening a pipe would wait for ever, and reading a device may never end.
+            raise UnreadableImageError(path, "not a regular file (a pipe, socket or device)", "Leave it out")
         with path.open("rb") as file:
             head = file.read(1024)
-        size = path.stat().st_size
+        size = found.st_size
     except OSError as error:
         raise unopened(path, error) from error
     if not head:

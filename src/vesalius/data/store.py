@@ -83,6 +83,19 @@ class Store:
         return tuple(sorted(name for name in self.info["arrays"] if name != "images"))
 
     @property
+    def masks(self) -> ShardedArray:
+        """Label maps `[rows, size, size]`; what their values mean is in `info["arrays"]["masks"]["parts"]`.
+
+        Raises:
+            StoreError: Where the store has none.
+        """
+        if not self.has("masks"):
+            raise StoreError(
+                f"{self.path}: has no masks; its data set gave none. It holds {sorted(self.info['arrays'])}"
+            )
+        return self.array("masks")
+
+    @property
     def refused(self) -> pd.DataFrame:
         """What could not be read: file, frame, reason, advice."""
         return _read_csv(self.path / "refused.csv")
@@ -198,6 +211,7 @@ def open_store(path: Path | str) -> Store:
         raise StoreError(f"{about}: not readable: {error}; prepare the store again") from error
     if schema != SCHEMA:
         raise StoreError(f"{folder}: layout version {schema}, this vesalius reads {SCHEMA}; prepare the store again")
+    _check_entries(about, info)
     _check_sizes(folder, info)
     return Store(path=folder, info=info)
 
@@ -206,6 +220,30 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_entries(about: Path, info: Mapping[str, Any]) -> None:
+    """Refuse a `store.json` that lacks what a store needs, or names files outside of its folder."""
+    try:
+        arrays = info["arrays"]
+        int(info["counts"]["images"]), info["fingerprint"], dict(info["labels"]), arrays["images"]
+        names = list(info["checksums"])
+        for array in arrays.values():
+            np.dtype(array["dtype"]), [int(side) for side in array["row_shape"]]
+            for shard in array["shards"]:
+                int(shard["rows"]), int(shard["bytes"])
+                names.append(shard["file"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        cause = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise StoreError(
+            f"{about}: not a whole store.json: {cause}; copy the store again or prepare it anew"
+        ) from error
+    for name in names:
+        if not isinstance(name, str) or not name or name == ".." or {"/", "\\", "\0", ":"} & set(name):
+            raise StoreError(
+                f"{about}: names {name!r}, which is no file of the store's own folder. Do not use this store; "
+                "prepare it anew"
+            )
 
 
 def _check_sizes(folder: Path, info: Mapping[str, Any]) -> None:

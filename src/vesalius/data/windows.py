@@ -12,7 +12,15 @@ from jaxtyping import Shaped
 from vesalius.errors import ConfigError, UnreadableImageError, nearest
 from vesalius.records.sample import Window
 
-__all__ = ["PERCENTILES", "WindowRequest", "apply_window", "check_request", "choose_window", "percentile_range"]
+__all__ = [
+    "PERCENTILES",
+    "WindowRequest",
+    "apply_window",
+    "check_request",
+    "choose_window",
+    "percentile_range",
+    "reflect",
+]
 
 WindowRequest: TypeAlias = str | tuple[int | float, int | float]
 """`auto`, `header`, `bits`, `percentiles`, `range`, or (low, high) in the file's own units."""
@@ -137,6 +145,18 @@ def apply_window(
         table = _scale(codes.view(native.dtype), window, out)
         return np.asarray(table[native.view(unsigned)])
     return _scale(pixels, window, out)
+
+
+def reflect(pixels: npt.NDArray[Any], window: Window) -> npt.NDArray[Any]:
+    """Turn dark into bright and the reverse, mirroring the intensities at the middle of the window, which stays.
+
+    Returns:
+        int32 where integers stay integers (32-bit unsigned and 64-bit ones do not fit), else float32.
+    """
+    total = float(window.low) + float(window.high)
+    if pixels.dtype.kind in "ui" and pixels.dtype.str[1:] in ("u1", "i1", "u2", "i2", "i4") and total.is_integer():
+        return np.asarray(int(total) - pixels.astype(np.int64), np.int32)
+    return np.asarray(total - pixels.astype(np.float64), np.float32)
 
 
 def _scale(values: npt.NDArray[Any], window: Window, out: np.dtype[Any]) -> npt.NDArray[Any]:

@@ -21,6 +21,8 @@ _YEARS = {"y": 1.0, "m": 1 / 12, "w": 1 / 52.18, "d": 1 / 365.25}
 
 def read_clinical(file: Path) -> dict[str, float | int | str | None]:
     """Return `sex` and `age` of one reading (`male 45yrs`, `Patient's Age: 027Y`); None where it does not say."""
+    if not file.is_file():
+        return {"sex": None, "age": None}
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError:

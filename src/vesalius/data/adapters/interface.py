@@ -6,9 +6,10 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, get_type_hints
 
 from vesalius.data.adapters.listing import child_folders
+from vesalius.data.adapters.options import converted
 from vesalius.data.labels import LabelSpec
 from vesalius.errors import DatasetError, nearest
 from vesalius.records.sample import Sample
@@ -75,7 +76,7 @@ class Adapter(ABC):
             **options: As documented at the adapter's `collect`.
 
         Raises:
-            DatasetError: If the layout does not fit, an option is unknown, or there is no image.
+            DatasetError: If the layout does not fit, an option is unknown or of the wrong type, or there is no image.
             ManifestError: If a table of the set is malformed.
         """
         known = [name for name in inspect.signature(self.collect).parameters if name != "root"]
@@ -84,14 +85,7 @@ class Adapter(ABC):
                 listed = ", ".join(known) or "none"
                 raise DatasetError(f"'{self.name}' has no option '{name}'{nearest(name, known)}; it has: {listed}")
         hints = get_type_hints(self.collect)
-        for name, value in options.items():
-            choices = get_args(hints[name]) if get_origin(hints[name]) is Literal else None
-            if choices is not None and value not in choices:
-                listed = ", ".join(map(str, choices))
-                raise DatasetError(
-                    f"{name}={value!r}{nearest(str(value), map(str, choices))}; expected one of {listed}"
-                )
-        found = self.collect(root, **options)
+        found = self.collect(root, **{name: converted(name, value, hints[name]) for name, value in options.items()})
         if not found:
             told = "".join(f". {text}" for text in self.warnings)
             raise DatasetError(f"{root}: no image of {self.title} in it; expected {self.layout}{told}")

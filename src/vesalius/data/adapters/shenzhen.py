@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import ClassVar
 
-from vesalius.data.adapters.clinical_readings import CLINICAL_LABELS, read_clinical
+from vesalius.data.adapters.clinical_readings import CLINICAL_LABELS
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.nlm_tuberculosis import collect_radiographs
 from vesalius.data.labels import LabelSpec
 from vesalius.records.sample import Sample
 
 __all__ = ["ShenzhenAdapter"]
-
-_NAME = re.compile(r"^(CHNCXR_\d+)_([01])$")
 
 
 class ShenzhenAdapter(Adapter):
@@ -38,23 +35,8 @@ class ShenzhenAdapter(Adapter):
 
     def collect(self, root: Path) -> list[Sample]:
         """Return one sample an image; each image is its own patient, as in the set."""
-        base = self.base(root)
-        listing = list_images(base / "CXR_png")
-        self.ignored = tuple(source_of(base / "CXR_png" / file, root) for file in listing.ignored)
-        found: list[Sample] = []
-        for path in listing.images:
-            match = _NAME.match(path.stem)
-            if match is None:
-                self.warn(f"{path.name}: not named CHNCXR_NNNN_0 or _1, so its label is unknown")
-            reading = read_clinical(base / "ClinicalReadings" / f"{path.stem}.txt")
-            mask = base / "mask" / f"{path.stem}_mask.png"
-            found.append(
-                Sample(
-                    path=path,
-                    source=source_of(path, root),
-                    patient=match[1] if match else None,
-                    labels={"tb": int(match[2]) if match else None, **reading},
-                    masks={"lungs": mask} if mask.is_file() else {},
-                )
-            )
-        return found
+        return collect_radiographs(self, root, prefix="CHNCXR", masks=_masks)
+
+
+def _masks(base: Path, image: Path) -> dict[str, Path]:
+    return {"lungs": base / "mask" / f"{image.stem}_mask.png"}

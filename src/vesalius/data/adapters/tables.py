@@ -24,6 +24,8 @@ def read_table(path: Path, *, required: Iterable[str] = ()) -> pd.DataFrame:
     Raises:
         ManifestError: If the file is missing, empty, not text, ragged, repeats a column or lacks a required one.
     """
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise ManifestError(f"{path}: not a regular file; name a table in CSV")
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             rows = [row for row in csv.reader(lines, delimiter=_separator(path)) if any(map(str.strip, row))]
