@@ -151,6 +151,20 @@ def test_twin_is_the_same_architecture_with_other_weights_and_no_stochastic_dept
     torch.testing.assert_close(twin(x), twin(x))
 
 
+def test_tokens_are_left_out_in_the_students_training_only() -> None:
+    config = BackboneConfig(name="vit_tiny_patch16_224", image_size=64, patch_drop=0.5, drop_path=0.0)
+    student, x = create_backbone(config).train(), torch.randn(3, 1, 64, 64)
+    features = student.forward_features(x)
+    assert (features.grid, features.patches.shape) == ((1, 8), (3, 8, 192))
+    assert not torch.equal(student(x), student(x))
+    assert student.eval().forward_features(x).grid == (4, 4)
+    twin = student.twin().train()
+    assert twin.forward_features(x).grid == (4, 4)
+    assert "patch_drop_rate" not in student.description()["model_args"]
+    with pytest.raises(BackboneError, match=r"patch_drop = 0\.5: only plain ViTs leave tokens out, resnet18 cannot"):
+        create_backbone(BackboneConfig(name="resnet18", patch_drop=0.5))
+
+
 def test_stages_run_from_fine_to_coarse() -> None:
     stages = (
         create_backbone(BackboneConfig(name="resnet18")).forward_features(torch.randn(1, 1, 64, 64), stages=True).stages

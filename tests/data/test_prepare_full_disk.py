@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,24 +20,6 @@ from vesalius.errors import StoreError
 PIXELS = np.random.default_rng(1).integers(0, 256, (40, 256, 256), dtype=np.uint8)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with room for 2 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.decode().strip()}")
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
 def write_images(folder: Path, count: int) -> Path:
     folder.mkdir()
     for number in range(count):
@@ -46,12 +27,12 @@ def write_images(folder: Path, count: int) -> Path:
     return folder
 
 
-def test_too_little_room_is_said_before_the_work(tmp_path: Path, small_disk: Path) -> None:
-    source = write_images(tmp_path / "source", 40)
+def test_too_little_room_is_said_before_the_work(tmp_path: Path, small_disk: Callable[[int], Path]) -> None:
+    source, disk = write_images(tmp_path / "source", 40), small_disk(2)
     with pytest.raises(StoreError, match=r"about 2\.8 MB are needed, 2\.\d MB are free.*already decoded is kept"):
-        prepare(source, small_disk / "s", size=256, workers=1, progress=False)
-    prepare(source, small_disk / "t", size=64, workers=1, progress=False)
-    assert len(open_store(small_disk / "t")) == 40
+        prepare(source, disk / "s", size=256, workers=1, progress=False)
+    prepare(source, disk / "t", size=64, workers=1, progress=False)
+    assert len(open_store(disk / "t")) == 40
 
 
 def commit_all(writer: StoreWriter, first: int) -> None:
@@ -59,21 +40,21 @@ def commit_all(writer: StoreWriter, first: int) -> None:
         writer.commit({"images": PIXELS[start : start + 4]}, {}, needed_bytes=1_310_720)
 
 
-def test_a_disk_that_fills_up_loses_nothing(small_disk: Path) -> None:
-    layouts = [ArrayLayout(name="images", row_shape=(256, 256), dtype="uint8")]
-    other = small_disk / "someone-elses.bin"
+def test_a_disk_that_fills_up_loses_nothing(small_disk: Callable[[int], Path]) -> None:
+    disk, layouts = small_disk(2), [ArrayLayout(name="images", row_shape=(256, 256), dtype="uint8")]
+    other = disk / "someone-elses.bin"
     other.write_bytes(b"x" * 1_000_000)
-    with StoreWriter(small_disk / "s", plan={}, layouts=layouts) as writer:
+    with StoreWriter(disk / "s", plan={}, layouts=layouts) as writer:
         with pytest.raises(StoreError, match=r"disk is full \(No space left on device\).*1\.3 MB more.*goes on where"):
             commit_all(writer, 0)
         done = writer.rows
     assert 4 <= done < 20
     other.unlink()
-    with StoreWriter(small_disk / "s", plan={}, layouts=layouts) as writer:
+    with StoreWriter(disk / "s", plan={}, layouts=layouts) as writer:
         assert writer.rows == done
         commit_all(writer, done)
         arrays = writer._arrays[0].finish()
-    stored = np.load(small_disk / "s.partial" / arrays["shards"][0]["file"])
+    stored = np.load(disk / "s.partial" / arrays["shards"][0]["file"])
     np.testing.assert_array_equal(stored, PIXELS[:20])
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import timm
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from vesalius.backbones.attention_capture import capture_cls_row
@@ -20,6 +21,8 @@ from vesalius.errors import BackboneError, nearest
 from vesalius.records.features import Features
 
 __all__ = ["BackboneConfig", "TimmBackbone", "create_backbone"]
+
+_OF_TRAINING = ("drop_path_rate", "patch_drop_rate")
 
 
 class BackboneConfig(StrictModel):
@@ -36,6 +39,8 @@ class BackboneConfig(StrictModel):
         pool: The vector that the method trains: `cls` ([CLS], as in DINO), `mean` (mean patch) or `average` of the two,
             which reaches every token from the first step on; `auto` is [CLS] where there is one.
         drop_path: Stochastic depth of the student; the teacher has none.
+        patch_drop: Share of the patch tokens that a ViT leaves out while it trains, drawn anew for every image; the
+            teacher and every later use see all. Half of the tokens is nearly half of the student's cost.
         mean, std: Normalisation, one figure a channel; by default the pretrained weights' own, else 0.5 and 0.25.
     """
 
@@ -47,6 +52,7 @@ class BackboneConfig(StrictModel):
     init: Literal["timm", "xavier"] = "timm"
     pool: Literal["auto"] | Pool = "auto"
     drop_path: float = 0.1
+    patch_drop: float = Field(default=0.0, ge=0, lt=1)
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 
@@ -109,7 +115,7 @@ class TimmBackbone(Backbone):
 
     def twin(self, *, drop_path: float = 0.0) -> TimmBackbone:
         """Build the same architecture afresh; see `Backbone.twin`."""
-        arguments = {key: value for key, value in self.arguments.items() if key != "drop_path_rate"}
+        arguments = self._lasting_arguments()
         if drop_path > 0.0:
             arguments["drop_path_rate"] = drop_path
         return TimmBackbone(name=self.name, arguments=arguments, preprocessing=self.preprocessing, pool=self.pool)
@@ -128,24 +134,27 @@ class TimmBackbone(Backbone):
             "first_conv": self.model.pretrained_cfg.get("first_conv"),
             "classifier": self.model.pretrained_cfg.get("classifier"),
         }
-        arguments = {key: value for key, value in self.arguments.items() if key != "drop_path_rate"}
         return {
             "architecture": self.name.split(".")[0],
             "num_classes": 0,
             "num_features": self.feature_dim,
             "pretrained_cfg": pretrained,
-            "model_args": arguments | {"in_chans": channels, "num_classes": 0},
+            "model_args": self._lasting_arguments() | {"in_chans": channels, "num_classes": 0},
         }
+
+    def _lasting_arguments(self) -> dict[str, Any]:
+        """Return timm's arguments without what only the training of a student has."""
+        return {key: value for key, value in self.arguments.items() if key not in _OF_TRAINING}
 
     def _features(self, x: Tensor, output: Tensor, attention: Tensor | None, stages: tuple[Tensor, ...]) -> Features:
         if output.ndim == 3:
-            height, width = self._token_grid(x)
             patches = output[:, self.prefix_tokens :]
+            grid = self._token_grid(x)
+            if patches.shape[1] < grid[0] * grid[1]:  # a student in training leaves tokens out (`patch_drop`)
+                grid = (1, patches.shape[1])
             cls = output[:, 0] if self.has_cls else None
             pooled = self._pooled(cls, patches)
-            return Features(
-                pooled=pooled, patches=patches, grid=(height, width), cls=cls, attention=attention, stages=stages
-            )
+            return Features(pooled=pooled, patches=patches, grid=grid, cls=cls, attention=attention, stages=stages)
         if self._channels_last:
             output = output.permute(0, 3, 1, 2)
         grid = (int(output.shape[2]), int(output.shape[3]))
@@ -199,6 +208,10 @@ def _arguments(config: BackboneConfig) -> dict[str, Any]:
         arguments |= {"img_size": config.image_size, "dynamic_img_size": True, "dynamic_img_pad": True}
         if config.init == "xavier":
             arguments["weight_init"] = "jax"
+        if config.patch_drop > 0.0:
+            arguments["patch_drop_rate"] = config.patch_drop
+    elif config.patch_drop > 0.0:
+        raise BackboneError(f"patch_drop = {config.patch_drop}: only plain ViTs leave tokens out, {config.name} cannot")
     elif config.init != "timm":
         raise BackboneError(f"init = {config.init} is for plain ViTs; {config.name} keeps timm's own")
     elif family == "swin_transformer":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from vesalius.atomic import replace_text, replacing
 from vesalius.backbones.interface import Backbone
 from vesalius.errors import BackboneError
 
@@ -55,21 +55,18 @@ def save_backbone(backbone: Backbone, folder: Path, *, state: dict[str, Tensor],
         state: The backbone's state dict.
         model_prefix: What `Backbone` puts before timm's own names; it is cut off.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         key.removeprefix(model_prefix): value.detach().float().cpu().contiguous().clone()
         if value.is_floating_point()
         else value.detach().cpu().clone()
         for key, value in state.items()
     }
-    weights_partial, config_partial = folder / "model.safetensors.partial", folder / "config.json.partial"
-    safetensors.torch.save_file(tensors, weights_partial, metadata={"format": "pt"})
     description = backbone.description() | {
         "vesalius": backbone.preprocessing.model_dump(mode="json") | {"pool": backbone.pool}
     }
-    config_partial.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    os.replace(weights_partial, folder / "model.safetensors")
-    os.replace(config_partial, folder / "config.json")
+    with replacing(folder / "model.safetensors") as partial:
+        safetensors.torch.save_file(tensors, partial, metadata={"format": "pt"})
+    replace_text(folder / "config.json", json.dumps(description, indent=2) + "\n")
 
 
 def read_description(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from vesalius.atomic import replacing
 from vesalius.data.store import Store
 
 __all__ = ["count_seen", "read_pool", "write_pool"]
@@ -20,10 +20,8 @@ _COLUMNS = ("patient", "pixel_sha256")
 def write_pool(path: Path, parts: Sequence[tuple[Store, npt.NDArray[np.int64]]]) -> None:
     """Write `patient` and `pixel_sha256` of every image, whole or not at all; no name of a file or a person."""
     tables = [store.manifest[list(_COLUMNS)].iloc[rows] for store, rows in parts]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    pd.concat(tables, ignore_index=True).to_parquet(partial, index=False)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        pd.concat(tables, ignore_index=True).to_parquet(partial, index=False)
 
 
 def read_pool(path: Path) -> pd.DataFrame | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional
 
+from vesalius.atomic import replacing
 from vesalius.backbones.interface import Backbone
+from vesalius.backbones.normalise import normalise
 from vesalius.data.store import Store
 from vesalius.errors import BackboneError, ConfigError, nearest
 from vesalius.records.features import Features
@@ -76,23 +76,14 @@ def autocast_bf16(precision: str, device: torch.device) -> bool:
 def to_input(images: npt.NDArray[Any], backbone: Backbone, device: torch.device, size: tuple[int, int]) -> Tensor:
     """Turn stored pixels `[n, H, W]` or `[n, H, W, 3]` into normalised input `[n, C, height, width]` on the device.
 
-    Pixels are scaled to [0, 1] by the dtype's full scale, the whole image is resized (bicubic, antialiased, as the
-    exported `config.json` says; overshoot is clipped as Pillow clips it), and gray is repeated or colour averaged
-    where the backbone has other channels. Nothing is cropped: organs reach the border.
+    Pixels are scaled to [0, 1] by the dtype's full scale; see `normalise` for the rest.
     """
     full_scale = float(np.iinfo(images.dtype).max)
     # torch has few kernels for uint16, so wide pixels travel as int32.
     tensor = torch.from_numpy(images if images.dtype == np.uint8 else images.astype(np.int32))
     pixels = tensor.to(device).float().div_(full_scale)
     pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
-    if tuple(pixels.shape[2:]) != size:
-        pixels = functional.interpolate(pixels, size=size, mode="bicubic", antialias=True, align_corners=False)
-        pixels = pixels.clamp_(0.0, 1.0)
-    about = backbone.preprocessing
-    if pixels.shape[1] != about.in_chans:
-        pixels = pixels.mean(dim=1, keepdim=True) if about.in_chans == 1 else pixels.expand(-1, about.in_chans, -1, -1)
-    mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (about.mean, about.std))
-    return (pixels - mean) / std
+    return normalise(pixels, backbone.preprocessing, size=size)
 
 
 def extract_features(
@@ -171,11 +162,8 @@ def cached_features(
     features = extract_features(
         backbone, store, rows, image_size=image_size, device=device, kind=kind, precision=precision, **options
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
-    with partial.open("wb") as stream:
+    with replacing(path, shared=True) as partial, partial.open("wb") as stream:
         np.save(stream, features, allow_pickle=False)
-    os.replace(partial, path)
     return features
 
 

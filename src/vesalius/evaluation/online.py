@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -10,17 +10,56 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from vesalius.backbones.interface import Backbone
-from vesalius.data.store import Store
+from vesalius.data.batches import ImagePool
+from vesalius.data.store import Store, open_store
+from vesalius.errors import LabelError, VesaliusError
 from vesalius.evaluation.features import choose_kind, extract_features
 from vesalius.evaluation.knn import knn_scores
 from vesalius.evaluation.protocol import fold_sides, make_sides
 from vesalius.evaluation.targets import read_targets
-from vesalius.training.monitors import feature_rank
+from vesalius.training.monitors import Probe, feature_rank
+from vesalius.training.recipe import MonitorConfig
 
-__all__ = ["knn_probe", "rank_probe"]
+__all__ = ["choose_probes", "knn_probe", "rank_probe"]
 
-Probe = Callable[[Backbone], Mapping[str, float]]
 _BATCH = 64
+_KNN_LABELS = 2
+
+
+def choose_probes(
+    monitors: MonitorConfig, pool: ImagePool, *, precision: str, say: Callable[[str], None]
+) -> list[Probe]:
+    """Choose what is watched: the feature rank always, k-NN on the label asked for or on two that are there.
+
+    Args:
+        monitors: The recipe's part about it.
+        pool: The images trained on.
+        precision: Of the forward pass.
+        say: Told of a label that k-NN cannot be run on.
+
+    Raises:
+        LabelError: The label asked for is in none of the stores, or no classes.
+        StoreError: `monitors.knn_store` cannot be opened.
+    """
+    store, rows = pool.parts[0]
+    probes: list[Probe] = [rank_probe(store, rows[: monitors.images], precision=precision)]
+    stores = [part for part, _ in pool.parts] if monitors.knn_store is None else [open_store(monitors.knn_store)]
+    wanted = [
+        (part, name)
+        for part in stores
+        for name, spec in part.labels.items()
+        if (monitors.knn_label or name) == name and spec["kind"] in ("binary", "multiclass")
+    ]
+    if monitors.knn_label is not None and not wanted:
+        raise LabelError(f"monitors.knn_label: no classifiable label '{monitors.knn_label}' in the stores given")
+    for part, name in wanted:
+        if len(probes) > _KNN_LABELS:
+            break
+        try:
+            probes.append(knn_probe(part, name, images=monitors.knn_images, precision=precision))
+        except VesaliusError as error:
+            say(f"no online k-NN on '{name}': {error}")
+    return probes
 
 
 def rank_probe(store: Store, rows: npt.NDArray[np.int64], *, precision: str) -> Probe:

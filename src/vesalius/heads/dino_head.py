@@ -80,6 +80,10 @@ class DinoHead(nn.Module):
 
     def forward(self, x: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows prototypes"]:
         """Compute the logits of the prototypes."""
-        # The authors normalise with eps 1e-6 in half precision and 1e-12 in single; the figures agree to 1e-6.
-        logits: Tensor = self.prototypes(nn.functional.normalize(self.mlp(x), dim=-1, p=2))
+        logits: Tensor = self.prototypes(self.embed(x))
         return logits
+
+    def embed(self, x: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows bottleneck"]:
+        """Compute what is compared with the prototypes: the bottleneck, of length 1."""
+        # The authors normalise with eps 1e-6 in half precision and 1e-12 in single; the figures agree to 1e-6.
+        return nn.functional.normalize(self.mlp(x), dim=-1, p=2)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -16,6 +14,7 @@ from jaxtyping import Float, Shaped, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from vesalius.atomic import replacing
 from vesalius.errors import ViewError
 from vesalius.interpret.attention_maps import attention_maps, enlarge_nearest, mass_mask
 from vesalius.records.view import View
@@ -119,16 +118,8 @@ def save_png(array: UInt8[np.ndarray, "height width *channels"], path: Path) -> 
     Raises:
         OSError: The folder cannot be written, or the disk is full; nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    unfinished = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            Image.fromarray(array.squeeze()).save(file, format="PNG", optimize=True)
-        unfinished.chmod(0o644)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(path) as partial:
+        Image.fromarray(array.squeeze()).save(partial, format="PNG", optimize=True)
 
 
 def _to_rgb(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
 import torch
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from vesalius.errors import ConfigError
 from vesalius.heads.dino_head import DinoHead
 from vesalius.losses.dino_loss import DinoLoss
 from vesalius.losses.koleo_loss import koleo_loss
+from vesalius.losses.nt_xent_loss import nt_xent_loss
 from vesalius.methods.base import Method
 from vesalius.methods.entropy_control import EntropyControl
 from vesalius.methods.momentum_teacher import MomentumTeacher
@@ -41,6 +43,9 @@ class DinoConfig(StrictModel):
         teacher_entropy: Share of ln K at which the teacher's entropy is held by moving T_t (`EntropyControl`); None for
             the paper's fixed temperatures.
         koleo: Weight of `koleo_loss` on the student's features of the global views; 0 in the paper.
+        contrast: Weight of `nt_xent_loss` between the student's embeddings of the global views; 0 in the paper. Where
+            an untrained network cannot match two views, its teacher has little to teach: contrast starts it.
+        contrast_temperature: Of that loss.
         centre_momentum: m of the centre.
         teacher_momentum: EMA at the start, cosine to 1; `auto` by the presets.
         frozen_prototypes_epochs: Epochs at the start in which the prototypes do not move.
@@ -59,6 +64,8 @@ class DinoConfig(StrictModel):
     teacher_temperature_warmup_epochs: float = Field(default=30.0, ge=0)
     teacher_entropy: float | None = Field(default=None, gt=0, lt=1)
     koleo: float = Field(default=0.0, ge=0)
+    contrast: float = Field(default=0.0, ge=0)
+    contrast_temperature: float = Field(default=0.1, gt=0)
     centre_momentum: float = Field(default=0.9, ge=0, le=1)
     teacher_momentum: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = 0.996
     frozen_prototypes_epochs: float = Field(default=1.0, ge=0)
@@ -106,7 +113,8 @@ class Dino(Method):
             pooled = self.teacher.backbone.forward_features(seen).pooled
             teacher_logits = self.teacher.head(pooled).unflatten(0, (shared, batch))
         features = self._student_features(stacks, batch)
-        logits = self.head(torch.cat([f.pooled for f in features])).unflatten(0, (len(views), batch))
+        embedded = self.head.embed(torch.cat([f.pooled for f in features]))
+        logits: Tensor = self.head.prototypes(embedded).unflatten(0, (len(views), batch))
         temperature = torch.tensor(self.teacher_temperature(progress), device=logits.device)
         if self.control is not None:
             temperature = self.control.adjust(teacher_logits.float() - self.loss.centre)
@@ -118,10 +126,10 @@ class Dino(Method):
             "teacher_temperature": temperature,
             "teacher_momentum": torch.tensor(self.teacher_momentum(progress)),
         }
-        if self.config.koleo > 0:
-            spread = torch.stack([koleo_loss(one.pooled) for one in features[:shared]]).sum()
-            logs |= {"dino_loss": loss.detach(), "koleo_loss": spread.detach()}
-            loss = loss + self.config.koleo * spread
+        further = self._further_losses(features[:shared], embedded[: shared * batch].view(shared, batch, -1))
+        if further:
+            logs |= {"dino_loss": loss.detach(), **{name: value.detach() for name, (_, value) in further.items()}}
+            loss = torch.stack([loss, *(weight * value for weight, value in further.values())]).sum()
         return StepOutput(loss=loss, logs=logs, student_features=features)
 
     def before_optimizer_step(self, progress: Progress) -> None:
@@ -153,6 +161,19 @@ class Dino(Method):
     def teacher_momentum(self, progress: Progress) -> float:
         """EMA momentum: cosine from its start to 1 over the training, per step."""
         return cosine(float(self.config.teacher_momentum), 1.0, progress.fraction)
+
+    def _further_losses(
+        self, features: Sequence[Features], embedded: Float[Tensor, "views batch bottleneck"]
+    ) -> dict[str, tuple[float, Tensor]]:
+        """Compute what is added to the paper's loss on the global views: weight and value by name."""
+        further: dict[str, tuple[float, Tensor]] = {}
+        if self.config.koleo > 0:
+            further["koleo_loss"] = self.config.koleo, torch.stack([koleo_loss(one.pooled) for one in features]).sum()
+        if self.config.contrast > 0:
+            pairs = itertools.combinations(embedded, 2)
+            values = [nt_xent_loss(one, two, temperature=self.config.contrast_temperature) for one, two in pairs]
+            further["contrast_loss"] = self.config.contrast, torch.stack(values).mean()
+        return further
 
     def _make_head(self) -> DinoHead:
         c = self.config

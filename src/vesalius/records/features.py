@@ -17,7 +17,7 @@ class Features:
     Attributes:
         pooled: `[batch, dim]`, the vector that methods train: [CLS], the mean patch or their average, as configured.
         patches: `[batch, tokens, dim]`, row-major over `grid`.
-        grid: (rows, columns) of the patch tokens.
+        grid: (rows, columns) of the patch tokens; (1, tokens) where some were left out in training.
         cls: `[batch, dim]` or None for a backbone without a class token.
         attention: `[batch, heads, tokens]`, the last block's [CLS] row without [CLS] -> [CLS]; only where asked for.
         stages: Feature maps `[batch, dim, rows, columns]`, fine to coarse; only where asked for.

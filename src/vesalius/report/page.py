@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -12,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from vesalius.atomic import replace_text
 from vesalius.errors import RunError
 from vesalius.report.commands import commands
 from vesalius.report.data_sheet import data_sheets
@@ -142,19 +141,9 @@ def _limits(runs: Sequence[Run]) -> list[str]:
 
 def _write(target: Path, text: str) -> None:
     """Write the page whole or not at all."""
-    unfinished: Path | None = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-        unfinished = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        unfinished.chmod(0o644)
-        unfinished.replace(target)
+        replace_text(target, text)
     except OSError as error:
         raise RunError(
             f"{target}: the page cannot be written ({error.strerror or error}); free space, or name another --out"
         ) from error
-    finally:
-        if unfinished is not None:
-            unfinished.unlink(missing_ok=True)

@@ -81,7 +81,9 @@ def measure_cost(
             loss = trial(views, progress).loss
         optimizer.zero_grad()
         loss.backward()
-        clip_each(parameters, 3.0)
+        trial.before_optimizer_step(progress)
+        if recipe.optimizer.clip_each > 0:
+            clip_each(parameters, recipe.optimizer.clip_each)
         optimizer.step()
         trial.after_step(progress)
         if device.type == "cuda":

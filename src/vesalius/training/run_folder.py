@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import fcntl
 import json
-import os
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from vesalius.atomic import replace_text
 from vesalius.config import build, dump_yaml, load_yaml
 from vesalius.errors import RunError
 from vesalius.records.metric_columns import METRIC_COLUMNS
@@ -133,13 +133,6 @@ class RunFolder:
                 seconds = float(fields[2])
         replace_text(self.metrics_file, "\n".join(kept) + "\n")
         return seconds
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def environment() -> dict[str, str]:

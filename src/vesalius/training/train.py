@@ -7,7 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from vesalius.methods.base import Method
 from vesalius.methods.registry import build_method, resolve_method
 from vesalius.training.checkpoint import CheckpointWriter, read_step
 from vesalius.training.cost import measure_cost, steps_within
+from vesalius.training.failures import explain
 from vesalius.training.interruption import StopBetweenSteps
 from vesalius.training.module import PretrainingModule
 from vesalius.training.monitors import MetricsWriter, Probe, ProbeRunner
@@ -206,9 +207,13 @@ class Pretraining:
                 warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)`.*")
                 trainer.fit(module, loader, ckpt_path=self.folder.checkpoint if start else None, weights_only=True)
         except BaseException as error:
-            self._finish("interrupted", writer, trainer.global_step)
+            with suppress(OSError):  # run.json itself may not fit on a full disk; it then still says `running`
+                self._finish("interrupted", writer, trainer.global_step)
             if isinstance(error, SystemExit):  # Lightning's answer to Ctrl-C
                 raise KeyboardInterrupt from error
+            explained = explain(error, self.folder, self.recipe)
+            if explained is not None:
+                raise explained from error
             raise
         finally:
             stopper.restore()

@@ -1,0 +1,48 @@
+"""The images of one training, named as `STORE[@SPLITS]`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vesalius.data.batches import ImagePool
+from vesalius.data.store import open_store
+from vesalius.errors import StoreError
+
+__all__ = ["Data", "open_pool"]
+
+Data = str | Path | Sequence[str | Path]
+"""One store, or several: `STORE` means its train split, `STORE@all` and `STORE@train+val` others."""
+
+
+def open_pool(data: Data) -> tuple[ImagePool, dict[str, Any]]:
+    """Open the images; return them and what run.json says of them.
+
+    Raises:
+        StoreError: No store is named, one is missing or damaged, their geometries differ, or nothing is selected.
+    """
+    entries = [data] if isinstance(data, (str, Path)) else list(data)
+    if not entries:
+        raise StoreError("no data: name at least one store that `vesalius prepare` wrote")
+    parts, names, splits, digest, patients = [], [], [], hashlib.sha256(), set()
+    for entry in entries:
+        path, sign, wanted = str(entry).rpartition("@")
+        if not sign or Path(entry).exists():
+            path, wanted = str(entry), "train"
+        store = open_store(Path(path))
+        rows = store.rows() if wanted == "all" else store.rows(split=wanted.split("+"))
+        parts.append((store, rows))
+        names.append(store.path.name)
+        splits.append(wanted)
+        digest.update(f"{store.fingerprint}@{wanted}".encode())
+        patients |= set(store.manifest["patient"].iloc[rows])
+    pool = ImagePool(parts)
+    return pool, {
+        "store": " + ".join(names),
+        "fingerprint": digest.hexdigest(),
+        "images": len(pool),
+        "patients": len(patients),
+        "split": splits,
+    }

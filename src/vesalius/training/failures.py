@@ -1,0 +1,49 @@
+"""What stops a healthy training from outside, a full disk or too little memory, in words that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+
+import torch
+
+from vesalius.errors import RunError, TrainingError, VesaliusError
+from vesalius.training.recipe import Recipe
+from vesalius.training.run_folder import RunFolder
+
+__all__ = ["explain"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_LITTLE_BYTES = 16 * 2**20
+_NO_MEMORY = ("can't allocate memory", "out of memory")
+
+
+def explain(error: BaseException, folder: RunFolder, recipe: Recipe) -> VesaliusError | None:
+    """Return what to tell the user instead of `error`; None where the error is something else.
+
+    Args:
+        error: What ended the training. A full disk arrives as an `OSError`, or from within torch and safetensors as an
+            error of their own, which is believed where the disk has less than 16 MiB left.
+        folder: Of the run.
+        recipe: Its batch is named where the memory did not suffice.
+    """
+    resume = "the last checkpoint is whole: " if folder.checkpoint.is_file() else "there was no checkpoint yet: "
+    if _disk_is_full(error, folder):
+        return RunError(f"{folder.path}: the disk is full; {resume}make room and go on with --resume")
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+    ):
+        return TrainingError(
+            f"out of memory with training.batch_size = {recipe.training.batch_size}: lower it, or the number and size "
+            f"of the views (views.options); {resume}another batch needs a new run folder"
+        )
+    return None
+
+
+def _disk_is_full(error: BaseException, folder: RunFolder) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    words = str(error)
+    wrote = "No space left" in words or "PytorchStreamWriter" in words or "write" in words.lower()
+    there = folder.path if folder.path.is_dir() else folder.path.parent
+    return isinstance(error, Exception) and wrote and shutil.disk_usage(there).free < _LITTLE_BYTES

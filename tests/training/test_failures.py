@@ -1,0 +1,71 @@
+"""A disk that fills up and a memory that does not suffice while training: said in words, and nothing is lost."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+
+import pytest
+import torch
+from lightning import Trainer
+
+from vesalius import pipeline
+from vesalius.errors import RunError, TrainingError
+from vesalius.methods.dino import Dino
+from vesalius.training.checkpoint import read_step
+from vesalius.training.failures import explain
+from vesalius.training.run_folder import RunFolder
+
+
+def test_a_disk_that_fills_up_under_way(phantom_store, small_disk, tiny, figures, pretrain, monkeypatch) -> None:
+    """A real one: it is filled after the first checkpoint; what was saved resumes to the same figures."""
+    run, save, seen = small_disk(24) / "run", Trainer.save_checkpoint, []
+    options = {"data": f"{phantom_store}@all", "out": run}
+
+    def fill(self, *args, **kwargs) -> None:
+        seen.append(self.global_step)
+        if len(seen) == 3:
+            with (run.parent / "ballast").open("wb", buffering=0) as file:
+                try:
+                    while file.write(bytes(1 << 16)):
+                        pass
+                except OSError as error:
+                    assert error.errno == errno.ENOSPC  # noqa: PT017 (this is the point of the loop)
+        save(self, *args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", fill)
+    with pytest.raises(RunError, match=r"run: the disk is full; the last checkpoint is whole: make room .*--resume"):
+        pipeline.pretrain("dino/small", overrides=tiny(), **options)
+    assert read_step(RunFolder(run)) == 2
+    (run.parent / "ballast").unlink()
+    monkeypatch.undo()
+    pipeline.pretrain("dino/small", resume=True, **options)
+    assert json.loads((run / "run.json").read_text())["status"] == "done"
+    assert figures(run, "loss") == figures(pretrain("whole"), "loss")
+
+
+def test_a_memory_that_does_not_suffice(pretrain, monkeypatch, tmp_path) -> None:
+    """Asked of the real allocator: no machine gives a step this much."""
+    forward, steps = Dino.forward, []
+
+    def grow(self, views, progress):
+        steps.append(progress.step)
+        if len(steps) == 12:
+            torch.empty(1 << 60)
+        return forward(self, views, progress)
+
+    monkeypatch.setattr(Dino, "forward", grow)
+    with pytest.raises(TrainingError, match=r"training\.batch_size = 16: lower it, or .*the last checkpoint is whole"):
+        pretrain("run")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
+
+
+def test_other_errors_are_not_explained_away(pretrain, monkeypatch, tmp_path) -> None:
+    run = RunFolder(pretrain("run"))
+    nothing_left = shutil.disk_usage(tmp_path)._replace(free=0)
+    assert explain(ValueError("write"), run, run.recipe()) is None
+    assert explain(OSError(errno.EACCES, "no right"), run, run.recipe()) is None
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: nothing_left)
+    assert explain(ValueError("three"), run, run.recipe()) is None
+    assert isinstance(explain(RuntimeError("PytorchStreamWriter failed writing file"), run, run.recipe()), RunError)
