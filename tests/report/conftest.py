@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable, Mapping
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ FIGURES: Mapping[str, Mapping[str, float]] = {
 HALF = 0.02
 
 RunBuilder = Callable[..., Path]
+VOID = {"meta", "link", "img", "br", "line", "path", "rect", "circle", "polygon"}
 
 
 @pytest.fixture(scope="session")
@@ -202,3 +205,49 @@ def _neighbours(store: Store, label: str) -> dict[str, Any]:
         "query_labels": values[queries].tolist(),
         "neighbour_labels": [values[rows].tolist() for rows in neighbours],
     }
+
+
+@pytest.fixture(scope="session")
+def read_page() -> Callable[[str], PageReader]:
+    return PageReader
+
+
+class PageReader(HTMLParser):
+    """Collects what a page refers to, its headings, its text, and whether its tags are balanced."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.headings: list[str] = []
+        self.pictures: list[dict[str, str | None]] = []
+        self.ids: list[str] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.references += [str(values[key]) for key in ("src", "href", "action", "data", "srcset") if values.get(key)]
+        if "id" in values:
+            self.ids.append(str(values["id"]))
+        if tag == "img":
+            self.pictures.append(values)
+        if re.fullmatch(r"h\d", tag):
+            self.headings.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in VOID:
+            return
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"script", "style"} & set(self.open):
+            self.words.append(data)

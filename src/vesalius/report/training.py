@@ -71,6 +71,9 @@ _SINGLE = (
     ("lr", "Learning rate", "The step size: it rises during warm-up, then falls."),
 )
 _FOLDED = (
+    ("dino_loss", "DINO loss", "The method's own part of the loss; the mean entropy means that it learns nothing."),
+    ("contrast_loss", "Contrast loss", "How hard an image's two views are to find in the batch; chance is ln(2 B - 1)."),
+    ("koleo_loss", "KoLeo loss", "Falls as the images of a batch move apart."),
     ("weight_decay", "Weight decay", "The pull of the weights towards zero."),
     ("teacher_momentum", "Teacher momentum", "How slowly the teacher follows the student; 1 is not at all."),
     ("images_per_second", "Images per second", "Speed of the training."),

@@ -88,7 +88,8 @@ class CollapseWatch:
         if self.step >= _SOUND_START and self.relative_gain is not None and self.relative_gain < 0.005:
             text = (
                 f"nothing learned: the loss is {self.relative_gain:+.1%} of ln K below the entropy of the teacher's "
-                "mean answer, so one view says nothing of the other. Use milder views (small-chest) or train longer"
+                "mean answer, so one view says nothing of the other. Set method.contrast=1, use milder views "
+                "(small-chest), or train longer"
             )
             return [("nothing", text)]
         return []

@@ -133,7 +133,7 @@ _MEDINO = ViewSpec(
     sharpness_p=0.1,
 )  # fmt: skip
 _SMALL = ViewSpec(
-    name="global_1", size=112, area=(0.5, 1), interpolation="bilinear", flip_p=0.5, rotation_p=0.2, rotation_deg=5,
+    name="global_1", size=112, area=(0.5, 1), interpolation="bilinear", rotation_p=0.2, rotation_deg=5,
     brightness=0.1, contrast=0.1, gamma=0.1, blur_p=0.2, blur_sigma=(0.1, 1.0),
 )  # fmt: skip
 
