@@ -72,7 +72,7 @@ _SINGLE = (
 )
 _FOLDED = (
     ("dino_loss", "DINO loss", "The method's own part of the loss; the mean entropy means that it learns nothing."),
-    ("contrast_loss", "Contrast loss", "How hard an image's two views are to find in the batch; chance is ln(2 B - 1)."),
+    ("contrast_loss", "Contrast loss", "How hard an image's two views are to find in a batch; chance is ln(2 B - 1)."),
     ("koleo_loss", "KoLeo loss", "Falls as the images of a batch move apart."),
     ("weight_decay", "Weight decay", "The pull of the weights towards zero."),
     ("teacher_momentum", "Teacher momentum", "How slowly the teacher follows the student; 1 is not at all."),
