@@ -44,9 +44,13 @@ class Gate:
                 wall, cpu = time.perf_counter() - self.wall, _cpu_seconds() - self.cpu
                 share = self.data_seconds / wall
             self.settle()
-            if self.steps:
+            if not self.steps:
+                self.before = _resident_mib("VmRSS")
+            else:
                 rates = {"wall": self.steps * self.batch / wall, "cpu": self.steps * self.batch / cpu}
-                self.pipe.send({**rates, "data_share": share, "loss": self.loss, **_memory()})
+                self.pipe.send(
+                    {**rates, "data_share": share, "loss": self.loss, "before_mib": self.before, **_memory()}
+                )
             self.steps = self.left = self.pipe.recv()
             self.data_seconds, self.wall, self.cpu = 0.0, time.perf_counter(), _cpu_seconds()
         return self.steps > 0
@@ -70,11 +74,15 @@ def _cpu_seconds() -> float:
     return sum(sum(part.cpu_times()[:2]) for part in (me, *me.children()))
 
 
+def _resident_mib(field: str) -> float:
+    """Resident memory of this process: `VmRSS` now, `VmHWM` at its highest."""
+    return int(re.findall(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())[0]) / 1024
+
+
 def _memory() -> dict[str, float]:
     """Peak resident memory of this process, and what its workers hold for themselves beside it, in MiB."""
-    peak = int(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0]) / 1024
     workers = sum(child.memory_full_info().uss for child in psutil.Process().children())
-    return {"peak_mib": peak, "workers_mib": workers / 2**20}
+    return {"peak_mib": _resident_mib("VmHWM"), "workers_mib": workers / 2**20}
 
 
 def run_ours(pipe: Connection, case: Case, folder: Path, threads: int) -> None:

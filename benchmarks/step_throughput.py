@@ -130,8 +130,9 @@ def markdown(about: dict[str, Any], results: list[dict[str, Any]]) -> str:
     lines += [
         "| settings | backbone | view, px | batch | ours, images/s | lightly, images/s | ratio (asked) "
         "| ratio of CPU time | data and views of our step (asked < 5 %) "
-        "| peak memory, ours / lightly's main process (+ its workers), MiB |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| peak memory, ours / lightly's main process (+ its workers), MiB "
+        "| of it the steps' own, without what was there before the first, MiB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in results:
         ours, peer = row["ours"], row["lightly"]
@@ -139,7 +140,8 @@ def markdown(about: dict[str, Any], results: list[dict[str, Any]]) -> str:
             f"| {row['mode']} | {row['backbone'].removesuffix('_224')} | {row['size']} | {row['batch']} "
             f"| {ours['wall']:.1f} | {peer['wall']:.1f} | {row['ratio']:.2f}x ({row['target']}x) "
             f"| {row['ratio_cpu']:.2f}x | {ours['data_share']:.1%} "
-            f"| {ours['peak_mib']:,.0f} / {peer['peak_mib']:,.0f} (+ {peer['workers_mib']:,.0f}) |"
+            f"| {ours['peak_mib']:,.0f} / {peer['peak_mib']:,.0f} (+ {peer['workers_mib']:,.0f}) "
+            f"| {ours['peak_mib'] - ours['before_mib']:,.0f} / {peer['peak_mib'] - peer['before_mib']:,.0f} |"
         )
     return "\n".join([*lines, ""])
 
