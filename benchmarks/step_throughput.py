@@ -109,6 +109,23 @@ def compare(cases: Iterator[Case], folder: Path, **options: int) -> list[dict[st
     return results
 
 
+def matmul_gflops(threads: int) -> dict[str, int]:
+    """What the machine multiplies at best in each precision: it bounds what bf16 can gain over fp32."""
+    import torch
+
+    torch.set_num_threads(threads)
+    found = {}
+    for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        matrix = torch.randn(2048, 2048).to(dtype)
+        seconds = []
+        for _ in range(8):
+            start = time.perf_counter()
+            matrix @ matrix
+            seconds.append(time.perf_counter() - start)
+        found[f"matmul_{name}_gflops"] = round(2 * 2048**3 / min(seconds) / 1e9)
+    return found
+
+
 def machine(threads: int) -> dict[str, Any]:
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     names = re.findall(r"model name\s*:\s*(.+)", text)
@@ -118,6 +135,7 @@ def machine(threads: int) -> dict[str, Any]:
         "cores": sorted(os.sched_getaffinity(0)),
         "threads": threads,
         "load_at_start": round(os.getloadavg()[0], 2),
+        **matmul_gflops(threads),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in ("torch", "timm", "lightning", "lightly", "vesalius")},
     }
