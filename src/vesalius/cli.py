@@ -218,7 +218,7 @@ def report(
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo"),
     images: Annotated[int, typer.Option(help="Phantom radiographs to render.")] = 2000,
-    minutes: Annotated[float, typer.Option(help="Training budget.")] = 3.5,
+    minutes: Annotated[float, typer.Option(help="Training budget.")] = 4.2,
     seed: Annotated[int, typer.Option(help="Of phantom and training.")] = 0,
 ) -> None:
     """Run the whole main job on the built-in phantom: prepare, pretrain, evaluate, report."""
