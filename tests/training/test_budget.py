@@ -26,7 +26,7 @@ def test_a_budget_is_planned_said_and_kept(pretrain, capsys) -> None:
 def test_steps_within() -> None:
     cost = Cost(step_seconds=1.0, probe_seconds=10.0)
     steps = steps_within(10.0, cost, probe_every=100)
-    assert cost.total_minutes(steps, 100) <= 0.97 * 10 < cost.total_minutes(steps + 2, 100)
+    assert cost.total_minutes(steps, 100) <= 0.88 * 10 < cost.total_minutes(steps + 2, 100)
     assert steps_within(0.001, cost, probe_every=100) == 1
 
 

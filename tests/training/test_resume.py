@@ -84,7 +84,9 @@ def test_killed_at_many_moments(whole: Path, start, figures, phantom_store: Path
         if _end(process) == -signal.SIGKILL:
             killed += 1
             if (run / "recipe.yaml").exists():
-                assert json.loads((run / "run.json").read_text())["status"] == "running"
+                state = json.loads((run / "run.json").read_text())
+                # Killed while its pictures were drawn, the training itself was over.
+                assert state["status"] == "running" or state["steps_taken"] == 16
     assert killed >= 4
     assert _end(start(**arguments, resume=True)) == 0
     _same(run, whole, figures)
