@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from vesalius.data.batches import ImagePool
     from vesalius.data.doctor_report import DoctorReport
+    from vesalius.data.open_pool import Data
     from vesalius.data.prepare_summary import PrepareSummary
     from vesalius.data.store import Store
     from vesalius.records.result import Result
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["doctor", "evaluate", "open_store", "prepare", "pretrain", "report"]
 
-Data = str | Path | Sequence[str | Path]
 _NOTHING: tuple[str, ...] = ()
 
 

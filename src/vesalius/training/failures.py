@@ -43,7 +43,7 @@ def explain(error: BaseException, folder: RunFolder, recipe: Recipe) -> Vesalius
 def _disk_is_full(error: BaseException, folder: RunFolder) -> bool:
     if isinstance(error, OSError):
         return error.errno in _FULL
-    words = str(error)
-    wrote = "No space left" in words or "PytorchStreamWriter" in words or "write" in words.lower()
+    words = str(error).lower()
+    wrote = "no space left" in words or "write" in words
     there = folder.path if folder.path.is_dir() else folder.path.parent
     return isinstance(error, Exception) and wrote and shutil.disk_usage(there).free < _LITTLE_BYTES
