@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vesalius.errors import BackboneError
 
-__all__ = ["AttentionRow", "capture_cls_row"]
+__all__ = ["AttentionRow", "capture_cls_row", "cls_row"]
 
 
 class AttentionRow:
@@ -45,7 +45,7 @@ def capture_cls_row(attention: nn.Module, prefix_tokens: int) -> Iterator[Attent
     row = AttentionRow()
 
     def record(module: nn.Module, arguments: tuple[Any, ...]) -> None:
-        row.value = _cls_row(module, arguments[0])[:, :, prefix_tokens:]
+        row.value = cls_row(module, arguments[0])[:, :, prefix_tokens:]
 
     handle = attention.register_forward_pre_hook(record)
     try:
@@ -54,14 +54,24 @@ def capture_cls_row(attention: nn.Module, prefix_tokens: int) -> Iterator[Attent
         handle.remove()
 
 
-def _cls_row(module: Any, x: Float[Tensor, "batch all_tokens dim"]) -> Float[Tensor, "batch heads all_tokens"]:
+def cls_row(module: Any, x: Float[Tensor, "batch all_tokens dim"]) -> Float[Tensor, "batch heads all_tokens"]:
+    """Compute softmax(q_cls . K / sqrt(d)) over all tokens for every head, from the input of a timm `Attention`.
+
+    With one query, q . (W x + b) = (q W) . x + q . b costs a key for every token less, and the softmax does not see
+    q . b, which is the same for all tokens.
+    """
     batch, tokens, _ = x.shape
     heads, width = module.num_heads, module.qkv.weight.shape[0] // 3
     bias = module.qkv.bias
     query_bias, key_bias = (None, None) if bias is None else (bias[:width], bias[width : 2 * width])
+    of_keys = module.qkv.weight[width : 2 * width]
     query = nn.functional.linear(x[:, :1], module.qkv.weight[:width], query_bias)
-    key = nn.functional.linear(x, module.qkv.weight[width : 2 * width], key_bias)
-    query = module.q_norm(query.reshape(batch, 1, heads, -1).transpose(1, 2))
-    key = module.k_norm(key.reshape(batch, tokens, heads, -1).transpose(1, 2))
-    scores = torch.matmul(query * module.scale, key.transpose(-2, -1)).float()
-    return scores.softmax(dim=-1)[:, :, 0]
+    query = module.q_norm(query.reshape(batch, 1, heads, -1).transpose(1, 2)) * module.scale
+    if isinstance(module.k_norm, nn.Identity):
+        folded = torch.einsum("bhqk,hkd->bhd", query, of_keys.unflatten(0, (heads, -1)))
+        scores = torch.matmul(folded, x.transpose(1, 2))
+    else:
+        key = nn.functional.linear(x, of_keys, key_bias)
+        key = module.k_norm(key.reshape(batch, tokens, heads, -1).transpose(1, 2))
+        scores = torch.matmul(query, key.transpose(-2, -1))[:, :, 0]
+    return scores.float().softmax(dim=-1)

@@ -46,12 +46,18 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def forward_features(
-        self, x: Float[Tensor, "batch channels height width"], *, attention: bool = False, stages: bool = False
+        self,
+        x: Float[Tensor, "batch channels height width"],
+        *,
+        patches: bool = True,
+        attention: bool = False,
+        stages: bool = False,
     ) -> Features:
         """Compute features.
 
         Args:
             x: Normalised pixels, `[batch, channels, height, width]`.
+            patches: Also give the patch tokens. Without them a ViT whose pooled vector is [CLS] has less to compute.
             attention: Also give the last block's [CLS] row for every head.
             stages: Also give the feature maps of every stage, fine to coarse.
 
@@ -69,4 +75,4 @@ class Backbone(nn.Module, ABC):
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch dim"]:
         """Compute the pooled features alone, `[batch, feature_dim]`."""
-        return self.forward_features(x).pooled
+        return self.forward_features(x, patches=False).pooled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,8 @@ from pydantic import Field
 from torch import Tensor
 
 from vesalius.backbones.attention_capture import capture_cls_row
+from vesalius.backbones.cache_slices import rows_in_cache
+from vesalius.backbones.cls_alone import can_compute_cls_alone, compute_cls_alone
 from vesalius.backbones.interface import Backbone, Pool, Preprocessing
 from vesalius.backbones.weights import read_weights
 from vesalius.config import StrictModel
@@ -94,24 +97,25 @@ class TimmBackbone(Backbone):
             # Convolutions in bf16 are a quarter faster with the channels innermost, on CPU and GPU.
             self.model = self.model.to(memory_format=torch.channels_last)
         self._channels_last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
+        self._cls_alone = self.pool == "cls" and can_compute_cls_alone(self.model)
 
     def forward_features(
-        self, x: Float[Tensor, "batch channels height width"], *, attention: bool = False, stages: bool = False
+        self,
+        x: Float[Tensor, "batch channels height width"],
+        *,
+        patches: bool = True,
+        attention: bool = False,
+        stages: bool = False,
     ) -> Features:
         """Compute features; see `Backbone.forward_features`."""
         if attention and not self.has_cls:
             raise BackboneError(f"{self.name} has no [CLS] token: its attention row cannot be given; use a ViT or DeiT")
-        if stages:
-            return self._with_stages(x)
-        with contextlib.ExitStack() as stack:
-            row = None
-            if attention:
-                row = stack.enter_context(capture_cls_row(self.model.blocks[-1].attn, self.prefix_tokens))
-            try:
-                output = self.model.forward_features(x)
-            except (AssertionError, RuntimeError) as error:
-                raise BackboneError(f"{self.name} does not take input of {tuple(x.shape)}: {error}") from error
-        return self._features(x, output, None if row is None else row.take(), ())
+        parts = []
+        rows = rows_in_cache(self.model, x)
+        for part in (x,) if rows == len(x) else torch.split(x, rows):
+            features = self._with_stages(part) if stages else self._forward(part, patches=patches, attention=attention)
+            parts.append(features if patches else replace(features, patches=None))
+        return Features.joined(parts)
 
     def twin(self, *, drop_path: float = 0.0) -> TimmBackbone:
         """Build the same architecture afresh; see `Backbone.twin`."""
@@ -146,15 +150,38 @@ class TimmBackbone(Backbone):
         """Return timm's arguments without what only the training of a student has."""
         return {key: value for key, value in self.arguments.items() if key not in _OF_TRAINING}
 
+    def _forward(self, x: Tensor, *, patches: bool, attention: bool) -> Features:
+        blocks: Any = getattr(self.model, "blocks", None)
+        alone = self._cls_alone and not patches
+        with contextlib.ExitStack() as stack:
+            row = None
+            if alone:
+                row = stack.enter_context(compute_cls_alone(blocks[-1], self.prefix_tokens))
+            elif attention:
+                row = stack.enter_context(capture_cls_row(blocks[-1].attn, self.prefix_tokens))
+            try:
+                output = self.model.forward_features(x)
+            except (AssertionError, RuntimeError) as error:
+                raise BackboneError(f"{self.name} does not take input of {tuple(x.shape)}: {error}") from error
+        seen = row.take() if row is not None and attention else None
+        if alone:
+            return Features(
+                pooled=output[:, 0], patches=None, grid=self._token_grid(x, seen), cls=output[:, 0], attention=seen
+            )
+        return self._features(x, output, seen, ())
+
     def _features(self, x: Tensor, output: Tensor, attention: Tensor | None, stages: tuple[Tensor, ...]) -> Features:
         if output.ndim == 3:
             patches = output[:, self.prefix_tokens :]
-            grid = self._token_grid(x)
-            if patches.shape[1] < grid[0] * grid[1]:  # a student in training leaves tokens out (`patch_drop`)
-                grid = (1, patches.shape[1])
             cls = output[:, 0] if self.has_cls else None
-            pooled = self._pooled(cls, patches)
-            return Features(pooled=pooled, patches=patches, grid=grid, cls=cls, attention=attention, stages=stages)
+            return Features(
+                pooled=self._pooled(cls, patches),
+                patches=patches,
+                grid=self._token_grid(x, patches.transpose(1, 2)),
+                cls=cls,
+                attention=attention,
+                stages=stages,
+            )
         if self._channels_last:
             output = output.permute(0, 3, 1, 2)
         grid = (int(output.shape[2]), int(output.shape[3]))
@@ -167,9 +194,12 @@ class TimmBackbone(Backbone):
             return patches.mean(dim=1)
         return cls if self.pool == "cls" else 0.5 * (cls + patches.mean(dim=1))
 
-    def _token_grid(self, x: Tensor) -> tuple[int, int]:
+    def _token_grid(self, x: Tensor, of_patches: Tensor | None) -> tuple[int, int]:
         size = self.patch_size or 1
-        return -(-x.shape[2] // size), -(-x.shape[3] // size)
+        grid = -(-x.shape[2] // size), -(-x.shape[3] // size)
+        if of_patches is not None and of_patches.shape[-1] < grid[0] * grid[1]:
+            return 1, of_patches.shape[-1]  # a student in training leaves tokens out (`patch_drop`)
+        return grid
 
     def _with_stages(self, x: Tensor) -> Features:
         try:

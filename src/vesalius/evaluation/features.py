@@ -120,7 +120,7 @@ def extract_features(
         for start in range(0, len(rows), batch_size):
             inputs = to_input(store.images[rows[start : start + batch_size]], backbone, where, size)
             with torch.autocast(where.type, dtype=torch.bfloat16, enabled=half):
-                features = backbone.forward_features(inputs)
+                features = backbone.forward_features(inputs, patches=kind != "cls")
             parts.append(_select(features, kind).float().cpu().numpy())
             if advance is not None:
                 advance(len(parts[-1]))
@@ -178,10 +178,12 @@ def backbone_fingerprint(backbone: Backbone) -> str:
 
 
 def _select(features: Features, kind: str) -> Float[Tensor, "batch dim"]:
-    mean = features.patches.float().mean(dim=1)
-    if kind == "mean" or features.cls is None:
-        return mean
-    return features.cls.float() if kind == "cls" else torch.cat([features.cls.float(), mean], dim=1)
+    parts = []
+    if "cls" in kind and features.cls is not None:
+        parts.append(features.cls.float())
+    if "mean" in kind and features.patches is not None:
+        parts.append(features.patches.float().mean(dim=1))
+    return torch.cat(parts, dim=1)
 
 
 @contextlib.contextmanager

@@ -110,8 +110,7 @@ class Dino(Method):
         with torch.no_grad():
             # Without local views of another size, the teacher's input is the student's: one copy serves both.
             seen = stacks[0][: shared * batch] if len(stacks[0]) >= shared * batch else _stack(views[:shared])
-            pooled = self.teacher.backbone.forward_features(seen).pooled
-            teacher_logits = self.teacher.head(pooled).unflatten(0, (shared, batch))
+            teacher_logits = self.teacher.head(self.teacher.backbone(seen)).unflatten(0, (shared, batch))
         features = self._student_features(stacks, batch)
         embedded = self.head.embed(torch.cat([f.pooled for f in features]))
         logits: Tensor = self.head.prototypes(embedded).unflatten(0, (len(views), batch))
@@ -189,8 +188,8 @@ class Dino(Method):
 
     def _student_features(self, stacks: Sequence[Tensor], batch: int) -> tuple[Features, ...]:
         """Run the student once for every run of views of one size (the authors' multi-crop wrapper)."""
-        together = ((self.student.forward_features(stack), len(stack) // batch) for stack in stacks)
-        return tuple(part for features, count in together for part in split_features(features, count))
+        together = (self.student.forward_features(stack, patches=False) for stack in stacks)
+        return tuple(part for features in together for part in features.split(batch))
 
 
 def _stack(views: Sequence[View]) -> Tensor:
@@ -201,17 +200,3 @@ def _stack_by_size(views: Sequence[View]) -> list[Tensor]:
     """Stack every run of views of one size as one batch."""
     runs = itertools.groupby(views, key=lambda view: view.pixels.shape)
     return [_stack(tuple(run)) for _, run in runs]
-
-
-def split_features(features: Features, parts: int) -> list[Features]:
-    """Cut the features of several views that went through the backbone as one batch."""
-
-    def cut(tensor: Tensor | None) -> Sequence[Tensor | None]:
-        return [None] * parts if tensor is None else tensor.chunk(parts)
-
-    rows = zip(cut(features.cls), cut(features.attention), strict=True)
-    pooled, patches = features.pooled.chunk(parts), features.patches.chunk(parts)
-    return [
-        Features(pooled=pooled[i], patches=patches[i], grid=features.grid, cls=cls, attention=attention)
-        for i, (cls, attention) in enumerate(rows)
-    ]

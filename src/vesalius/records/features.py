@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,7 +18,7 @@ class Features:
 
     Attributes:
         pooled: `[batch, dim]`, the vector that methods train: [CLS], the mean patch or their average, as configured.
-        patches: `[batch, tokens, dim]`, row-major over `grid`.
+        patches: `[batch, tokens, dim]`, row-major over `grid`; None where they were not asked for.
         grid: (rows, columns) of the patch tokens; (1, tokens) where some were left out in training.
         cls: `[batch, dim]` or None for a backbone without a class token.
         attention: `[batch, heads, tokens]`, the last block's [CLS] row without [CLS] -> [CLS]; only where asked for.
@@ -24,8 +26,45 @@ class Features:
     """
 
     pooled: Float[Tensor, "batch dim"]
-    patches: Float[Tensor, "batch tokens dim"]
+    patches: Float[Tensor, "batch tokens dim"] | None
     grid: tuple[int, int]
     cls: Float[Tensor, "batch dim"] | None = None
     attention: Float[Tensor, "batch heads tokens"] | None = None
     stages: tuple[Float[Tensor, "batch ..."], ...] = ()
+
+    def split(self, rows: int) -> tuple[Features, ...]:
+        """Cut the batch into parts of `rows` images, the last one of what is left."""
+
+        def cut(tensor: Tensor | None, start: int) -> Tensor | None:
+            return None if tensor is None else tensor[start : start + rows]
+
+        return tuple(
+            Features(
+                pooled=self.pooled[start : start + rows],
+                patches=cut(self.patches, start),
+                grid=self.grid,
+                cls=cut(self.cls, start),
+                attention=cut(self.attention, start),
+                stages=tuple(stage[start : start + rows] for stage in self.stages),
+            )
+            for start in range(0, len(self.pooled), rows)
+        )
+
+    @staticmethod
+    def joined(parts: Sequence[Features]) -> Features:
+        """Put the parts of one batch together again, in their order."""
+        if len(parts) == 1:
+            return parts[0]
+
+        def join(tensors: Sequence[Tensor | None]) -> Tensor | None:
+            there = [tensor for tensor in tensors if tensor is not None]
+            return torch.cat(there) if there else None
+
+        return Features(
+            pooled=torch.cat([part.pooled for part in parts]),
+            patches=join([part.patches for part in parts]),
+            grid=parts[0].grid,
+            cls=join([part.cls for part in parts]),
+            attention=join([part.attention for part in parts]),
+            stages=tuple(torch.cat(maps) for maps in zip(*(part.stages for part in parts), strict=True)),
+        )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
 
-__all__ = ["choose_precision", "prefer_explicit_attention"]
+from vesalius.backbones.explicit_attention import use_explicit_attention
+
+__all__ = ["choose_precision", "suit_accelerator"]
 
 
 def choose_precision(wanted: str, *, accelerator: str) -> tuple[str, str]:
@@ -28,12 +31,25 @@ def choose_precision(wanted: str, *, accelerator: str) -> tuple[str, str]:
     return words[chosen], f"{chosen}: {where} {'multiplies' if fast else 'does not multiply'} bf16 fast"
 
 
-def prefer_explicit_attention(module: nn.Module, *, accelerator: str) -> None:
-    """On a CPU, leave fused attention: its bf16 backward pass is slower there than the plain products."""
-    if accelerator == "cpu":
-        for part in module.modules():
-            if hasattr(part, "fused_attn"):
-                setattr(part, "fused_attn", False)  # noqa: B010 (a module types its attributes as tensors)
+def suit_accelerator(module: nn.Module, *, accelerator: str) -> None:
+    """Choose between ways to the same result what is fastest; on a CPU that is two things.
+
+    Fused attention is left (`ExplicitAttention`), because its bf16 backward pass is slower there. And under autocast
+    a ViT's tokens stay in bf16 from block to block, where the sum with float32 position embeddings would make every
+    later sum and normalisation float32: 6 % of a step, for rounding errors of 1.4 % of the gradient in place of .7 %
+    (docs/LOG.md).
+    """
+    if accelerator != "cpu":
+        return
+    use_explicit_attention(module)
+    for part in module.modules():
+        if isinstance(part, VisionTransformer):
+            part.norm_pre.register_forward_hook(_in_autocast_dtype)
+
+
+def _in_autocast_dtype(module: nn.Module, given: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
+    del module, given
+    return tokens.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else tokens
 
 
 def _cpu_multiplies_bf16() -> bool:

@@ -29,7 +29,7 @@ from vesalius.training.failures import explain
 from vesalius.training.interruption import StopBetweenSteps
 from vesalius.training.module import PretrainingModule
 from vesalius.training.monitors import MetricsWriter, Probe, ProbeRunner
-from vesalius.training.precision import choose_precision, prefer_explicit_attention
+from vesalius.training.precision import choose_precision, suit_accelerator
 from vesalius.training.progress_bar import TrainingProgress
 from vesalius.training.recipe import Recipe
 from vesalius.training.run_folder import RunFolder, environment, now
@@ -103,7 +103,7 @@ class Pretraining:
             self.recipe.method, create_backbone(self.recipe.backbone), teacher_views=plan.teacher_views
         )
         accelerator = self._accelerator()
-        prefer_explicit_attention(method, accelerator=accelerator)
+        suit_accelerator(method, accelerator=accelerator)
         precision, why = choose_precision(self.recipe.training.precision, accelerator=accelerator)
         self.console.print(f"precision {why}", highlight=False)
         if resume:
