@@ -23,6 +23,7 @@ from vesalius.distributed import is_first_process
 from vesalius.errors import CheckpointError, ConfigError, RunError
 from vesalius.methods.base import Method
 from vesalius.methods.registry import build_method, resolve_method
+from vesalius.training.allocator import memory_kept
 from vesalius.training.checkpoint import CheckpointWriter, read_step
 from vesalius.training.cost import measure_cost, steps_within
 from vesalius.training.failures import explain
@@ -97,6 +98,10 @@ class Pretraining:
             CheckpointError: The checkpoint belongs to another recipe or other images.
             TrainingError: The loss is no number, or the images do not fill a batch.
         """
+        with memory_kept() if self._accelerator() == "cpu" else nullcontext():
+            self._run(state=state, resume=resume)
+
+    def _run(self, *, state: dict[str, Any], resume: bool) -> None:
         seed_everything(self.recipe.training.seed, verbose=False)
         plan = plan_by_name(self.recipe.views.plan, **self.recipe.views.options)
         method = build_method(
