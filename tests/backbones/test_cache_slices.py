@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vesalius.backbones import cache_slices
 from vesalius.backbones.cache_slices import LARGEST_BYTES, rows_in_cache
 from vesalius.backbones.timm_backbones import BackboneConfig, create_backbone
 
-MIB = 2**20
+VIT = create_backbone(BackboneConfig(name="vit_tiny_patch16_224")).model
 
 
-def test_the_largest_activation_of_a_slice_fits() -> None:
-    backbone, x = create_backbone(BackboneConfig(name="vit_tiny_patch16_224")), torch.empty(64, 1, 224, 224)
-    of_one = 196 * 4 * 192 * 4
-    rows = rows_in_cache(backbone.model, x)
-    assert rows * of_one <= LARGEST_BYTES < (rows + 1) * of_one
-    with torch.autocast("cpu", torch.bfloat16):
-        assert rows_in_cache(backbone.model, x) == pytest.approx(2 * rows, abs=1)
-    assert rows_in_cache(backbone.model, x[:5]) == 5
-    assert rows_in_cache(backbone.model, torch.empty(3, 1, 4096, 4096)) == 1
-    assert rows_in_cache(backbone.model, torch.empty(64, 1, 224, 224, device="meta")) == 64
+@given(batch=st.integers(1, 300), side=st.integers(16, 512), bf16=st.booleans())
+def test_slices_fit_and_are_even(batch: int, side: int, bf16: bool) -> None:
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        rows = rows_in_cache(VIT, torch.empty(batch, 1, side, side, device="cpu"))
+    of_one = (-(-side // 16)) ** 2 * 4 * 192 * (2 if bf16 else 4)
+    slices = -(-batch // rows)
+    assert rows * of_one <= LARGEST_BYTES or rows == 1
+    assert slices == -(-batch // max(1, LARGEST_BYTES // of_one))
+    assert batch - rows * (slices - 1) > rows - slices
+
+
+def test_elsewhere_nothing_is_cut() -> None:
+    assert rows_in_cache(VIT, torch.empty(64, 1, 1024, 1024, device="meta")) == 64
 
 
 def test_networks_that_look_across_the_batch_are_not_cut() -> None:

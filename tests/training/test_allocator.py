@@ -33,18 +33,17 @@ outside = faults()
 with memory_kept():
     faults()
     inside, held = faults(), resident() - start
-print(outside, inside, held, resident() - start, faults())
+print(outside, inside, held, resident() - start)
 """
 
 
 @glibc
 def test_pages_are_kept_inside_and_returned_afterwards() -> None:
     done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True)
-    outside, inside, held, left, again = (int(figure) for figure in done.stdout.split())
+    outside, inside, held, left = (int(figure) for figure in done.stdout.split())
     assert inside < 0.05 * outside
     assert held > 60
     assert left < 20
-    assert again > 0.5 * outside
 
 
 @glibc

@@ -19,8 +19,8 @@ _MLP_RATIO = 4
 def rows_in_cache(model: Any, x: Tensor) -> int:
     """Return the images of a slice of `x` whose largest activation stays in the cache; all of them where none is cut.
 
-    Only ViTs on a CPU are cut: nothing in them looks across the batch, so slices give what the batch gives. Networks
-    with batch normalisation are left whole.
+    Slices are as even as they can be. Only ViTs on a CPU are cut: nothing in them looks across the batch, so slices
+    give what the batch gives. Networks with batch normalisation are left whole.
 
     Args:
         model: A timm model.
@@ -36,4 +36,4 @@ def rows_in_cache(model: Any, x: Tensor) -> int:
     fitting = max(1, int(LARGEST_BYTES // (tokens * _MLP_RATIO * model.num_features * size)))
     if fitting >= len(x) or any(isinstance(module, _BatchNorm) for module in model.modules()):
         return len(x)
-    return fitting
+    return -(-len(x) // -(-len(x) // fitting))
