@@ -55,7 +55,7 @@ def test_slices_give_the_features_and_gradients_of_the_batch(monkeypatch: pytest
     for name in ("pooled", "cls", "patches", "attention"):
         torch.testing.assert_close(getattr(cut, name), getattr(batch, name), rtol=1e-5, atol=1e-5)
     for one, two in zip(gradients_cut, gradients, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+        assert float((one - two).norm()) <= 1e-4 * float(two.norm()) + 1e-6
 
 
 def test_stages_are_joined_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
