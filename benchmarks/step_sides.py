@@ -93,6 +93,7 @@ def run_ours(pipe: Connection, case: Case, folder: Path, threads: int) -> None:
 
     from vesalius.data.batches import ImagePool
     from vesalius.data.store import open_store
+    from vesalius.training import step
     from vesalius.training.recipe import load_recipe
     from vesalius.training.run_folder import RunFolder
     from vesalius.training.train import Pretraining
@@ -107,7 +108,7 @@ def run_ours(pipe: Connection, case: Case, folder: Path, threads: int) -> None:
                 for part in pl_module.method.modules():
                     if hasattr(part, "fused_attn"):
                         part.fused_attn = True
-            pl_module._views = gate.timed(pl_module._views)
+            step.draw_views, step.apply_views = gate.timed(step.draw_views), gate.timed(step.apply_views)
             gate.wait()
 
         def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any) -> None:

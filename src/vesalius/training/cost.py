@@ -15,9 +15,9 @@ from vesalius.data.batches import ImagePool, step_seed
 from vesalius.methods.base import Method
 from vesalius.schedules import Progress
 from vesalius.training.monitors import Probe, run_probes
-from vesalius.training.optimizers import build_optimizer, clip_each, set_schedules
+from vesalius.training.optimizers import build_optimizer
 from vesalius.training.recipe import Recipe
-from vesalius.views.make_views import make_views
+from vesalius.training.step import TrainingStep
 from vesalius.views.plans import ViewPlan
 
 __all__ = ["Cost", "measure_cost", "steps_within"]
@@ -59,37 +59,25 @@ def measure_cost(
 ) -> Cost:
     """Time whole steps (reading, views, forward, backward, optimizer, teacher) on a copy that is then thrown away."""
     trial = copy.deepcopy(method).to(device).train()
+    step = TrainingStep(recipe, trial, plan)
     optimizer = build_optimizer(recipe.optimizer, trial.trained_parameters())
-    progress = Progress(step=0, total_steps=1000, steps_per_epoch=100)
-    set_schedules(optimizer, recipe.optimizer, progress, batch_size=recipe.training.batch_size)
-    parameters = [parameter for _, parameter in trial.trained_parameters()]
     devices = max(1, recipe.training.devices if isinstance(recipe.training.devices, int) else 1)
-    rows = min(len(pool), max(1, recipe.training.batch_size // (devices * recipe.training.nodes)))
+    processes = devices * recipe.training.nodes
+    rows = min(len(pool), max(1, recipe.training.batch_size // processes))
     choose = torch.Generator().manual_seed(step_seed(recipe.training.seed, 0))
-    draw = torch.Generator(device=device).manual_seed(0)
-    preprocessing = trial.student.preprocessing
     seconds: list[float] = []
-    for _ in range(WARM_STEPS + TIMED_STEPS):
+    for number in range(WARM_STEPS + TIMED_STEPS):
         start = time.perf_counter()
-        chosen = torch.randperm(len(pool), generator=choose)[:rows].numpy()
-        images = pool.gather(chosen).to(device)
-        views = make_views(
-            images,
-            plan,
-            draw,
-            out_channels=preprocessing.in_chans,
-            mean=preprocessing.mean,
-            std=preprocessing.std,
-        )
+        now = Progress(step=number, total_steps=1000, steps_per_epoch=100)
+        step.set_rates(optimizer, now)
+        images = pool.gather(torch.randperm(len(pool), generator=choose)[:rows].numpy()).to(device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            loss = trial(views, progress).loss
+            loss = step.forward(images, now, processes=processes).loss
         optimizer.zero_grad()
         loss.backward()
-        trial.before_optimizer_step(progress)
-        if recipe.optimizer.clip_each > 0:
-            clip_each(parameters, recipe.optimizer.clip_each)
+        step.before_optimizer(optimizer, now)
         optimizer.step()
-        trial.after_step(progress)
+        step.after_optimizer(now)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - start)

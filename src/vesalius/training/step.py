@@ -1,0 +1,91 @@
+"""One training step, whoever drives it: Lightning through a whole training, or the clock before one begins."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+from torch.optim import Optimizer
+
+from vesalius.data.batches import step_seed
+from vesalius.errors import TrainingError
+from vesalius.methods.base import Method
+from vesalius.records.step_output import StepOutput
+from vesalius.records.view import View
+from vesalius.schedules import Progress
+from vesalius.training.optimizers import clip_each, set_schedules
+from vesalius.training.recipe import Recipe
+from vesalius.views.make_views import apply_views, draw_views
+from vesalius.views.plans import ViewPlan
+
+__all__ = ["TrainingStep"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStep:
+    """What happens around forward, backward and the optimizer's own step, in the order of its methods.
+
+    Every random number of a step comes from (seed, step), so a resumed training draws what the uninterrupted one would
+    have drawn, and several processes together draw the views that one alone would; only stochastic depth is each
+    process's own, from (seed, step, rank).
+    """
+
+    recipe: Recipe
+    method: Method
+    plan: ViewPlan
+
+    def set_rates(self, optimizer: Optimizer, now: Progress) -> dict[str, float]:
+        """Set this step's learning rate and weight decay; return both by name."""
+        lr, decay = set_schedules(
+            optimizer, self.recipe.optimizer, now, batch_size=self.recipe.training.batch_size
+        )
+        return {"lr": lr, "weight_decay": decay}
+
+    def forward(
+        self,
+        images: Shaped[Tensor, "batch channels height width"],
+        now: Progress,
+        *,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> StepOutput:
+        """Draw the views on the images' device and ask the method for its loss.
+
+        Raises:
+            TrainingError: The loss is not a finite number.
+        """
+        # Never the seed of the views: stochastic depth would be drawn from the same numbers.
+        torch.manual_seed(step_seed(self.recipe.training.seed, now.step, 1 + rank))
+        output = self.method(self._views(images, now, rank, processes), now)
+        value = float(output.loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss is {value} at step {now.step}: lower optimizer.lr or use fp32. The last checkpoint is whole"
+            )
+        return output
+
+    def before_optimizer(self, optimizer: Optimizer, now: Progress) -> None:
+        """Let the method change gradients, then clip each tensor's."""
+        self.method.before_optimizer_step(now)
+        if self.recipe.optimizer.clip_each > 0:
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            clip_each(parameters, self.recipe.optimizer.clip_each)
+
+    def after_optimizer(self, now: Progress) -> None:
+        """Let the teacher follow."""
+        self.method.after_step(now)
+
+    def _views(
+        self, images: Shaped[Tensor, "batch channels height width"], now: Progress, rank: int, processes: int
+    ) -> tuple[View, ...]:
+        """Draw the views of the whole batch of all processes, which is cheap, and make those of this one's images."""
+        generator = torch.Generator().manual_seed(step_seed(self.recipe.training.seed, now.step))
+        size = (images.shape[2], images.shape[3])
+        drawn = draw_views(self.plan, len(images) * processes, size, generator)
+        own = [parameters.some(slice(rank, None, processes)) for parameters in drawn]
+        about = self.method.student.preprocessing
+        with torch.autocast(images.device.type, enabled=False):
+            return apply_views(images, self.plan, own, out_channels=about.in_chans, mean=about.mean, std=about.std)
