@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from vesalius.data.array_entries import check_file_names, check_sizes, open_array, shard_files
 from vesalius.data.manifest import label_column, read_manifest
 from vesalius.data.sharded_array import ShardedArray
 from vesalius.errors import LabelError, StoreError, nearest
@@ -120,10 +121,7 @@ class Store:
             hint = nearest(name, arrays)
             raise StoreError(f"{self.path}: no array {name!r}; it holds {sorted(arrays)}{hint}")
         if name not in self._opened:
-            about = arrays[name]
-            paths = [self.path / shard["file"] for shard in about["shards"]]
-            rows = [int(shard["rows"]) for shard in about["shards"]]
-            self._opened[name] = ShardedArray(paths, rows, tuple(about["row_shape"]), about["dtype"])
+            self._opened[name] = open_array(self.path, arrays[name])
         return self._opened[name]
 
     @cached_property
@@ -227,33 +225,17 @@ def _check_entries(about: Path, info: Mapping[str, Any]) -> None:
     try:
         arrays = info["arrays"]
         int(info["counts"]["images"]), info["fingerprint"], dict(info["labels"]), arrays["images"]
-        names = list(info["checksums"])
-        for array in arrays.values():
-            np.dtype(array["dtype"]), [int(side) for side in array["row_shape"]]
-            for shard in array["shards"]:
-                int(shard["rows"]), int(shard["bytes"])
-                names.append(shard["file"])
+        names = [*info["checksums"], *shard_files(arrays)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         cause = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise StoreError(
             f"{about}: not a whole store.json: {cause}; copy the store again or prepare it anew"
         ) from error
-    for name in names:
-        if not isinstance(name, str) or not name or name == ".." or {"/", "\\", "\0", ":"} & set(name):
-            raise StoreError(
-                f"{about}: names {name!r}, which is no file of the store's own folder. Do not use this store; "
-                "prepare it anew"
-            )
+    check_file_names(about, names, what="store")
 
 
 def _check_sizes(folder: Path, info: Mapping[str, Any]) -> None:
-    for array in info["arrays"].values():
-        for shard in array["shards"]:
-            path = folder / shard["file"]
-            size = path.stat().st_size if path.is_file() else -1
-            if size != shard["bytes"]:
-                arrived = "is missing" if size < 0 else f"has {size} bytes, expected {shard['bytes']}"
-                raise StoreError(f"{folder}: {shard['file']} {arrived}; copy the store again or prepare it anew")
+    check_sizes(folder, info["arrays"], advice="copy the store again or prepare it anew")
     if not (folder / "manifest.parquet").is_file():
         raise StoreError(f"{folder}: manifest.parquet is missing; copy the store again or prepare it anew")
 
