@@ -55,9 +55,7 @@ class PretrainingModule(LightningModule):
             self.optimizers(),  # type: ignore[arg-type]  # Lightning wraps it; the groups are the optimizer's own
             self._now,
         )
-        self.output = self.step.forward(
-            batch, self._now, rank=self.global_rank, processes=self.trainer.world_size
-        )
+        self.output = self.step.forward(batch, self._now, rank=self.global_rank, processes=self.trainer.world_size)
         return self.output.loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:

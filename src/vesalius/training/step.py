@@ -39,9 +39,7 @@ class TrainingStep:
 
     def set_rates(self, optimizer: Optimizer, now: Progress) -> dict[str, float]:
         """Set this step's learning rate and weight decay; return both by name."""
-        lr, decay = set_schedules(
-            optimizer, self.recipe.optimizer, now, batch_size=self.recipe.training.batch_size
-        )
+        lr, decay = set_schedules(optimizer, self.recipe.optimizer, now, batch_size=self.recipe.training.batch_size)
         return {"lr": lr, "weight_decay": decay}
 
     def forward(
