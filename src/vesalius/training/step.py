@@ -57,7 +57,7 @@ class TrainingStep:
         """
         # Never the seed of the views: stochastic depth would be drawn from the same numbers.
         torch.manual_seed(step_seed(self.recipe.training.seed, now.step, 1 + rank))
-        output = self.method(self._views(images, now, rank, processes), now)
+        output: StepOutput = self.method(self._views(images, now, rank, processes), now)
         value = float(output.loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
