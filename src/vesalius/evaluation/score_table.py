@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.table import Table
 
 from vesalius.records.result import Result, Score
 
 __all__ = ["score_table"]
 
-ARMS = ("pretrained", "random_init", "pixels", "chance")
+ARMS = (
+    "pretrained", "best_head", "fair_head", "random_init", "pixels", "mean_template", "exemplar_unmoved",
+    "registered_exemplar", "grid_ceiling", "chance",
+)  # fmt: skip
 
 
 def score_table(result: Result) -> Table:
@@ -37,4 +42,6 @@ def _find(result: Result, arm: str, metric: str, fraction: float) -> str:
 
 
 def _cell(score: Score) -> str:
+    if math.isnan(score.low):
+        return f"{score.value:.3f}"
     return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
