@@ -14,8 +14,8 @@ from vesalius.errors import StoreError
 __all__ = ["check_file_names", "check_sizes", "open_array", "shard_files"]
 
 
-def shard_files(arrays: Mapping[str, Any]) -> list[str]:
-    """Return the file names of all shards.
+def shard_files(arrays: Mapping[str, Any]) -> list[Any]:
+    """Return what stands for the file name of every shard; see `check_file_names`.
 
     Raises:
         KeyError, TypeError, ValueError, AttributeError: An entry is not one of an array.

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, TypeVar
 
 import numpy.typing as npt
 
@@ -27,6 +27,8 @@ except ImportError:  # pragma: no cover - Windows has no flock; two writers are 
 __all__ = ["ChunkWriter", "Records", "differing", "put_in_place", "sync"]
 
 Records = list[dict[str, Any]]
+
+Writer = TypeVar("Writer", bound="ChunkWriter")
 
 
 class ChunkWriter:
@@ -66,7 +68,7 @@ class ChunkWriter:
         rows = sum(chunk["rows"] for chunk in self.records)
         self._arrays = [ArrayWriter(self.partial, layout, rows=rows, shard_bytes=shard_bytes) for layout in layouts]
 
-    def __enter__(self) -> Self:
+    def __enter__(self: Writer) -> Writer:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from vesalius.data.array_writer import human_bytes
 from vesalius.data.assemble import assemble, check_split_mode, pseudonyms
+from vesalius.data.chunk_writer import differing
 from vesalius.data.engines import check_engine, run_in_order, worker_count
 from vesalius.data.prepare_job import READER_DEFAULTS, Job, check_options, plan_job
 from vesalius.data.prepare_progress import Progress
@@ -19,7 +20,7 @@ from vesalius.data.prepare_summary import PrepareSummary, Refusal
 from vesalius.data.prepare_worker import DecodedChunk, DecodeOptions, decode_chunk
 from vesalius.data.splits import ImageSplitWarning
 from vesalius.data.store import Store
-from vesalius.data.store_writer import StoreWriter, differing, existing_store
+from vesalius.data.store_writer import StoreWriter, existing_store
 from vesalius.data.windows import WindowRequest
 from vesalius.errors import StoreError
 

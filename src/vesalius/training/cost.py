@@ -74,7 +74,7 @@ def measure_cost(
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             loss = step.forward(batch, now, processes=processes).loss
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         step.before_optimizer(optimizer, now)
         optimizer.step()
         step.after_optimizer(now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Literal
 
@@ -82,6 +83,14 @@ def clip_each(parameters: Iterable[nn.Parameter], largest: float) -> Tensor:
     if not gradients:
         return torch.zeros(())
     norms = torch.stack(torch._foreach_norm(gradients))
-    factors = (largest / (norms + 1e-6)).clamp(max=1.0)
-    torch._foreach_mul_(gradients, list(factors.unbind()))
+    factors = list((largest / (norms + 1e-6)).clamp(max=1.0).unbind())
+    if norms.device.type == "cpu":
+        # Here a look at the norms waits for nothing, and most tensors need not be touched.
+        gradients, factors = _where([bool(factor < 1) for factor in factors], gradients, factors)
+    if gradients:
+        torch._foreach_mul_(gradients, factors)
     return norms.max()
+
+
+def _where(wanted: list[bool], *lists: list[Tensor]) -> tuple[list[Tensor], ...]:
+    return tuple(list(itertools.compress(one, wanted)) for one in lists)
