@@ -44,9 +44,8 @@ LEFT, RIGHT = [0.5, 0.0, 0.5, 0.0], [0.0, 0.5, 0.0, 0.5]
 def test_coverage_is_least_for_the_right_heads() -> None:
     guidance = AttentionAlignment(AttentionConfig(heads={"left": 0, "right": 1}), NAMES, heads=3)
     right, wrong = guidance(*scene(rows(LEFT, RIGHT))), guidance(*scene(rows(RIGHT, LEFT)))
-    assert right.loss < 1
-    assert wrong.loss > 5
-    assert float(right.logs["attention_inside/left"]) == pytest.approx(1, abs=0.1)
+    assert right.loss < wrong.loss - 5
+    assert float(right.logs["attention_inside/left"]) == pytest.approx(1, abs=0.2)
 
 
 def test_only_named_heads_get_a_gradient() -> None:
@@ -59,9 +58,9 @@ def test_only_named_heads_get_a_gradient() -> None:
 
 def test_an_unguided_image_teaches_nothing() -> None:
     attention = torch.full((2, 3, 4), 0.2, requires_grad=True)
-    patches = torch.randn(2, 4, 5, requires_grad=True)
+    patches = torch.randn(2, 4, 4, requires_grad=True)
     attending = AttentionAlignment(AttentionConfig(heads={"left": 0}), NAMES, heads=3)
-    placing = Coordinates(CoordinatesConfig(), NAMES, dim=5)
+    placing = Coordinates(CoordinatesConfig(), NAMES, dim=4)
     for guidance in (attending, placing):
         guidance(*scene(attention, patches, guided=False)).loss.backward()
     for each in (attention, patches):

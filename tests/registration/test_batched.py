@@ -1,4 +1,4 @@
-"""The batched registration finds deformations that are known, treats each image alone, and refuses what has no image."""
+"""The batched registration finds known deformations, treats each image alone, and refuses what is no image."""
 
 from __future__ import annotations
 

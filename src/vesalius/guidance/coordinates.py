@@ -64,7 +64,7 @@ class Coordinates(Guidance):
         error, distance, total = torch.stack([torch.stack(one) for one in sums]).sum(0)
         count = total.clamp_min(1)
         loss = error / count
-        logs = {"coordinate_loss": loss.detach(), "coordinate_error": distance / count}
+        logs = {"coordinate_loss": loss.detach(), "coordinate_error": (distance / count).detach()}
         return GuidanceOutput(loss=self.weight(progress) * loss, logs=logs)
 
     def predict(self, patches: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens 2"]:

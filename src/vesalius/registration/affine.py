@@ -41,13 +41,13 @@ def find_affine(
     moving = functional.interpolate(template, size=(pixels, pixels), mode="area")
     start = _best_starts(coarse, functional.interpolate(template, size=coarse.shape[2:], mode="area"), climbed)
     batch = len(images)
-    theta = start.flatten(0, 1).clone().requires_grad_(requires_grad=True)
+    theta = start.flatten(0, 1).clone().requires_grad_()
     similarity = GlobalCorrelation(small.repeat_interleave(climbed, 0))
     optimizer = torch.optim.Adam([theta], learning_rate)
     for _ in range(steps):
         value = similarity(_look(moving, theta, pixels))
         optimizer.zero_grad(set_to_none=True)
-        (-value.sum()).backward()
+        (-value.sum()).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     with torch.no_grad():
         reached = similarity(_look(moving, theta, pixels)).view(batch, climbed)

@@ -53,7 +53,7 @@ class BatchedOptions(StrictModel):
 
     levels: tuple[Level, ...] = (Level(spacing=1 / 8, steps=60), Level(spacing=1 / 16, steps=40))
     affine_steps: int = Field(default=40, ge=0)
-    starts: int = Field(default=2, ge=1, le=27)
+    starts: int = Field(default=3, ge=1, le=27)
     stiffness: float = Field(default=0.2, ge=0)
     learning_rate: float = Field(default=0.01, gt=0)
 
@@ -101,7 +101,7 @@ class BatchedRegistration(Registration):
         fixed = functional.interpolate(images, size=side, mode="area")
         moving = functional.interpolate(template, size=side, mode="area").expand(len(images), -1, -1, -1)
         similarity = _similarity(fixed, level)
-        control = control.detach().requires_grad_(requires_grad=True)
+        control = control.detach().requires_grad_()
         optimizer = torch.optim.Adam([control], self.options.learning_rate)
         base = _coordinates(theta, None, level.spacing, side)
         value = fixed.new_zeros(len(images))
@@ -114,7 +114,7 @@ class BatchedRegistration(Registration):
             value = similarity(moved)
             loss = self.options.stiffness * roughness(control, level.spacing) - value
             optimizer.zero_grad(set_to_none=True)
-            loss.sum().backward()
+            loss.sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         return control.detach(), value.detach()
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Deformation", "area_factor", "warp"]
+__all__ = ["Deformation", "area_factor", "identity", "invert", "warp"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,32 @@ class Deformation:
 
     coordinates: Float[Tensor, "batch 2 height width"]
     similarity: Float[Tensor, "batch"]
+
+
+def identity(height: int, width: int, *, device: torch.device | str = "cpu") -> Float[Tensor, "1 2 height width"]:
+    """Return the coordinates of an image in itself: every pixel's own centre."""
+    y = (torch.arange(height, device=device) + 0.5) / height
+    x = (torch.arange(width, device=device) + 0.5) / width
+    return torch.stack([x[None, :].expand(height, width), y[:, None].expand(height, width)])[None]
+
+
+def invert(
+    coordinates: Float[Tensor, "batch 2 height width"], size: tuple[int, int], *, rounds: int = 30
+) -> Float[Tensor, "batch 2 rows columns"]:
+    """Return where every pixel of the template lies in the image, by fixed-point iteration (Chen 2008).
+
+    Args:
+        coordinates: From image to template, see `Deformation`; folds have no inverse and get a place nearby.
+        size: (rows, columns) of the template.
+        rounds: Of the iteration; each shrinks the error by about how much the displacement changes from place to place.
+    """
+    moved = coordinates - identity(*coordinates.shape[2:], device=coordinates.device)
+    # What an affine moves far is taken out first: the rest changes slowly and the iteration contracts.
+    goal = identity(*size, device=coordinates.device).expand(len(coordinates), -1, -1, -1)
+    place = goal - moved.mean((2, 3), keepdim=True)
+    for _ in range(rounds):
+        place = place + 0.7 * (goal - place - warp(moved, place))
+    return place
 
 
 def warp(

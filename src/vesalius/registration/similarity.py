@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,15 +13,15 @@ __all__ = ["GlobalCorrelation", "LocalCorrelation", "Similarity"]
 Images = Float[Tensor, "batch 1 height width"]
 
 
-class Similarity(Protocol):
+class Similarity(ABC):
     """Made for fixed images once; called with what has been moved onto them. 1 is perfect, 0 is unrelated."""
 
+    @abstractmethod
     def __call__(self, moved: Images) -> Float[Tensor, "batch"]:
         """Return the likeness of every image."""
-        ...
 
 
-class GlobalCorrelation:
+class GlobalCorrelation(Similarity):
     """Normalised cross-correlation (Pearson's r) over the whole image."""
 
     def __init__(self, fixed: Images) -> None:
@@ -35,7 +35,7 @@ class GlobalCorrelation:
         return (self.fixed * centred).sum((1, 2, 3)) / centred.norm(dim=(2, 3)).squeeze(1).clamp_min(1e-6)
 
 
-class LocalCorrelation:
+class LocalCorrelation(Similarity):
     """Squared correlation in a square window about every pixel, averaged (Avants 2008): blind to slow shading."""
 
     def __init__(self, fixed: Images, *, window: int = 9, floor: float = 1e-5) -> None:
@@ -58,4 +58,5 @@ class LocalCorrelation:
         return (covariance * covariance / (self.variance * variance)).mean((1, 2, 3))
 
     def _box(self, x: Tensor) -> Tensor:
-        return functional.avg_pool2d(x, self.window, 1, self.window // 2, count_include_pad=False)
+        pooled: Tensor = functional.avg_pool2d(x, self.window, 1, self.window // 2, count_include_pad=False)
+        return pooled
