@@ -126,11 +126,12 @@ def doctor(
 @app.command()
 def guide(
     store: Annotated[Path, typer.Argument(help="Store whose images get knowledge maps.")],
-    template: Annotated[str, typer.Option(help="triangular, average or deformable.")] = "deformable",
+    template: Annotated[str, typer.Option(help="triangular, deformable or atlas.")] = "deformable",
     out: Annotated[Path | None, typer.Option(help="Folder to write; by default STORE/maps/TEMPLATE.")] = None,
     exemplar: Annotated[list[Path] | None, typer.Option(help="Labelled image; repeatable.")] = None,
     mask: Annotated[list[Path] | None, typer.Option(help="Its label map, in the order of the exemplars.")] = None,
     parts: Annotated[str, typer.Option(help="Values of the label map: left_lung=1,right_lung=2,heart=3.")] = "",
+    atlas: Annotated[Path | None, typer.Option(help="Maps of another store whose atlas is to be used.")] = None,
     backend: Annotated[str, typer.Option(help="batched or elastix.")] = "batched",
     combine: Annotated[str, typer.Option(help="Of several exemplars: best or vote.")] = "best",
     map_size: Annotated[int, typer.Option(help="Side of the maps, pixels.")] = 64,
@@ -150,6 +151,7 @@ def guide(
         exemplars=list(exemplar or []),
         masks=list(mask or []),
         parts=_parts(parts),
+        atlas=atlas,
         backend=backend,
         combine=combine,
         map_size=map_size,

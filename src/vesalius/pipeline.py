@@ -110,6 +110,7 @@ def guide(
     exemplars: Sequence[str | Path] = (),
     masks: Sequence[str | Path] = (),
     parts: Mapping[str, int] | None = None,
+    atlas: str | Path | None = None,
     backend: str = "batched",
     combine: str = "best",
     map_size: int = 64,
@@ -123,11 +124,12 @@ def guide(
 
     Args:
         store: The images.
-        template: `triangular` or `deformable`.
+        template: `triangular`, `deformable` or `atlas` (a mean image of the store itself; exemplars are optional).
         out: Folder to write; by default `STORE/maps/<template>`, where `pretrain` finds them by name.
-        exemplars: Labelled images that the deformable template carries to the others.
+        exemplars: Labelled images whose parts are carried to the others.
         masks: Their label maps, in the same order.
         parts: Part name to its value in the label maps.
+        atlas: Folder of another store's maps, whose atlas is used in place of a new one.
         backend: `batched` or `elastix`.
         combine: Of several exemplars: `best` or `vote`.
         map_size: Side of the maps.
@@ -153,6 +155,7 @@ def guide(
         exemplars=[Path(one) for one in exemplars],
         masks=[Path(one) for one in masks],
         parts=parts or {},
+        atlas=None if atlas is None else Path(atlas),
         backend=backend,
         combine=combine,
         map_size=map_size,

@@ -88,7 +88,7 @@ def test_no_parts_named(files) -> None:
 def test_the_mask_of_another_image_is_refused(files, tmp_path: Path) -> None:
     image, mask = files
     other = mask.rename(tmp_path / "case002_mask.png")
-    with pytest.raises(KnowledgeError, match="mask of another image than case001.png"):
+    with pytest.raises(KnowledgeError, match=r"mask of another image than case001\.png"):
         read(image, other)
     # A name that follows no such pattern tells nothing.
     read(image, other.rename(tmp_path / "annotation.png"))

@@ -37,9 +37,7 @@ def guided_store(phantom_store: Path, tmp_path_factory) -> Path:
 
 
 def test_knowledge_alone_teaches(pretrain, guided_store: Path, figures) -> None:
-    run = pretrain(
-        "run", *ALONE, GUIDANCE, "optimizer.lr=0.003", "training.epochs=40", data=f"{guided_store}@all"
-    )
+    run = pretrain("run", *ALONE, GUIDANCE, "optimizer.lr=0.003", "training.epochs=40", data=f"{guided_store}@all")
     inside = [value for _, value in figures(run, "attention_inside/heart")]
     error = [value for _, value in figures(run, "coordinate_error")]
     assert inside[-1] > inside[0] + 0.1

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from vesalius.data.array_entries import check_file_names, check_sizes, open_array, shard_files
 from vesalius.data.batches import ImagePool
@@ -23,7 +24,10 @@ from vesalius.data.store import JOURNAL, Store
 from vesalius.errors import KnowledgeError
 from vesalius.records.knowledge import Knowledge, PartNames
 
-__all__ = ["MAPS_SCHEMA", "KnowledgeMaps", "KnowledgePool", "find_maps", "open_knowledge", "open_maps"]
+__all__ = ["MAPS_SCHEMA", "KnowledgeMaps", "KnowledgePool", "find_maps", "open_knowledge", "open_maps", "read_atlas"]
+
+TEMPLATE_FILE = "template.npy"
+"""The image that coordinates are places in, `[rows, columns]` uint16; another store can be guided by it."""
 
 MAPS_SCHEMA = 1
 """Version of the layout; maps of another version are refused."""
@@ -58,6 +62,14 @@ class KnowledgeMaps:
         return "coordinates" in self.info["arrays"]
 
     @property
+    def frame(self) -> dict[str, Any]:
+        """What decides the template that coordinates are places in; two sets of maps of one frame agree on places."""
+        plan = self.info["plan"]
+        return {key: plan.get(key) for key in ("template", "atlas_sha256")} | {
+            "exemplar": None if plan.get("atlas_sha256") else (plan.get("exemplars") or [None])[0]
+        }
+
+    @property
     def digest(self) -> str:
         """64 hex digits that change when any map does."""
         shards = [shard["sha256"] for array in self.info["arrays"].values() for shard in array["shards"]]
@@ -65,7 +77,13 @@ class KnowledgeMaps:
 
     @cached_property
     def parts(self) -> ShardedArray:
-        """`[rows, parts, size, size]` uint8."""
+        """`[rows, parts, size, size]` uint8.
+
+        Raises:
+            KnowledgeError: The maps have none.
+        """
+        if "parts" not in self.info["arrays"]:
+            raise KnowledgeError(f"{self.path}: has places but no parts; guide with --exemplar IMAGE --mask MASK")
         return open_array(self.path, self.info["arrays"]["parts"])
 
     @cached_property
@@ -89,7 +107,7 @@ class KnowledgeMaps:
     @cached_property
     def still(self) -> npt.NDArray[np.uint8] | None:
         """`[parts, rows, columns]` uint8, where the template itself has the parts; None where it is no image."""
-        path = self.path / "template.npy"
+        path = self.path / "template_parts.npy"
         return np.load(path, allow_pickle=False) if path.is_file() else None
 
     @cached_property
@@ -121,7 +139,7 @@ def open_maps(path: Path | str) -> KnowledgeMaps:
         schema = info["schema"]
         names = shard_files(info["arrays"])
         info["store"]["fingerprint"], int(info["store"]["images"]), list(info["parts"]), list(info["pairs"])
-        info["template"], info["arrays"]["parts"], info["arrays"]["known"]
+        info["template"], info["arrays"]["known"], dict(info["plan"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise KnowledgeError(f"{about}: not readable: {error}; {_ADVICE}") from error
     if schema != MAPS_SCHEMA:
@@ -156,6 +174,18 @@ def find_maps(store: Store, where: str | Path) -> KnowledgeMaps:
     return maps
 
 
+def read_atlas(folder: Path) -> Float[Tensor, "1 1 rows columns"]:
+    """Read the template image of a folder of maps, in [0, 1], so that another store can be guided by it.
+
+    Raises:
+        KnowledgeError: The maps have none.
+    """
+    path = open_maps(folder).path / TEMPLATE_FILE
+    if not path.is_file():
+        raise KnowledgeError(f"{folder}: its template is no image; name maps of the templates atlas or deformable")
+    return torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32) / 65535)[None, None]
+
+
 class KnowledgePool:
     """The maps of an image pool, addressed as its images are."""
 
@@ -170,12 +200,18 @@ class KnowledgePool:
         Raises:
             KnowledgeError: The maps differ in their parts or their size, or have no coordinates.
         """
-        shapes = {(one.names, one.parts.shape[2:]) for one in maps}
+        shapes = {(one.names, one.known.shape[2:]) for one in maps}
         if len(shapes) != 1:
-            found = "; ".join(f"{one.path}: {', '.join(one.names.names)}, {one.parts.shape[2]} px" for one in maps)
+            found = "; ".join(f"{one.path}: {', '.join(one.names.names)}, {one.known.shape[2]} px" for one in maps)
             raise KnowledgeError(f"maps of the same parts and size are needed to train on them together, got {found}")
+        if coordinates and len({json.dumps(one.frame, sort_keys=True) for one in maps}) != 1:
+            raise KnowledgeError(
+                "the stores' coordinates are places in different templates: "
+                f"{'; '.join(str(one.path) for one in maps)}. Guide all stores by one exemplar, or by one atlas "
+                "(--atlas MAPS of the first)"
+            )
         self.pool, self.names, self.maps = pool, maps[0].names, tuple(maps)
-        self._parts = [one.parts for one in maps]
+        self._parts = [one.parts for one in maps] if self.names.names else None
         self._known = [one.known for one in maps]
         self._coordinates = [one.coordinates for one in maps] if coordinates else None
         self._guided = np.concatenate([one.guided[rows] for one, (_, rows) in zip(maps, pool.parts, strict=True)])
@@ -196,13 +232,14 @@ class KnowledgePool:
 
     def gather(self, indices: Int[np.ndarray, "batch"]) -> Knowledge:
         """Read the maps of some images."""
-        parts = torch.from_numpy(self.pool.gather_rows(self._parts, indices))
         known = torch.from_numpy(self.pool.gather_rows(self._known, indices))
-        if self._coordinates is None:
-            coordinates = parts.new_empty((len(parts), 0, *parts.shape[2:]))
-        else:
-            coordinates = torch.from_numpy(self.pool.gather_rows(self._coordinates, indices))
-        return Knowledge(parts, coordinates, known, torch.from_numpy(self._guided[indices]))
+
+        def read(arrays: list[ShardedArray] | None) -> Tensor:
+            if arrays is None:
+                return known.new_empty((len(known), 0, *known.shape[2:]))
+            return torch.from_numpy(self.pool.gather_rows(arrays, indices))
+
+        return Knowledge(read(self._parts), read(self._coordinates), known, torch.from_numpy(self._guided[indices]))
 
 
 def open_knowledge(

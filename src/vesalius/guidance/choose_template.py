@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from vesalius.data.knowledge_maps import read_atlas
 from vesalius.data.prepare_worker import DecodeOptions
 from vesalius.data.store import Store
 from vesalius.errors import ConfigError, KnowledgeError, nearest
+from vesalius.guidance.atlas import AtlasTemplate, atlas_of_store
 from vesalius.guidance.deformable import DeformableTemplate
 from vesalius.guidance.exemplar import read_exemplar
 from vesalius.guidance.spatial_heuristic import TriangularTemplate
@@ -19,7 +21,7 @@ from vesalius.registration.interface import Registration
 
 __all__ = ["choose_template"]
 
-_TEMPLATES = ("triangular", "deformable")
+_TEMPLATES = ("triangular", "deformable", "atlas")
 _BACKENDS = ("batched", "elastix")
 
 
@@ -30,6 +32,7 @@ def choose_template(
     exemplars: Sequence[Path],
     masks: Sequence[Path],
     parts: Mapping[str, int],
+    atlas: Path | None,
     backend: str,
     combine: str,
     map_size: int,
@@ -46,17 +49,17 @@ def choose_template(
         raise ConfigError(f"map_size = {map_size}: expected 8 to the store's {store.size}")
     if name == "triangular":
         return TriangularTemplate(map_size=map_size)
-    if combine not in ("best", "vote"):
-        raise ConfigError(f"combine must be best or vote, got '{combine}'")
-    if not exemplars or len(exemplars) != len(masks):
-        raise KnowledgeError(
-            f"{len(exemplars)} exemplars and {len(masks)} masks; the deformable template needs at least one --exemplar "
-            "IMAGE, each with its --mask MASK"
-        )
+    if len(exemplars) != len(masks):
+        raise KnowledgeError(f"{len(exemplars)} exemplars but {len(masks)} masks; give each --exemplar its --mask")
     options = _geometry(store)
     read = [
         read_exemplar(image, mask, values=parts, options=options) for image, mask in zip(exemplars, masks, strict=True)
     ]
+    if name == "atlas":
+        image = atlas_of_store(store) if atlas is None else read_atlas(atlas)
+        return AtlasTemplate(image, _registration(backend), read, map_size=map_size)
+    if combine not in ("best", "vote"):
+        raise ConfigError(f"combine must be best or vote, got '{combine}'")
     how = cast(Literal["best", "vote"], combine)
     return DeformableTemplate(read, _registration(backend), combine=how, map_size=map_size)
 

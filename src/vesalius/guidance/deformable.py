@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from vesalius.errors import KnowledgeError
+from vesalius.guidance.carried_parts import carry
 from vesalius.guidance.exemplar import Exemplar
 from vesalius.guidance.templates import Template, TemplateMaps, paired_by_name
-from vesalius.registration.deformation import Deformation, area_factor, warp
+from vesalius.registration.deformation import Deformation, warp
 from vesalius.registration.interface import Registration
 
 __all__ = ["DeformableTemplate"]
@@ -59,26 +60,17 @@ class DeformableTemplate(Template):
             [warp(one.parts.to(images), each.coordinates) for one, each in zip(self.exemplars, found, strict=True)]
         )
         parts = self._combined(moved, found)
-        first = found[0]
-        factor = area_factor(first.coordinates)
-        inside = ((first.coordinates >= 0) & (first.coordinates <= 1)).all(1, keepdim=True)
-        size = (self.map_size, self.map_size)
-        known = functional.interpolate(((factor[:, None] > 0) & inside).to(images), size=size, mode="area")
-        still = self.exemplars[0].parts.to(images)
-        return TemplateMaps(
-            parts=functional.interpolate(parts, size=size, mode="area"),
-            coordinates=functional.interpolate(first.coordinates, size=size, mode="area"),
-            known=(known > 0.999).to(images),
-            quality={
-                "similarity": torch.stack([each.similarity for each in found]).amax(0),
-                "folding": (factor <= 0).float().mean((1, 2)),
-                "overlap": _dice(parts, still).mean(1),
-            },
-        )
+        best = torch.stack([each.similarity for each in found]).amax(0)
+        first = replace(found[0], similarity=best)
+        return carry(self.exemplars[0].parts.to(images), first, map_size=self.map_size, moved=parts)
 
     def still(self) -> Float[Tensor, "parts rows columns"]:
         """Return the first exemplar's parts."""
         return self.exemplars[0].parts[0]
+
+    def picture(self) -> Float[Tensor, "1 1 rows columns"]:
+        """Return the first exemplar."""
+        return self.exemplars[0].image
 
     def description(self) -> dict[str, Any]:
         """Tell exemplars and registration."""
@@ -96,9 +88,3 @@ class DeformableTemplate(Template):
             return moved.mean(0)
         best = torch.stack([each.similarity for each in found]).argmax(0)
         return moved[best, torch.arange(moved.shape[1], device=moved.device)]
-
-
-def _dice(one: Tensor, other: Tensor) -> Float[Tensor, "batch parts"]:
-    """Soft Dice of two sets of maps."""
-    common = (one * other).sum((2, 3))
-    return 2 * common / (one.sum((2, 3)) + other.sum((2, 3))).clamp_min(1e-6)

@@ -14,7 +14,7 @@ import torch
 from vesalius.data.array_writer import ArrayLayout, saying_disk_errors, write_durably
 from vesalius.data.chunk_writer import ChunkWriter, put_in_place, sync
 from vesalius.data.engines import run_in_order
-from vesalius.data.knowledge_maps import MAPS_SCHEMA, KnowledgeMaps, open_maps
+from vesalius.data.knowledge_maps import MAPS_SCHEMA, TEMPLATE_FILE, KnowledgeMaps, open_maps
 from vesalius.data.store import Store, open_store
 from vesalius.errors import KnowledgeError
 from vesalius.guidance.templates import Template, TemplateMaps
@@ -64,10 +64,9 @@ def guide(
     if (out / "maps.json").is_file():
         return _already_there(out, plan)
     size, parts = template.map_size, len(template.parts.names)
-    layouts = [
-        ArrayLayout(name="parts", row_shape=(parts, size, size), dtype="uint8"),
-        ArrayLayout(name="known", row_shape=(1, size, size), dtype="uint8"),
-    ]
+    layouts = [ArrayLayout(name="known", row_shape=(1, size, size), dtype="uint8")]
+    if parts:
+        layouts.append(ArrayLayout(name="parts", row_shape=(parts, size, size), dtype="uint8"))
     if template.has_coordinates:
         layouts.append(ArrayLayout(name="coordinates", row_shape=(2, size, size), dtype="float16"))
     with _MapsWriter(out, plan=plan, layouts=layouts, resume=resume) as writer:
@@ -96,9 +95,11 @@ class _MapsWriter(ChunkWriter):
             arrays = self._finish_arrays()
             quality.to_parquet(self.partial / "quality.parquet", index=False)
             quality[~quality["guided"]].to_csv(self.partial / "unguided.csv", index=False)
-            still = template.still()
+            still, picture = template.still(), template.picture()
             if still is not None:
-                np.save(self.partial / "template.npy", (still * 255).round().to(torch.uint8).cpu().numpy())
+                np.save(self.partial / "template_parts.npy", (still * 255).round().to(torch.uint8).cpu().numpy())
+            if picture is not None:
+                np.save(self.partial / TEMPLATE_FILE, (picture[0, 0] * 65535).round().cpu().numpy().astype(np.uint16))
             for name in ("quality.parquet", "unguided.csv"):
                 sync(self.partial / name)
             about = {
@@ -143,7 +144,9 @@ def _arrays(made: TemplateMaps) -> dict[str, npt.NDArray[Any]]:
     def bytes_of(maps: torch.Tensor) -> npt.NDArray[np.uint8]:
         return (maps.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
-    arrays: dict[str, npt.NDArray[Any]] = {"parts": bytes_of(made.parts), "known": bytes_of(made.known)}
+    arrays: dict[str, npt.NDArray[Any]] = {"known": bytes_of(made.known)}
+    if made.parts.shape[1]:
+        arrays["parts"] = bytes_of(made.parts)
     if made.coordinates is not None:
         arrays["coordinates"] = made.coordinates.cpu().numpy().astype(np.float16)
     return arrays

@@ -55,6 +55,10 @@ class Template(ABC):
         """Return where the template itself has the parts, in [0, 1]; None where it is no image."""
         return None
 
+    def picture(self) -> Float[Tensor, "1 1 rows columns"] | None:
+        """Return the image that coordinates are places in, in [0, 1]; None where there is none."""
+        return None
+
     @abstractmethod
     def description(self) -> dict[str, Any]:
         """Tell everything that shapes the maps, in plain types: two templates that tell the same make the same maps."""

@@ -13,7 +13,7 @@ from vesalius.registration.deformation import identity, invert, warp
 from vesalius.registration.equalise import equalise
 from vesalius.registration.interface import Registration
 
-__all__ = ["build_atlas"]
+__all__ = ["build_atlas", "compose"]
 
 _ALIKE = 0.5
 """Share of the images, the most alike to the atlas, that the next one is averaged from."""

@@ -32,7 +32,9 @@ class GlobalCorrelation(Similarity):
     def __call__(self, moved: Images) -> Float[Tensor, "batch"]:
         """Return r of every image."""
         centred = moved - moved.mean((2, 3), keepdim=True)
-        return (self.fixed * centred).sum((1, 2, 3)) / centred.norm(dim=(2, 3)).squeeze(1).clamp_min(1e-6)
+        length = centred.norm(dim=(2, 3)).squeeze(1).clamp_min(1e-6)
+        r: Tensor = (self.fixed * centred).sum((1, 2, 3)) / length
+        return r
 
 
 class LocalCorrelation(Similarity):
