@@ -146,6 +146,7 @@ def guide(
     from vesalius.devices import choose_device
     from vesalius.guidance.choose_template import choose_template
     from vesalius.guidance.guide import guide as guide_store
+    from vesalius.interpret.maps_pictures import draw_maps
     from vesalius.progress import bar
 
     opened = open_store(store)
@@ -164,9 +165,11 @@ def guide(
     folder = opened.path / "maps" / template if out is None else Path(out)
     count = worker_count(workers) if where == "cpu" or workers is not None else 1
     with bar(f"{template} maps", len(opened), show=progress) as advance:
-        return guide_store(
+        made = guide_store(
             opened, chosen, folder, workers=count, engine=engine, device=where, resume=resume, advance=advance
         )
+    draw_maps(opened, made)
+    return made
 
 
 def pretrain(
