@@ -31,10 +31,10 @@ def test_guide_leaves_its_pictures(phantom_store: Path, tmp_path: Path) -> None:
     for colour in PART_COLOURS[:3]:
         assert (sheet == colour).all(-1).sum() > 50
     store = open_store(phantom_store)
-    drawn = maps_picture(store, maps, [0, 5], cell=40)
-    # Three columns of 40 pixels: the image, its parts, the template bent to it. Row 0 is the exemplar itself.
-    assert drawn.shape[0] == 22 + 2 * 46
-    first, bent = drawn[22:62, 6:46, 0].astype(float), drawn[22:62, -46:-6, 0].astype(float)
+    drawn = maps_picture(store, maps, [0, 5], cell=160)
+    # Three columns of 160 pixels: the image, its parts, the template bent to it. Row 0 is the exemplar itself.
+    assert drawn.shape[0] == 22 + 2 * 166
+    first, bent = drawn[22:182, 6:166, 0].astype(float), drawn[22:182, -166:-6, 0].astype(float)
     assert np.corrcoef(first.ravel(), bent.ravel())[0, 1] > 0.9
 
 

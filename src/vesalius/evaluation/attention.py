@@ -135,7 +135,7 @@ def attention_rows(
     batch_size: int = 64,
     device: str = "auto",
     advance: Callable[[int], None] = lambda _: None,
-) -> Float[Tensor, "images heads rows columns"]:
+) -> Float[Tensor, "images heads down across"]:
     """Compute every head's [CLS] attention over the patch grid, each map summing to 1."""
     where = choose_device(device)
     size = backbone.preprocessing.image_size if options.image_size is None else (options.image_size,) * 2
@@ -181,7 +181,7 @@ def _given(maps: KnowledgeMaps | None, part: str, rows: npt.NDArray[np.int64]) -
     moved = torch.from_numpy(maps.parts[rows][:, channel]).float()
     given = {"registered_exemplar": moved}
     if maps.still is not None:
-        given["exemplar_unmoved"] = torch.from_numpy(maps.still[channel]).float().expand_as(moved)
+        given["exemplar_unmoved"] = torch.from_numpy(maps.still[channel]).float().expand(len(moved), -1, -1)
     return given
 
 

@@ -82,5 +82,5 @@ def baseline_arms(
         Arm(name="mean_template", maps=others),
         *(Arm(name=name, maps=maps) for name, maps in given.items()),
         Arm(name="grid_ceiling", maps=ceiling),
-        Arm(name="chance", maps=torch.ones(len(masks), 1, 1)),
+        Arm(name="chance", maps=torch.ones_like(masks)),
     ]
