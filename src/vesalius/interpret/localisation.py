@@ -15,6 +15,7 @@ Maps = Float[Tensor, "images height width"]
 Truth = Bool[Tensor, "images height width"]
 
 _THRESHOLDS = 50
+_TOGETHER = 8
 
 
 def enlarge(
@@ -31,7 +32,10 @@ def average_precision(scores: Maps, truth: Truth) -> Float[Tensor, "images"]:
 
     Pixels of equal score enter together, as in scikit-learn. NaN where an image has nothing of the part.
     """
-    ordered, order = scores.flatten(1).double().sort(dim=1, descending=True)
+    if len(scores) > _TOGETHER:  # the working set of many images leaves the cache and costs minutes of page faults
+        parts = zip(torch.split(scores, _TOGETHER), torch.split(truth, _TOGETHER), strict=True)
+        return torch.cat([average_precision(*part) for part in parts])
+    ordered, order = scores.flatten(1).sort(dim=1, descending=True)
     hits = truth.flatten(1).gather(1, order).double().cumsum(1)
     last = torch.ones_like(ordered, dtype=torch.bool)
     last[:, :-1] = ordered[:, :-1] != ordered[:, 1:]
@@ -64,15 +68,15 @@ def mass_overlap(
 
 def best_dice(scores: Maps, truth: Truth) -> tuple[float, Float[Tensor, "images"]]:
     """Return the one threshold, as a share of each map's own maximum, of the best mean Dice, and each image's Dice."""
-    top = scores.flatten(1).amax(1).clamp_min(1e-12)[:, None, None]
-    share = scores / top
-    size = truth.flatten(1).sum(1)
-    dice = []
-    levels = [(step + 0.5) / _THRESHOLDS for step in range(_THRESHOLDS)]
-    for level in levels:
-        held = share >= level
-        common = (held & truth).flatten(1).sum(1)
-        dice.append(torch.where(size > 0, 2 * common / (held.flatten(1).sum(1) + size), torch.nan))
-    every = torch.stack(dice)
-    best = int(every.nanmean(1).argmax())
-    return levels[best], every[best]
+    top = scores.flatten(1).amax(1).clamp_min(1e-12)[:, None]
+    # A pixel of bin b is held at the levels (0 + .5) / n ... (b - 1 + .5) / n; counting bins replaces 50 comparisons.
+    bins = (scores.flatten(1) / top * _THRESHOLDS + 0.5).floor().clamp(0, _THRESHOLDS).long()
+    inside = truth.flatten(1)
+    counts = torch.zeros(len(scores), _THRESHOLDS + 1, dtype=torch.float64)
+    held = counts.scatter_add(1, bins, torch.ones_like(bins, dtype=torch.float64))
+    hit = counts.scatter_add(1, bins, inside.double())
+    held, hit = (each.flip(1).cumsum(1).flip(1)[:, 1:] for each in (held, hit))
+    size = inside.sum(1, keepdim=True)
+    dice = torch.where(size > 0, 2 * hit / (held + size), torch.nan)
+    best = int(dice.nanmean(0).argmax())
+    return (best + 0.5) / _THRESHOLDS, dice[:, best].float()
