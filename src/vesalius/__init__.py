@@ -13,9 +13,19 @@ from typing import TYPE_CHECKING, Any
 from vesalius.version import __version__
 
 if TYPE_CHECKING:
-    from vesalius.pipeline import doctor, evaluate, open_store, prepare, pretrain, report
+    from vesalius.pipeline import doctor, evaluate, evaluate_attention, guide, open_store, prepare, pretrain, report
 
-__all__ = ["__version__", "doctor", "evaluate", "open_store", "prepare", "pretrain", "report"]
+__all__ = [
+    "__version__",
+    "doctor",
+    "evaluate",
+    "evaluate_attention",
+    "guide",
+    "open_store",
+    "prepare",
+    "pretrain",
+    "report",
+]
 
 
 class _Package(ModuleType):

@@ -124,10 +124,54 @@ def doctor(
 
 
 @app.command()
+def guide(
+    store: Annotated[Path, typer.Argument(help="Store whose images get knowledge maps.")],
+    template: Annotated[str, typer.Option(help="triangular, deformable or atlas.")] = "deformable",
+    out: Annotated[Path | None, typer.Option(help="Folder to write; by default STORE/maps/TEMPLATE.")] = None,
+    exemplar: Annotated[list[Path] | None, typer.Option(help="Labelled image; repeatable.")] = None,
+    mask: Annotated[list[Path] | None, typer.Option(help="Its label map, in the order of the exemplars.")] = None,
+    parts: Annotated[str, typer.Option(help="Values of the label map: left_lung=1,right_lung=2,heart=3.")] = "",
+    atlas: Annotated[Path | None, typer.Option(help="Maps of another store whose atlas is to be used.")] = None,
+    backend: Annotated[str, typer.Option(help="batched or elastix.")] = "batched",
+    combine: Annotated[str, typer.Option(help="Of several exemplars: best or vote.")] = "best",
+    map_size: Annotated[int, typer.Option(help="Side of the maps, pixels.")] = 64,
+    workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.")] = None,
+    engine: Annotated[str, typer.Option(help="local, ray, or dask://host:port.")] = "local",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda; the batched backend's.")] = "auto",
+    resume: Annotated[bool, typer.Option(help="Go on with what an interrupted run left.")] = True,
+) -> None:
+    """Make knowledge maps: where the parts of the anatomy are in every image of a store."""
+    from vesalius import pipeline
+    from vesalius.guidance.summary import summary_table
+
+    made = pipeline.guide(
+        store,
+        template=template,
+        out=out,
+        exemplars=list(exemplar or []),
+        masks=list(mask or []),
+        parts=_parts(parts),
+        atlas=atlas,
+        backend=backend,
+        combine=combine,
+        map_size=map_size,
+        workers=workers,
+        engine=engine,
+        device=device,
+        resume=resume,
+    )
+    _console().print(summary_table(made))
+    typer.echo(f"maps: {made.path}")
+
+
+@app.command()
 def pretrain(
     recipe: Annotated[str, typer.Argument(help="Shipped recipe (see `vesalius recipes`) or YAML file.")],
     data: Stores,
     out: Annotated[Path, typer.Option(help="Run folder to write.")],
+    maps: Annotated[
+        list[Path] | None, typer.Option(help="Knowledge maps, one folder a store; by default each store's own.")
+    ] = None,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     budget_minutes: Annotated[
         float | None, typer.Option(help="Train this long instead of the recipe's epochs.")
@@ -141,6 +185,7 @@ def pretrain(
         recipe,
         data=data,
         out=out,
+        maps=list(maps or []),
         overrides=overrides,
         budget_minutes=budget_minutes,
         resume=resume,
@@ -153,8 +198,12 @@ def pretrain(
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     data: Annotated[Path, typer.Option(help="Labelled store.")],
-    label: Annotated[str, typer.Option(help="Label to predict; several binary ones as a,b,c.")],
-    task: Annotated[str, typer.Option(help="knn or linear.")] = "knn",
+    label: Annotated[
+        str, typer.Option(help="Label to predict; several binary ones, or the parts of attention, as a,b,c.")
+    ] = "",
+    task: Annotated[str, typer.Option(help="knn, linear or attention.")] = "knn",
+    maps: Annotated[Path | None, typer.Option(help="Knowledge maps of the store, scored beside the attention.")] = None,
+    upsampling: Annotated[str, typer.Option(help="Of attention maps: bilinear or nearest.")] = "bilinear",
     test_data: Annotated[
         Path | None, typer.Option(help="Score on this store instead of the other's test side.")
     ] = None,
@@ -177,6 +226,17 @@ def evaluate(
     from vesalius import pipeline
     from vesalius.evaluation.score_table import score_table
 
+    if task == "attention":
+        parts = [part for part in label.split(",") if part]
+        shaping: dict[str, Any] = {"image_size": image_size, "upsampling": upsampling, "precision": precision}
+        for one in pipeline.evaluate_attention(
+            run, data=data, parts=parts, maps=maps, device=device, bootstrap=bootstrap, seed=seed, **shaping
+        ):
+            _console().print(score_table(one))
+            typer.echo(one.verdict)
+        return
+    if not label:
+        raise typer.BadParameter(f"--task {task} needs the --label to predict")
     result = pipeline.evaluate(
         run,
         data=data,
@@ -265,6 +325,13 @@ def _shares(text: str) -> tuple[float, ...]:
         return tuple(float(one) for one in text.split(",") if one.strip())
     except ValueError:
         raise typer.BadParameter(f"--fractions {text}: expected numbers above 0 and up to 1, by commas") from None
+
+
+def _parts(text: str) -> dict[str, int]:
+    try:
+        return {name.strip(): int(value) for name, _, value in (one.partition("=") for one in text.split(",") if one)}
+    except ValueError:
+        raise typer.BadParameter(f"--parts {text}: expected NAME=VALUE by commas, for example heart=3") from None
 
 
 def _options(assignments: list[str]) -> dict[str, Any]:

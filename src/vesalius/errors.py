@@ -12,8 +12,10 @@ __all__ = [
     "ConfigError",
     "DatasetError",
     "EvaluationError",
+    "KnowledgeError",
     "LabelError",
     "ManifestError",
+    "RegistrationError",
     "RunError",
     "SplitError",
     "StoreError",
@@ -46,6 +48,14 @@ class UnreadableImageError(VesaliusError):
 
 class DatasetError(VesaliusError):
     """A folder that does not have the layout its adapter expects."""
+
+
+class KnowledgeError(VesaliusError):
+    """Knowledge maps, an exemplar or its mask that are missing, damaged or do not fit the images."""
+
+
+class RegistrationError(VesaliusError):
+    """An image that cannot be registered, or a registration that diverged."""
 
 
 class StoreError(VesaliusError):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from vesalius.data.batches import ImagePool
     from vesalius.data.doctor_report import DoctorReport
+    from vesalius.data.knowledge_maps import KnowledgeMaps
     from vesalius.data.open_pool import Data
     from vesalius.data.prepare_summary import PrepareSummary
     from vesalius.data.store import Store
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 # Everything heavy is imported inside the verbs, so that `vesalius --help` and `import vesalius` stay fast.
 
-__all__ = ["doctor", "evaluate", "open_store", "prepare", "pretrain", "report"]
+__all__ = ["doctor", "evaluate", "evaluate_attention", "guide", "open_store", "prepare", "pretrain", "report"]
 
 _NOTHING: tuple[str, ...] = ()
 
@@ -101,11 +102,82 @@ def doctor(
     return examine(source, dataset=dataset, axis=axis, volume=volume, key=key)
 
 
+def guide(
+    store: str | Path,
+    *,
+    template: str = "deformable",
+    out: str | Path | None = None,
+    exemplars: Sequence[str | Path] = (),
+    masks: Sequence[str | Path] = (),
+    parts: Mapping[str, int] | None = None,
+    atlas: str | Path | None = None,
+    backend: str = "batched",
+    combine: str = "best",
+    map_size: int = 64,
+    workers: int | None = None,
+    engine: str = "local",
+    device: str = "auto",
+    resume: bool = True,
+    progress: bool = True,
+) -> KnowledgeMaps:
+    """Make knowledge maps for every image of a store.
+
+    Args:
+        store: The images.
+        template: `triangular`, `deformable` or `atlas` (a mean image of the store itself; exemplars are optional).
+        out: Folder to write; by default `STORE/maps/<template>`, where `pretrain` finds them by name.
+        exemplars: Labelled images whose parts are carried to the others.
+        masks: Their label maps, in the same order.
+        parts: Part name to its value in the label maps.
+        atlas: Folder of another store's maps, whose atlas is used in place of a new one.
+        backend: `batched` or `elastix`.
+        combine: Of several exemplars: `best` or `vote`.
+        map_size: Side of the maps.
+        workers: Processes; by default one a core, one on a GPU.
+        engine: `local`, `ray` or `dask`.
+        device: `auto`, `cpu` or `cuda`.
+        resume: Go on with what an interrupted run left.
+        progress: Show a bar.
+
+    Raises:
+        ConfigError, KnowledgeError, RegistrationError, StoreError: See their descriptions.
+    """
+    from vesalius.data.engines import worker_count
+    from vesalius.devices import choose_device
+    from vesalius.guidance.choose_template import choose_template
+    from vesalius.guidance.guide import guide as guide_store
+    from vesalius.interpret.maps_pictures import draw_maps
+    from vesalius.progress import bar
+
+    opened = open_store(store)
+    chosen = choose_template(
+        template,
+        opened,
+        exemplars=[Path(one) for one in exemplars],
+        masks=[Path(one) for one in masks],
+        parts=parts or {},
+        atlas=None if atlas is None else Path(atlas),
+        backend=backend,
+        combine=combine,
+        map_size=map_size,
+    )
+    where = choose_device(device).type
+    folder = opened.path / "maps" / template if out is None else Path(out)
+    count = worker_count(workers) if where == "cpu" or workers is not None else 1
+    with bar(f"{template} maps", len(opened), show=progress) as advance:
+        made = guide_store(
+            opened, chosen, folder, workers=count, engine=engine, device=where, resume=resume, advance=advance
+        )
+    draw_maps(opened, made)
+    return made
+
+
 def pretrain(
     recipe: str | Path,
     *,
     data: Data,
     out: str | Path,
+    maps: Sequence[str | Path] = (),
     overrides: Sequence[str] = (),
     budget_minutes: float | None = None,
     resume: bool = False,
@@ -117,6 +189,8 @@ def pretrain(
         recipe: Name of a shipped recipe (`dino/small`) or path of a YAML file; not read when resuming.
         data: Store, or stores; `STORE` means its train split, `STORE@all`, `STORE@train+val` others.
         out: Run folder to write.
+        maps: Folders of knowledge maps, one a store, where the recipe has guidance; by default each store's own of the
+            name that the recipe gives.
         overrides: Assignments as in `training.batch_size=32`.
         budget_minutes: Train as long as this instead of the recipe's epochs.
         resume: Go on in an existing run folder, with its own recipe.
@@ -130,6 +204,7 @@ def pretrain(
     """
     from rich.console import Console
 
+    from vesalius.data.knowledge_maps import open_knowledge
     from vesalius.data.open_pool import open_pool
     from vesalius.evaluation.online import choose_probes
     from vesalius.interpret.run_pictures import draw_run
@@ -155,6 +230,11 @@ def pretrain(
         if leads(resolved):
             folder.check_free()
         resume = False
+    knowledge = None
+    if resolved.guidance is not None:
+        coordinates = resolved.guidance.coordinates is not None
+        knowledge = open_knowledge(pool, resolved.guidance.maps, maps, coordinates=coordinates)
+        about |= {"maps": knowledge.description()}
     if not leads(resolved):
         console = Console(quiet=True)
     for note in notes:
@@ -168,7 +248,7 @@ def pretrain(
     state = {"command": shlex.join(["vesalius", *sys.argv[1:]]), "recipe": resolved.name, "data": about, "notes": notes}
     if leads(resolved) and resume:
         _keep_pool(pool, about, folder)
-    Pretraining(recipe=resolved, pool=pool, folder=folder, probes=probes, console=console).run(
+    Pretraining(recipe=resolved, pool=pool, folder=folder, probes=probes, console=console, knowledge=knowledge).run(
         state=state, resume=resume
     )
     if leads(resolved):
@@ -226,6 +306,41 @@ def evaluate(
     return evaluate_run(
         Path(run), open_store(data), task=task, label=label, test_store=scored, options=options, **where
     )
+
+
+def evaluate_attention(
+    run: str | Path,
+    *,
+    data: str | Path,
+    parts: Sequence[str] = (),
+    maps: str | Path | None = None,
+    image_size: int | None = None,
+    upsampling: str = "bilinear",
+    batch_size: int = 64,
+    device: str = "auto",
+    precision: str = "auto",
+    bootstrap: int = 1000,
+    seed: int = 0,
+    progress: bool = True,
+) -> tuple[Result, ...]:
+    """Score where a run's backbone looks against the masks of a store, one result a part.
+
+    `maps` names knowledge maps of this store, whose parts are then scored beside; the rest is explained at
+    `vesalius.evaluation.attention`.
+    """
+    from vesalius.data.knowledge_maps import find_maps
+    from vesalius.evaluation.attention import AttentionOptions
+    from vesalius.evaluation.attention import evaluate_attention as score
+    from vesalius.progress import bar
+
+    store = open_store(data)
+    options = AttentionOptions(
+        image_size=image_size, upsampling=upsampling, precision=precision, bootstrap=bootstrap, seed=seed
+    )
+    given = None if maps is None else find_maps(store, maps)
+    where: dict[str, Any] = {"batch_size": batch_size, "device": device}
+    with bar("attention", 2 * len(store), show=progress) as advance:
+        return score(Path(run), store, parts=parts, maps=given, options=options, advance=advance, **where)
 
 
 def report(runs: Sequence[str | Path], out: str | Path, *, data: Sequence[str | Path] = ()) -> Path:

@@ -95,8 +95,8 @@ def test_epochs_and_seeds_differ(pool: ImagePool) -> None:
 
 
 def test_iteration_starts_where_asked(pool: ImagePool) -> None:
-    everything = [_values(b) for b in TrainingBatches(pool, batch_size=4, seed=3, total_steps=7)]
-    rest = [_values(b) for b in TrainingBatches(pool, batch_size=4, seed=3, total_steps=7, start_step=5)]
+    everything = [_values(b.images) for b in TrainingBatches(pool, batch_size=4, seed=3, total_steps=7)]
+    rest = [_values(b.images) for b in TrainingBatches(pool, batch_size=4, seed=3, total_steps=7, start_step=5)]
     assert len(everything) == 7
     assert rest == everything[5:]
     assert list(TrainingBatches(pool, batch_size=4, seed=3, total_steps=7, start_step=7)) == []

@@ -22,7 +22,7 @@ def test_dino_without_locals_takes_the_advised_area_unless_told():
     assert len(plan_by_name("dino", locals=0)) == 2
 
 
-@pytest.mark.parametrize("name", list(PLANS))
+@pytest.mark.parametrize("name", [name for name, plan in PLANS.items() if len(plan.teacher_views) == 2])
 def test_overrides_reach_the_views_they_speak_of(name):
     plan = plan_by_name(
         name, size=112, local_size=48, locals=3, local_area=[0.1, 0.3], flip_p=0, **{"global_2.blur_p": 0.25}
@@ -33,6 +33,11 @@ def test_overrides_reach_the_views_they_speak_of(name):
     assert plan.specs[1].blur_p == 0.25
     assert plan.specs[0].blur_p == PLANS[name].specs[0].blur_p
     assert PLANS[name].specs[0].size in {112, 224}  # the named plan itself is untouched
+
+
+def test_guidance_alone_needs_one_view_and_never_mirrors_it():
+    plan = plan_by_name("guided-chest", size=112)
+    assert [(name, spec.size, spec.flip_p) for name, spec in plan.expanded] == [("global_1", 112, 0.0)]
 
 
 @pytest.mark.parametrize(

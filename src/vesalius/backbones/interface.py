@@ -42,7 +42,11 @@ class Backbone(nn.Module, ABC):
     feature_dim: int
     patch_size: int | None
     has_cls: bool
+    attention_heads: int
+    drops_patches: bool
     preprocessing: Preprocessing
+    _always_attention: bool = False
+    _always_patches: bool = False
 
     @abstractmethod
     def forward_features(
@@ -64,6 +68,13 @@ class Backbone(nn.Module, ABC):
         Raises:
             BackboneError: Attention or stages asked of a family that has none.
         """
+
+    def always(self, *, attention: bool = False, patches: bool = False) -> None:
+        """Let every forward pass give attention or patches, whether its caller asks for them or not.
+
+        So guidance gets what it needs from a method's student without the method knowing of it.
+        """
+        self._always_attention, self._always_patches = attention, patches
 
     @abstractmethod
     def twin(self, *, drop_path: float = 0.0) -> Backbone:

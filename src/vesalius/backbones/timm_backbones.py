@@ -88,6 +88,8 @@ class TimmBackbone(Backbone):
         self.feature_dim = int(self.model.num_features)
         self.prefix_tokens = int(getattr(self.model, "num_prefix_tokens", 0))
         self.has_cls = getattr(self.model, "cls_token", None) is not None
+        self.attention_heads = int(self.model.blocks[-1].attn.num_heads) if self.has_cls else 0
+        self.drops_patches = float(arguments.get("patch_drop_rate", 0.0)) > 0.0
         if pool in ("cls", "average") and not self.has_cls:
             raise BackboneError(f"pool = {pool}: {name} has no [CLS] token; use 'mean'")
         self.pool = pool if pool != "auto" else ("cls" if self.has_cls else "mean")
@@ -108,6 +110,7 @@ class TimmBackbone(Backbone):
         stages: bool = False,
     ) -> Features:
         """Compute features; see `Backbone.forward_features`."""
+        patches, attention = patches or self._always_patches, attention or self._always_attention
         if attention and not self.has_cls:
             raise BackboneError(f"{self.name} has no [CLS] token: its attention row cannot be given; use a ViT or DeiT")
         parts = []

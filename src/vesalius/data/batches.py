@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,10 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from vesalius.data.sharded_array import ShardedArray
 from vesalius.data.store import Store
 from vesalius.errors import StoreError, TrainingError
+from vesalius.records.knowledge import Knowledge, TrainingBatch
 
 __all__ = ["ImagePool", "TrainingBatches", "step_seed"]
 
@@ -44,25 +47,31 @@ class ImagePool:
 
     def gather(self, indices: Int[np.ndarray, "batch"]) -> Shaped[Tensor, "batch channels height width"]:
         """Read images as `[batch, channels, height, width]`: uint8 as stored, 16-bit as float in [0, 1]."""
-        part_of = np.searchsorted(self.starts, indices, side="right") - 1
-        pixels: npt.NDArray[np.generic] | None = None
-        for position, (store, rows) in enumerate(self.parts):
-            here = np.flatnonzero(part_of == position)
-            if len(here) == 0:
-                continue
-            block = store.images[rows[indices[here] - self.starts[position]]]
-            if len(here) == len(indices):
-                pixels = block
-                break
-            if pixels is None:
-                pixels = np.empty((len(indices), *block.shape[1:]), dtype=block.dtype)
-            pixels[here] = block
-        if pixels is None:
-            raise StoreError("an empty batch was asked for")
+        pixels = self.gather_rows([store.images for store, _ in self.parts], indices)
         if pixels.dtype == np.uint16:
             pixels = pixels.astype(np.float32) / 65535.0
         tensor = torch.from_numpy(pixels)
         return tensor[:, None] if tensor.ndim == 3 else tensor.permute(0, 3, 1, 2)
+
+    def gather_rows(
+        self, arrays: Sequence[ShardedArray], indices: Int[np.ndarray, "batch"]
+    ) -> Shaped[np.ndarray, "batch ..."]:
+        """Read the rows of some images from arrays that lie beside the stores, one array a part of the pool."""
+        part_of = np.searchsorted(self.starts, indices, side="right") - 1
+        gathered: npt.NDArray[Any] | None = None
+        for position, ((_, rows), array) in enumerate(zip(self.parts, arrays, strict=True)):
+            here = np.flatnonzero(part_of == position)
+            if len(here) == 0:
+                continue
+            block = array[rows[indices[here] - self.starts[position]]]
+            if len(here) == len(indices):
+                return block
+            if gathered is None:
+                gathered = np.empty((len(indices), *block.shape[1:]), dtype=block.dtype)
+            gathered[here] = block
+        if gathered is None:
+            raise StoreError("an empty batch was asked for")
+        return gathered
 
 
 def step_seed(seed: int, step: int, rank: int = 0) -> int:
@@ -76,7 +85,7 @@ class _Shard:
     world_size: int
 
 
-class TrainingBatches(IterableDataset[Tensor]):
+class TrainingBatches(IterableDataset[TrainingBatch]):
     """Batches from `start_step` to `total_steps`; every epoch is a new permutation, its ragged end is left out."""
 
     def __init__(
@@ -89,6 +98,7 @@ class TrainingBatches(IterableDataset[Tensor]):
         start_step: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        knowledge: Callable[[Int[np.ndarray, "batch"]], Knowledge] | None = None,
     ) -> None:
         """Plan the batches of one process.
 
@@ -100,6 +110,7 @@ class TrainingBatches(IterableDataset[Tensor]):
             start_step: Where it begins, more than 0 when it is resumed.
             rank: This process.
             world_size: How many there are; it must divide the batch.
+            knowledge: Reads the knowledge maps of images by their place in the pool.
 
         Raises:
             TrainingError: Fewer images than one batch, or a batch that the processes cannot share equally.
@@ -113,6 +124,7 @@ class TrainingBatches(IterableDataset[Tensor]):
         self.pool, self.batch_size, self.seed = pool, batch_size, seed
         self.start_step, self.total_steps = start_step, total_steps
         self.shard = _Shard(rank=rank, world_size=world_size)
+        self.knowledge = knowledge
         self._order: tuple[int, npt.NDArray[np.int64]] | None = None
 
     @property
@@ -128,7 +140,12 @@ class TrainingBatches(IterableDataset[Tensor]):
         batch = self._order[1][position * self.batch_size : (position + 1) * self.batch_size]
         return batch[self.shard.rank :: self.shard.world_size]
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def read(self, indices: Int[np.ndarray, "batch"]) -> TrainingBatch:
+        """Read images by their place in the pool, with what is known of them."""
+        known = None if self.knowledge is None else self.knowledge(indices)
+        return TrainingBatch(self.pool.gather(indices), known)
+
+    def __iter__(self) -> Iterator[TrainingBatch]:
         """Yield the batches in order."""
         for step in range(self.start_step, self.total_steps):
-            yield self.pool.gather(self.indices(step))
+            yield self.read(self.indices(step))

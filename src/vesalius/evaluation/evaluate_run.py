@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from vesalius.evaluation.summary import summarise
 from vesalius.evaluation.targets import check_labels
 from vesalius.evaluation.untrained_twin import CALIBRATION_IMAGES, calibrate_batch_norm, has_batch_norm, random_twin
 from vesalius.evaluation.write_result import result_folder, write_result
+from vesalius.progress import bar
 from vesalius.records.result import Result
 
 __all__ = ["evaluate_run"]
@@ -134,7 +133,7 @@ def _extract(
 ) -> dict[str, list[_Array]]:
     arms: dict[str, list[_Array]] = {}
     total = len(job.patients) * sum(len(inits) for inits in backbones.values())
-    with _bar("features", total, show=progress) as advance:
+    with bar("features", total, show=progress) as advance:
         for arm, inits in backbones.items():
             arms[arm] = [
                 np.concatenate(
@@ -155,7 +154,7 @@ def _predict(
     whole = sum(
         len(inits) if fraction == 1.0 else options.seeds for inits in arms.values() for fraction in options.fractions
     )
-    with _bar(options.task, whole, show=progress) as advance:
+    with bar(options.task, whole, show=progress) as advance:
         return predict_arms(
             arms, job.targets.values, job.patients, sides=job.sides, options=options, advance=lambda _: advance(1)
         )
@@ -205,17 +204,3 @@ def _neighbours(arms: dict[str, list[_Array]], job: EvaluationTask, task: str) -
     found = nearest_neighbours(arms["pretrained"][0], job.targets.values, job.targets.rows, train=train, test=test)
     where = {"store": str(job.stores[0][0].path), "query_store": str(job.stores[-1][0].path)}
     return where | found
-
-
-@contextmanager
-def _bar(what: str, total: int, *, show: bool) -> Iterator[Any]:
-    """Show a progress bar on standard error and give a function that advances it."""
-    if not show:
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        one = bar.add_task(what, total=total)
-        yield lambda count: bar.advance(one, count)

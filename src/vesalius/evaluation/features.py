@@ -18,6 +18,7 @@ from vesalius.atomic import replacing
 from vesalius.backbones.interface import Backbone
 from vesalius.backbones.normalise import normalise
 from vesalius.data.store import Store
+from vesalius.devices import choose_device
 from vesalius.errors import BackboneError, ConfigError, nearest
 from vesalius.records.features import Features
 from vesalius.training.precision import choose_precision
@@ -27,7 +28,6 @@ __all__ = [
     "autocast_bf16",
     "backbone_fingerprint",
     "cached_features",
-    "choose_device",
     "choose_kind",
     "extract_features",
     "to_input",
@@ -51,15 +51,6 @@ def choose_kind(backbone: Backbone, kind: str) -> str:
     if "cls" in kind and not backbone.has_cls:
         raise BackboneError(f"{backbone.name} has no [CLS] token; use features='mean'")
     return kind
-
-
-def choose_device(device: str) -> torch.device:
-    """Resolve `auto` to the accelerator that is there, else the CPU."""
-    if device != "auto":
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def autocast_bf16(precision: str, device: torch.device) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.table import Table
 
 from vesalius.records.result import Result, Score
@@ -10,9 +12,19 @@ __all__ = ["score_table"]
 
 ARMS = ("pretrained", "random_init", "pixels", "chance")
 
+_SHORT = {
+    "average_precision": "AP",
+    "average_precision_pooled": "AP, pooled",
+    "pointing_game": "pointing",
+    "iou_at_60pct_mass": "IoU, 60 % mass",
+    "best_dice": "best Dice",
+}
+
 
 def score_table(result: Result) -> Table:
     """Draw the scores with all labels, and the first metric at each fraction of them."""
+    if result.task == "attention":
+        return _attention_table(result)
     title = f"{result.task} on {result.label}: {result.test_images} images of {result.test_patients} patients scored"
     table = Table(title=title, title_justify="left", caption=result.seen_in_words(), caption_justify="left")
     table.add_column("metric")
@@ -29,6 +41,20 @@ def score_table(result: Result) -> Table:
     return table
 
 
+def _attention_table(result: Result) -> Table:
+    """Draw a row an arm: there are more arms than metrics, and no fractions of labels."""
+    title = f"attention on {result.label}: {result.test_images} images of {result.test_patients} patients"
+    table = Table(title=title, title_justify="left", caption=result.seen_in_words(), caption_justify="left")
+    table.add_column("map")
+    metrics = list(dict.fromkeys(score.metric for score in result.scores))
+    for metric in metrics:
+        table.add_column(_SHORT.get(metric, metric.replace("_", " ")), justify="right")
+    for arm in dict.fromkeys(score.arm for score in result.scores):
+        first, *rest = (_find(result, arm, metric, 1.0) for metric in metrics)
+        table.add_row(arm.replace("_", " "), first, *(cell.split(" ")[0] for cell in rest))
+    return table
+
+
 def _find(result: Result, arm: str, metric: str, fraction: float) -> str:
     for score in result.scores:
         if (score.arm, score.metric) == (arm, metric) and abs(score.fraction - fraction) < 1e-9:
@@ -37,4 +63,6 @@ def _find(result: Result, arm: str, metric: str, fraction: float) -> str:
 
 
 def _cell(score: Score) -> str:
+    if math.isnan(score.low):
+        return f"{score.value:.3f}"
     return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"

@@ -10,7 +10,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vesalius.backbones.interface import Backbone
 from vesalius.data.store import Store
-from vesalius.evaluation.features import choose_device, to_input
+from vesalius.devices import choose_device
+from vesalius.evaluation.features import to_input
 
 __all__ = ["CALIBRATION_IMAGES", "calibrate_batch_norm", "has_batch_norm", "random_twin"]
 

@@ -19,7 +19,7 @@ from vesalius.errors import ViewError
 from vesalius.interpret.attention_maps import attention_maps, enlarge_nearest, mass_mask
 from vesalius.records.view import View
 
-__all__ = ["attention_picture", "overlay", "save_png", "views_picture"]
+__all__ = ["Picture", "Sheet", "attention_picture", "outline", "overlay", "picture_grid", "save_png", "views_picture"]
 
 _GAP = 6
 _CAPTION = 22
@@ -55,7 +55,7 @@ def views_picture(
     largest = max(max(view.pixels.shape[-2:]) for view in views)
     columns = [[_resize(image, cell / largest) for image in _to_rgb(view.pixels[:images], mean, std)] for view in views]
     captions = [f"{view.name.replace('_', ' ')} · {view.pixels.shape[-1]} px" for view in views]
-    return _grid(list(zip(*columns, strict=True)), captions, cell)
+    return picture_grid(list(zip(*columns, strict=True)), captions, cell)
 
 
 def attention_picture(
@@ -89,9 +89,9 @@ def attention_picture(
         picture = _resize(pixels, cell / max(pixels.shape[:2]))
         shown = enlarge_nearest(heads[None], picture.shape[:2])[0].numpy()
         edges = enlarge_nearest(chosen[None].float(), picture.shape[:2])[0].numpy() > 0
-        rows.append([picture, *(_outline(overlay(picture, h), e) for h, e in zip(shown, edges, strict=True))])
+        rows.append([picture, *(outline(overlay(picture, h), e) for h, e in zip(shown, edges, strict=True))])
     captions = ["image", *(f"head {index + 1}" for index in range(maps.shape[1]))]
-    return _grid(rows, captions, cell)
+    return picture_grid(rows, captions, cell)
 
 
 def overlay(
@@ -144,16 +144,18 @@ def _resize(image: npt.NDArray[np.uint8], factor: float) -> npt.NDArray[np.uint8
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
 
 
-def _outline(image: npt.NDArray[np.uint8], inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+def outline(
+    image: npt.NDArray[np.uint8], inside: npt.NDArray[np.bool_], colour: tuple[int, int, int] = _OUTLINE
+) -> npt.NDArray[np.uint8]:
     """Draw the inner border of a region, one pixel wide."""
     padded = np.pad(inside, 1, mode="edge")
     whole = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     drawn = image.copy()
-    drawn[inside & ~whole] = _OUTLINE
+    drawn[inside & ~whole] = colour
     return drawn
 
 
-def _grid(rows: Sequence[Sequence[npt.NDArray[Any]]], captions: Sequence[str], cell: int) -> Sheet:
+def picture_grid(rows: Sequence[Sequence[npt.NDArray[Any]]], captions: Sequence[str], cell: int) -> Sheet:
     """Set pictures in a grid on white, each centred in its cell, a caption over each column."""
     font = _font()
     widths = [max(cell, round(font.getlength(caption))) for caption in captions]

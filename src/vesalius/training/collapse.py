@@ -40,7 +40,9 @@ class CollapseWatch:
             self.relative_entropy = _smooth(self.relative_entropy, values["teacher_entropy"] / largest, kept)
             mean_entropy = values.get("mean_entropy", 0.0) / largest
             self.relative_mean_entropy = _smooth(self.relative_mean_entropy, mean_entropy, kept)
-            gained = mean_entropy - values.get("dino_loss", values.get("loss", 0.0)) / largest
+            gained = (
+                mean_entropy - values.get("dino_loss", values.get("method_loss", values.get("loss", 0.0))) / largest
+            )
             self.relative_gain = _smooth(self.relative_gain, gained, kept)
             self.step = step
         patient = step >= self.patience_steps

@@ -7,18 +7,16 @@ import math
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from lightning.fabric.utilities import move_data_to_device
 
-from vesalius.data.batches import ImagePool, step_seed
-from vesalius.methods.base import Method
+from vesalius.data.batches import TrainingBatches, step_seed
 from vesalius.schedules import Progress
 from vesalius.training.monitors import Probe, run_probes
 from vesalius.training.optimizers import build_optimizer
-from vesalius.training.recipe import Recipe
 from vesalius.training.step import TrainingStep
-from vesalius.views.plans import ViewPlan
 
 __all__ = ["Cost", "measure_cost", "steps_within"]
 
@@ -48,31 +46,33 @@ def steps_within(budget_minutes: float, cost: Cost, probe_every: int) -> int:
 
 
 def measure_cost(
-    recipe: Recipe,
-    method: Method,
-    plan: ViewPlan,
-    pool: ImagePool,
+    step: TrainingStep,
+    batches: TrainingBatches,
     probes: Sequence[Probe],
     *,
     device: torch.device,
     bf16: bool,
 ) -> Cost:
     """Time whole steps (reading, views, forward, backward, optimizer, teacher) on a copy that is then thrown away."""
-    trial = copy.deepcopy(method).to(device).train()
-    step = TrainingStep(recipe, trial, plan)
-    optimizer = build_optimizer(recipe.optimizer, trial.trained_parameters())
+    method, guidance = copy.deepcopy((step.method, step.guidance))
+    method.to(device).train()
+    if guidance is not None:
+        guidance.to(device)
+    step, recipe = replace(step, method=method, guidance=guidance), step.recipe
+    optimizer = build_optimizer(recipe.optimizer, step.trained_parameters())
     devices = max(1, recipe.training.devices if isinstance(recipe.training.devices, int) else 1)
     processes = devices * recipe.training.nodes
-    rows = min(len(pool), max(1, recipe.training.batch_size // processes))
+    rows = max(1, recipe.training.batch_size // processes)
     choose = torch.Generator().manual_seed(step_seed(recipe.training.seed, 0))
     seconds: list[float] = []
     for number in range(WARM_STEPS + TIMED_STEPS):
         start = time.perf_counter()
         now = Progress(step=number, total_steps=1000, steps_per_epoch=100)
         step.set_rates(optimizer, now)
-        images = pool.gather(torch.randperm(len(pool), generator=choose)[:rows].numpy()).to(device)
+        chosen = torch.randperm(len(batches.pool), generator=choose)[:rows].numpy()
+        batch = move_data_to_device(batches.read(chosen), device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            loss = step.forward(images, now, processes=processes).loss
+            loss = step.forward(batch, now, processes=processes).loss
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         step.before_optimizer(optimizer, now)
@@ -82,5 +82,5 @@ def measure_cost(
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - start)
     start = time.perf_counter()
-    run_probes(probes, trial.exported_backbone())
+    run_probes(probes, method.exported_backbone())
     return Cost(step_seconds=statistics.median(seconds[WARM_STEPS:]), probe_seconds=time.perf_counter() - start)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxtyping import Shaped
 from lightning import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 
-from vesalius.methods.base import Method
+from vesalius.records.knowledge import TrainingBatch
 from vesalius.records.step_output import StepOutput
 from vesalius.schedules import Progress
 from vesalius.training.optimizers import build_optimizer
-from vesalius.training.recipe import Recipe
 from vesalius.training.step import TrainingStep
-from vesalius.views.plans import ViewPlan
 
 __all__ = ["PretrainingModule"]
 
@@ -23,11 +20,10 @@ __all__ = ["PretrainingModule"]
 class PretrainingModule(LightningModule):
     """Lets Lightning drive `TrainingStep`, and keeps what its callbacks read."""
 
-    def __init__(self, recipe: Recipe, method: Method, plan: ViewPlan, *, steps_per_epoch: int, total_steps: int):
-        """Join the parts; `total_steps` is fixed here, whatever the budget was."""
+    def __init__(self, step: TrainingStep, *, steps_per_epoch: int, total_steps: int):
+        """Take the parts; `total_steps` is fixed here, whatever the budget was."""
         super().__init__()
-        self.recipe, self.method = recipe, method
-        self.step = TrainingStep(recipe, method, plan)
+        self.step, self.recipe, self.method, self.guidance = step, step.recipe, step.method, step.guidance
         self.steps_per_epoch, self.total_steps = steps_per_epoch, total_steps
         self.output: StepOutput | None = None
         self.rates: dict[str, float] = {}
@@ -41,9 +37,9 @@ class PretrainingModule(LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """Build the recipe's optimizer over what the method trains."""
-        return build_optimizer(self.recipe.optimizer, self.method.trained_parameters())
+        return build_optimizer(self.recipe.optimizer, self.step.trained_parameters())
 
-    def training_step(self, batch: Shaped[Tensor, "batch channels height width"], batch_idx: int) -> Tensor:
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Take one step; see `TrainingStep.forward`."""
         del batch_idx
         # Lightning counts a step while the optimizer takes it: what comes after belongs to this one still.

@@ -13,6 +13,8 @@ from pydantic import Field
 from vesalius.backbones.timm_backbones import BackboneConfig
 from vesalius.config import StrictModel, apply_overrides, build, load_yaml
 from vesalius.errors import ConfigError, nearest
+from vesalius.guidance.registry import GuidanceConfig
+from vesalius.methods.dino import DinoConfig
 from vesalius.methods.registry import MethodConfig
 from vesalius.training.optimizers import OptimizerConfig
 
@@ -78,13 +80,14 @@ class MonitorConfig(StrictModel):
 
 
 class Recipe(StrictModel):
-    """Views x backbone x method, and how they are trained."""
+    """Views x backbone x method x guidance, and how they are trained."""
 
     name: str = "unnamed"
     about: str = ""
     views: ViewsConfig = Field(default_factory=ViewsConfig)
     backbone: BackboneConfig = Field(default_factory=BackboneConfig)
-    method: MethodConfig = Field(default_factory=MethodConfig)
+    method: MethodConfig = Field(default_factory=DinoConfig)
+    guidance: GuidanceConfig | None = None
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     monitors: MonitorConfig = Field(default_factory=MonitorConfig)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Shaped
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from vesalius.data.batches import step_seed
 from vesalius.errors import TrainingError
+from vesalius.guidance.base import Guidance
 from vesalius.methods.base import Method
+from vesalius.records.knowledge import TrainingBatch
 from vesalius.records.step_output import StepOutput
 from vesalius.records.view import View
 from vesalius.schedules import Progress
@@ -36,6 +39,13 @@ class TrainingStep:
     recipe: Recipe
     method: Method
     plan: ViewPlan
+    guidance: Guidance | None = None
+
+    def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """Yield what the optimizer trains, by name."""
+        yield from self.method.trained_parameters()
+        if self.guidance is not None:
+            yield from self.guidance.trained_parameters()
 
     def set_rates(self, optimizer: Optimizer, now: Progress) -> dict[str, float]:
         """Set this step's learning rate and weight decay; return both by name."""
@@ -44,20 +54,30 @@ class TrainingStep:
 
     def forward(
         self,
-        images: Shaped[Tensor, "batch channels height width"],
+        batch: TrainingBatch,
         now: Progress,
         *,
         rank: int = 0,
         processes: int = 1,
     ) -> StepOutput:
-        """Draw the views on the images' device and ask the method for its loss.
+        """Draw the views on the images' device, ask the method for its loss and add the guidance's.
 
         Raises:
             TrainingError: The loss is not a finite number.
         """
         # Never the seed of the views: stochastic depth would be drawn from the same numbers.
         torch.manual_seed(step_seed(self.recipe.training.seed, now.step, 1 + rank))
-        output: StepOutput = self.method(self._views(images, now, rank, processes), now)
+        views = self._views(batch.images, now, rank, processes)
+        output: StepOutput = self.method(views, now)
+        if self.guidance is not None and batch.knowledge is not None:
+            added = self.guidance(output.student_features, views, batch.knowledge, now)
+            logs = {
+                **output.logs,
+                "method_loss": output.loss.detach(),
+                "guidance_loss": added.loss.detach(),
+                **added.logs,
+            }
+            output = replace(output, loss=output.loss + added.loss, logs=logs)
         value = float(output.loss.detach())
         if not math.isfinite(value):
             raise TrainingError(

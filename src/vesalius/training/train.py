@@ -18,10 +18,12 @@ from torch.utils.data import DataLoader
 
 from vesalius.backbones.timm_backbones import create_backbone
 from vesalius.data.batches import ImagePool, TrainingBatches
+from vesalius.data.knowledge_maps import KnowledgePool
 from vesalius.data.pool_record import write_pool
 from vesalius.distributed import is_first_process
 from vesalius.errors import CheckpointError, ConfigError, RunError
-from vesalius.methods.base import Method
+from vesalius.guidance.registry import build_guidance
+from vesalius.methods.no_method import NoMethod
 from vesalius.methods.registry import build_method, resolve_method
 from vesalius.training.allocator import memory_kept
 from vesalius.training.checkpoint import CheckpointWriter, read_step
@@ -34,7 +36,8 @@ from vesalius.training.precision import choose_precision, suit_accelerator
 from vesalius.training.progress_bar import TrainingProgress
 from vesalius.training.recipe import Recipe
 from vesalius.training.run_folder import RunFolder, environment, now
-from vesalius.views.plans import ViewPlan, plan_by_name
+from vesalius.training.step import TrainingStep
+from vesalius.views.plans import plan_by_name
 
 __all__ = ["Pretraining", "leads", "resolve_recipe"]
 
@@ -75,6 +78,7 @@ class Pretraining:
     Attributes:
         recipe: Resolved (no `auto` left that depends on the data).
         pool: The images.
+        knowledge: Their knowledge maps, where the recipe has guidance.
         folder: Where it is written.
         probes: Online monitors.
         console: Where it speaks.
@@ -85,6 +89,7 @@ class Pretraining:
     folder: RunFolder
     probes: Sequence[Probe]
     console: Console
+    knowledge: KnowledgePool | None = None
 
     def run(self, *, state: dict[str, Any], resume: bool) -> None:
         """Train to the end.
@@ -107,6 +112,12 @@ class Pretraining:
         method = build_method(
             self.recipe.method, create_backbone(self.recipe.backbone), teacher_views=plan.teacher_views
         )
+        guidance = None
+        if self.recipe.guidance is not None and self.knowledge is not None:
+            guidance = build_guidance(self.recipe.guidance, self.knowledge.names, method.student)
+        elif isinstance(method, NoMethod):
+            raise ConfigError("method none learns from guidance alone: give the recipe a guidance section")
+        step = TrainingStep(self.recipe, method, plan, guidance)
         accelerator = self._accelerator()
         suit_accelerator(method, accelerator=accelerator)
         precision, why = choose_precision(self.recipe.training.precision, accelerator=accelerator)
@@ -116,7 +127,7 @@ class Pretraining:
         elif not leads(self.recipe):
             start, total = 0, self._wait_for_plan()
         else:
-            planned = self._plan_steps(method, plan, accelerator, bf16=precision.startswith("bf16"))
+            planned = self._plan_steps(step, accelerator, bf16=precision.startswith("bf16"))
             start, total = 0, planned["steps"]
             state = state | planned
             state |= {
@@ -131,7 +142,7 @@ class Pretraining:
             }
             self.folder.create(self.recipe, state)
             write_pool(self.folder.pool_file, self.pool.parts)
-        module = PretrainingModule(self.recipe, method, plan, steps_per_epoch=self._epoch, total_steps=total)
+        module = PretrainingModule(step, steps_per_epoch=self._epoch, total_steps=total)
         with self.folder.hold() if leads(self.recipe) else nullcontext():
             self._fit(module, start)
 
@@ -149,12 +160,11 @@ class Pretraining:
             return {"gpu": "cuda"}.get(wanted, wanted)
         return "cuda" if torch.cuda.is_available() else "cpu"
 
-    def _plan_steps(self, method: Method, plan: ViewPlan, accelerator: str, *, bf16: bool) -> dict[str, Any]:
+    def _plan_steps(self, step: TrainingStep, accelerator: str, *, bf16: bool) -> dict[str, Any]:
         """Say what the training will cost before it starts; a budget decides the number of steps. For run.json."""
         # Refuses too small a pool before anything is timed.
-        self._batches(total_steps=0)
-        device = torch.device(accelerator)
-        cost = measure_cost(self.recipe, method, plan, self.pool, self.probes, device=device, bf16=bf16)
+        batches = self._batches(total_steps=0)
+        cost = measure_cost(step, batches, self.probes, device=torch.device(accelerator), bf16=bf16)
         budget = self.recipe.training.budget_minutes
         if budget is None:
             steps = math.ceil(self.recipe.training.epochs * self._epoch)
@@ -177,6 +187,8 @@ class Pretraining:
                 f"{self.folder.path}: was trained on other images (fingerprint {written['data']['fingerprint'][:12]}, "
                 f"now {state['data']['fingerprint'][:12]}); resume with the same --data"
             )
+        if written["data"].get("maps") != state["data"].get("maps"):
+            raise CheckpointError(f"{self.folder.path}: was guided by other maps; resume with the same ones")
         start = read_step(self.folder) if self.folder.checkpoint.is_file() else 0
         self.console.print(f"resuming at step {start:,} of {written['steps']:,}", highlight=False)
         return start, int(written["steps"])
@@ -233,7 +245,12 @@ class Pretraining:
     def _batches(self, *, total_steps: int, **where: int) -> TrainingBatches:
         training = self.recipe.training
         return TrainingBatches(
-            self.pool, batch_size=training.batch_size, seed=training.seed, total_steps=total_steps, **where
+            self.pool,
+            batch_size=training.batch_size,
+            seed=training.seed,
+            total_steps=total_steps,
+            knowledge=None if self.knowledge is None else self.knowledge.gather,
+            **where,
         )
 
     def _wait_for_plan(self) -> int:

@@ -138,6 +138,12 @@ _SMALL = ViewSpec(
 )  # fmt: skip
 
 
+_GUIDED = ViewSpec(
+    name="global_1", size=160, area=(0.42, 1), aspect=(0.9, 1.1), interpolation="bilinear", rotation_p=0.5,
+    rotation_deg=15, brightness=0.2, contrast=0.2, gamma=0.2, fill="zero",
+)  # fmt: skip
+
+
 def _local(base: ViewSpec, **changes: Any) -> ViewSpec:
     return base.model_copy(update={"name": "local", "area": (0.05, 0.4), "blur_p": 0.5, **changes})
 
@@ -162,6 +168,12 @@ PLANS: dict[str, ViewPlan] = {
         name="small-chest",
         specs=(*_pair(_SMALL), _local(_SMALL, count=0, size=48)),
         note="ours, for small sets and CPUs: mild, so that an untrained network still matches the views (docs/LOG.md)",
+    ),
+    "guided-chest": ViewPlan(
+        name="guided-chest",
+        specs=(_GUIDED, _local(_GUIDED, count=0, size=80)),
+        teacher_views=(0,),
+        note="ours, for guidance alone: one view, crops and turns strong enough that place must be read off the image",
     ),
 }
 

@@ -1,0 +1,184 @@
+"""What guidance adds to a training step: the same DINO step with and without it, alternating in one process.
+
+Each step reads its batch (and, guided, its knowledge maps), draws and makes the views, runs method, guidance, backward
+and optimizer, as a training does (`TrainingStep`). Phantom radiographs, ViT-Ti/16 and ViT-S/16, the [CLS] token as
+the trained vector, bf16 where the CPU multiplies it. Peak memory is measured in a process of its own for each side.
+
+    OMP_NUM_THREADS=2 taskset -c 0,1 python benchmarks/guided_step.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+GUIDANCE = {
+    "unguided": None,
+    "attention": "{attention: {heads: {left_lung: 0, right_lung: 1, heart: 2}}}",
+    "coordinates": "{coordinates: {}}",
+    "both": "{attention: {heads: {left_lung: 0, right_lung: 1, heart: 2}}, coordinates: {}}",
+}
+CASES = (("vit_tiny_patch16_224", 112, 64), ("vit_small_patch16_224", 224, 16))
+RESULTS = Path(__file__).parent / "results"
+
+
+def make_store(folder: Path, images: int) -> Path:
+    from vesalius import pipeline
+    from vesalius.data.phantom import write_phantom
+
+    write_phantom(folder / "scans", images=images, seed=0)
+    pipeline.prepare(folder / "scans", folder / "store", progress=False)
+    image = sorted((folder / "scans" / "images").iterdir())[0]
+    parts = {"left_lung": 1, "right_lung": 2, "heart": 3}
+    mask = folder / "scans" / "masks" / image.name
+    pipeline.guide(folder / "store", exemplars=[image], masks=[mask], parts=parts, progress=False)
+    return folder / "store"
+
+
+class Side:
+    """One kind of step, ready to be taken again and again."""
+
+    def __init__(self, guidance: str | None, store: Path, case: tuple[str, int, int]) -> None:
+        from vesalius.backbones.timm_backbones import create_backbone
+        from vesalius.data.batches import TrainingBatches
+        from vesalius.data.knowledge_maps import open_knowledge
+        from vesalius.data.open_pool import open_pool
+        from vesalius.guidance.registry import build_guidance
+        from vesalius.methods.registry import build_method
+        from vesalius.training.optimizers import build_optimizer
+        from vesalius.training.precision import choose_precision, suit_accelerator
+        from vesalius.training.recipe import load_recipe
+        from vesalius.training.step import TrainingStep
+        from vesalius.views.plans import plan_by_name
+
+        name, size, batch = case
+        options = [f"views.options={{locals: 0, size: {size}, area: [0.4, 1.0]}}", f"training.batch_size={batch}"]
+        options += [f"backbone={{name: {name}, image_size: {size}, drop_path: 0}}", "method.prototypes=2048"]
+        recipe = load_recipe("dino", overrides=[*options, *([] if guidance is None else [f"guidance={guidance}"])])
+        pool, _ = open_pool(f"{store}@all")
+        plan = plan_by_name(recipe.views.plan, **recipe.views.options)
+        torch.manual_seed(0)
+        method = build_method(recipe.method, create_backbone(recipe.backbone), teacher_views=plan.teacher_views)
+        knowledge, guiding = None, None
+        if recipe.guidance is not None:
+            places = recipe.guidance.coordinates is not None
+            knowledge = open_knowledge(pool, recipe.guidance.maps, coordinates=places)
+            guiding = build_guidance(recipe.guidance, knowledge.names, method.student)
+        suit_accelerator(method, accelerator="cpu")
+        gather = None if knowledge is None else knowledge.gather
+        self.batches = TrainingBatches(pool, batch_size=batch, seed=0, total_steps=1000, knowledge=gather)
+        self.step = TrainingStep(recipe, method, plan, guiding)
+        self.optimizer = build_optimizer(recipe.optimizer, self.step.trained_parameters())
+        self.bf16 = choose_precision("auto", accelerator="cpu")[0].startswith("bf16")
+        self.taken = 0
+
+    def take(self) -> float:
+        """Take one step; return its seconds."""
+        from vesalius.schedules import Progress
+
+        start = time.perf_counter()
+        now = Progress(step=self.taken, total_steps=1000, steps_per_epoch=100)
+        self.step.set_rates(self.optimizer, now)
+        batch = self.batches.read(self.batches.indices(self.taken))
+        self.optimizer.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
+            loss = self.step.forward(batch, now).loss
+        loss.backward()
+        self.step.before_optimizer(self.optimizer, now)
+        self.optimizer.step()
+        self.step.after_optimizer(now)
+        self.taken += 1
+        return time.perf_counter() - start
+
+
+def peak_mib(guidance: str | None, store: Path, case: tuple[str, int, int], steps: int = 4) -> float:
+    """Take some steps in this (fresh) process; return its high-water mark."""
+    from vesalius.training.allocator import memory_kept
+
+    with memory_kept():
+        side = Side(guidance, store, case)
+        for _ in range(steps):
+            side.take()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(store: Path, case: tuple[str, int, int], rounds: int) -> list[dict[str, Any]]:
+    from vesalius.training.allocator import memory_kept
+
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        peaks = {name: pool.apply(peak_mib, (guidance, store, case)) for name, guidance in GUIDANCE.items()}
+    with memory_kept():
+        sides = {name: Side(guidance, store, case) for name, guidance in GUIDANCE.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in sides}
+        for number in range(rounds + 4):
+            for name, side in sides.items():
+                taken = side.take()
+                if number >= 4:
+                    seconds[name].append(taken)
+    base = seconds["unguided"]
+    rows = []
+    for name, values in seconds.items():
+        ratio = statistics.median(one / other for one, other in zip(values, base, strict=True))
+        rows.append(
+            {
+                "backbone": case[0],
+                "size": case[1],
+                "batch": case[2],
+                "guidance": name,
+                "seconds": round(statistics.median(values), 4),
+                "ratio": round(ratio, 3),
+                "peak_mib": round(peaks[name]),
+                "peak_ratio": round(peaks[name] / peaks["unguided"], 3),
+            }
+        )
+        print(rows[-1], flush=True)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--images", type=int, default=256)
+    options = parser.parse_args()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    with tempfile.TemporaryDirectory() as folder:
+        store = make_store(Path(folder), options.images)
+        rows = [row for case in CASES for row in measure(store, case, options.rounds)]
+    about = {
+        "date": datetime.date.today().isoformat(),
+        "cores": sorted(os.sched_getaffinity(0)),
+        "cpu": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+        "rounds": options.rounds,
+    }
+    lines = [
+        "# What guidance adds to a training step",
+        "",
+        "  ".join(f"{key}: {value};" for key, value in about.items()),
+    ]
+    lines += ["", "| backbone | px | batch | guidance | s a step | ratio (asked <= 1.05) | peak MiB | ratio |"]
+    lines += ["|---|---|---|---|---|---|---|---|"]
+    lines += [
+        f"| {r['backbone']} | {r['size']} | {r['batch']} | {r['guidance']} | {r['seconds']} | {r['ratio']} | "
+        f"{r['peak_mib']:,} | {r['peak_ratio']} |"
+        for r in rows
+    ]
+    (RESULTS / "guided_step.json").write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
+    (RESULTS / "guided_step.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

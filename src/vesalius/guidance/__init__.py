@@ -1,0 +1,1 @@
+"""Anatomical knowledge: maps made once for every image of a store, and the losses that teach by them."""

@@ -1,0 +1,58 @@
+"""What a registration makes of a template's parts: maps of the image, how far to trust them, how good they are."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from vesalius.guidance.templates import TemplateMaps
+from vesalius.registration.deformation import Deformation, area_factor, warp
+
+__all__ = ["carry"]
+
+
+def carry(
+    parts: Float[Tensor, "1 parts rows columns"],
+    found: Deformation,
+    *,
+    map_size: int,
+    moved: Float[Tensor, "batch parts height width"] | None = None,
+) -> TemplateMaps:
+    """Carry a template's parts to the images registered to it.
+
+    Args:
+        parts: Of the template.
+        found: Where the images' pixels lie in it.
+        map_size: Side of the maps.
+        moved: The parts as carried already, where they come from several templates.
+
+    Returns:
+        Maps, with `similarity` (of the registration), `folding` (share of pixels where the deformation folds) and, with
+        parts, `overlap` (Dice of the moved parts with the unmoved ones, averaged) as quality.
+    """
+    moved = warp(parts, found.coordinates) if moved is None else moved
+    factor = area_factor(found.coordinates)
+    inside = ((found.coordinates >= 0) & (found.coordinates <= 1)).all(1, keepdim=True)
+    size = (map_size, map_size)
+    trusted = ((factor[:, None] > 0) & inside).to(found.coordinates)
+    known = functional.interpolate(trusted, size=size, mode="area") > 0.999
+    quality = {"similarity": found.similarity, "folding": (factor <= 0).float().mean((1, 2))}
+    if parts.shape[1]:
+        quality["overlap"] = _dice(moved, parts).mean(1)
+        moved = functional.interpolate(moved, size=size, mode="area")
+    else:
+        moved = trusted.new_zeros(len(trusted), 0, *size)
+    return TemplateMaps(
+        parts=moved,
+        coordinates=functional.interpolate(found.coordinates, size=size, mode="area"),
+        known=known.to(found.coordinates),
+        quality=quality,
+    )
+
+
+def _dice(one: Tensor, other: Tensor) -> Float[Tensor, "batch parts"]:
+    """Soft Dice of two sets of maps of one size."""
+    other = functional.interpolate(other, size=one.shape[2:], mode="area")
+    common = (one * other).sum((2, 3))
+    return 2 * common / (one.sum((2, 3)) + other.sum((2, 3))).clamp_min(1e-6)

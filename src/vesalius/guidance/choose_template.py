@@ -1,0 +1,76 @@
+"""From the words of `vesalius guide` to a template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from vesalius.data.knowledge_maps import read_atlas
+from vesalius.data.prepare_worker import DecodeOptions
+from vesalius.data.store import Store
+from vesalius.errors import ConfigError, KnowledgeError, nearest
+from vesalius.guidance.atlas import AtlasTemplate, atlas_of_store
+from vesalius.guidance.deformable import DeformableTemplate
+from vesalius.guidance.exemplar import read_exemplar
+from vesalius.guidance.spatial_heuristic import TriangularTemplate
+from vesalius.guidance.templates import Template
+from vesalius.registration.batched import BatchedRegistration
+from vesalius.registration.elastix import ElastixRegistration
+from vesalius.registration.interface import Registration
+
+__all__ = ["choose_template"]
+
+_TEMPLATES = ("triangular", "deformable", "atlas")
+_BACKENDS = ("batched", "elastix")
+
+
+def choose_template(
+    name: str,
+    store: Store,
+    *,
+    exemplars: Sequence[Path],
+    masks: Sequence[Path],
+    parts: Mapping[str, int],
+    atlas: Path | None,
+    backend: str,
+    combine: str,
+    map_size: int,
+) -> Template:
+    """Build the template of this name for the geometry of a store.
+
+    Raises:
+        ConfigError: Unknown template, backend or combination, or a backend that is not installed.
+        KnowledgeError: Exemplars or masks that cannot be used.
+    """
+    if name not in _TEMPLATES:
+        raise ConfigError(f"no template '{name}'; use {' or '.join(_TEMPLATES)}{nearest(name, _TEMPLATES)}")
+    if not 8 <= map_size <= store.size:
+        raise ConfigError(f"map_size = {map_size}: expected 8 to the store's {store.size}")
+    if name == "triangular":
+        return TriangularTemplate(map_size=map_size)
+    if len(exemplars) != len(masks):
+        raise KnowledgeError(f"{len(exemplars)} exemplars but {len(masks)} masks; give each --exemplar its --mask")
+    options = _geometry(store)
+    read = [
+        read_exemplar(image, mask, values=parts, options=options) for image, mask in zip(exemplars, masks, strict=True)
+    ]
+    if name == "atlas":
+        image = atlas_of_store(store) if atlas is None else read_atlas(atlas)
+        return AtlasTemplate(image, _registration(backend), read, map_size=map_size)
+    if combine not in ("best", "vote"):
+        raise ConfigError(f"combine must be best or vote, got '{combine}'")
+    how = cast(Literal["best", "vote"], combine)
+    return DeformableTemplate(read, _registration(backend), combine=how, map_size=map_size)
+
+
+def _registration(backend: str) -> Registration:
+    if backend not in _BACKENDS:
+        raise ConfigError(f"no backend '{backend}'; use {' or '.join(_BACKENDS)}{nearest(backend, _BACKENDS)}")
+    return BatchedRegistration() if backend == "batched" else ElastixRegistration()
+
+
+def _geometry(store: Store) -> DecodeOptions:
+    made: Mapping[str, Any] = store.info["options"]
+    window = made["window"] if isinstance(made["window"], str) else (made["window"][0], made["window"][1])
+    return DecodeOptions(size=store.size, bits=8, fit=str(made["fit"]), channels=1, window=window)

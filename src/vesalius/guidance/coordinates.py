@@ -1,0 +1,89 @@
+"""Every patch token learns where it lies in the template: dense, and free of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vesalius.config import StrictModel
+from vesalius.guidance.base import Guidance, GuidanceOutput
+from vesalius.guidance.maps_in_view import coordinates_in_view
+from vesalius.records.features import Features
+from vesalius.records.knowledge import Knowledge, PartNames
+from vesalius.records.view import View
+from vesalius.schedules import Progress, linear
+
+__all__ = ["Coordinates", "CoordinatesConfig"]
+
+
+class CoordinatesConfig(StrictModel):
+    """Options of the coordinate guidance.
+
+    Attributes:
+        weight: Of the loss.
+        weight_end: At the end of the training, reached in a straight line; the same by default.
+        beta: Of the smooth L1 loss, in shares of the template's side: errors below it count squared.
+    """
+
+    weight: float = Field(default=20.0, gt=0)
+    weight_end: float | None = Field(default=None, ge=0)
+    beta: float = Field(default=0.025, gt=0)
+
+
+class Coordinates(Guidance):
+    """One linear layer on the patch tokens, smooth L1 to the places that the registration found."""
+
+    needs_attention = False
+    needs_patches = True
+
+    def __init__(self, config: CoordinatesConfig, names: PartNames, *, dim: int) -> None:
+        """Build the head for tokens of `dim`; it starts at the template's centre."""
+        super().__init__()
+        self.config, self.names = config, names
+        self.head = nn.Linear(dim, 2)
+        nn.init.trunc_normal_(self.head.weight, std=0.02)
+        nn.init.constant_(self.head.bias, 0.5)
+
+    def forward(
+        self, features: Sequence[Features], views: Sequence[View], knowledge: Knowledge, progress: Progress
+    ) -> GuidanceOutput:
+        """Compute the loss; see `Guidance.forward`."""
+        predicted, places, trusted = [], [], []
+        for feature, view in zip(features, views, strict=True):
+            assert feature.patches is not None  # noqa: S101 (build_guidance asked for it)
+            target, known = coordinates_in_view(knowledge, view, self.names, feature.grid)
+            predicted.append(self.predict(feature.patches))
+            places.append(target)
+            trusted.append(known * knowledge.guided[:, None])
+        sums = [self._sums(*one) for one in zip(predicted, places, trusted, strict=True)]
+        error, distance, total = torch.stack([torch.stack(one) for one in sums]).sum(0)
+        count = total.clamp_min(1)
+        loss = error / count
+        logs = {"coordinate_loss": loss.detach(), "coordinate_error": (distance / count).detach()}
+        return GuidanceOutput(loss=self.weight(progress) * loss, logs=logs)
+
+    def predict(self, patches: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens 2"]:
+        """Predict (x, y) of every patch's centre in the template, as shares of its width and height."""
+        with torch.autocast(patches.device.type, enabled=False):
+            places: Tensor = self.head(patches.float())
+        return places
+
+    def weight(self, progress: Progress) -> float:
+        """Return the weight of the step."""
+        end = self.config.weight if self.config.weight_end is None else self.config.weight_end
+        return linear(self.config.weight, end, progress.fraction)
+
+    def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """Yield the head."""
+        yield from self.head.named_parameters(prefix="coordinates")
+
+    def _sums(self, predicted: Tensor, places: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Sum the loss, the distance (logged) and the weights over all patches."""
+        loss = functional.smooth_l1_loss(predicted, places, beta=self.config.beta, reduction="none").mean(-1)
+        distance = (predicted.detach() - places).norm(dim=-1)
+        return (loss * known).sum(), (distance * known).sum(), known.sum()

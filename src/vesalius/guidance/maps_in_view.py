@@ -1,0 +1,49 @@
+"""Knowledge maps as a view sees them: cropped, turned and mirrored with it, at its patch grid."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from vesalius.records.knowledge import Knowledge, PartNames
+from vesalius.records.view import View
+from vesalius.views.geometry import map_to_view
+
+__all__ = ["coordinates_in_view", "mirrored_views", "parts_in_view"]
+
+
+def mirrored_views(view: View) -> Bool[Tensor, "batch"]:
+    """Say which images the view shows mirrored."""
+    linear = view.affine[:, :, :2]
+    return linear[:, 0, 0] * linear[:, 1, 1] - linear[:, 0, 1] * linear[:, 1, 0] < 0
+
+
+def parts_in_view(
+    knowledge: Knowledge, view: View, names: PartNames, grid: tuple[int, int]
+) -> Float[Tensor, "batch parts tokens"]:
+    """Return each part's share of every patch, in [0, 1]; paired parts have changed places where the view mirrors.
+
+    A mirrored left lung looks like a right one, and only how it looks is there to be learned.
+    """
+    maps = map_to_view(knowledge.parts.float().div_(255), view, size=grid).clamp_(0, 1)
+    if names.pairs:
+        swapped = maps[:, names.mirrored]
+        maps = torch.where(mirrored_views(view)[:, None, None, None], swapped, maps)
+    return maps.flatten(2)
+
+
+def coordinates_in_view(
+    knowledge: Knowledge, view: View, names: PartNames, grid: tuple[int, int]
+) -> tuple[Float[Tensor, "batch tokens 2"], Float[Tensor, "batch tokens"]]:
+    """Return where every patch lies in the template and how far that is known, in [0, 1].
+
+    Where parts come in pairs the template is taken as symmetric: a mirrored view's patch lies at the mirrored place.
+    Patches that reach beyond the image, or into a fold, are known less, those wholly outside not at all.
+    """
+    places = map_to_view(knowledge.coordinates.float(), view, size=grid, fill="edge")
+    known = map_to_view(knowledge.known.float().div_(255), view, size=grid).flatten(1).clamp(0, 1)
+    if names.pairs:
+        mirrored = torch.stack([1 - places[:, 0], places[:, 1]], 1)
+        places = torch.where(mirrored_views(view)[:, None, None, None], mirrored, places)
+    return places.flatten(2).transpose(1, 2), (known > 0.99).float() * known

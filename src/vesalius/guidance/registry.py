@@ -1,0 +1,85 @@
+"""Which guidance there is: the one place that a recipe's `guidance` section and the training go through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import nn
+
+from vesalius.backbones.interface import Backbone
+from vesalius.config import StrictModel
+from vesalius.errors import ConfigError
+from vesalius.guidance.attention_alignment import AttentionAlignment, AttentionConfig
+from vesalius.guidance.base import Guidance, GuidanceOutput
+from vesalius.guidance.coordinates import Coordinates, CoordinatesConfig
+from vesalius.records.features import Features
+from vesalius.records.knowledge import Knowledge, PartNames
+from vesalius.records.view import View
+from vesalius.schedules import Progress
+
+__all__ = ["GuidanceConfig", "build_guidance"]
+
+
+class GuidanceConfig(StrictModel):
+    """What is known of the anatomy, and how it teaches; at least one of the two ways.
+
+    Attributes:
+        maps: Name of the stores' knowledge maps (`STORE/maps/<name>`), where no folder is given by `--maps`.
+        attention: Heads look at parts, see `AttentionConfig`.
+        coordinates: Patches know their place in the template, see `CoordinatesConfig`.
+    """
+
+    maps: str = "deformable"
+    attention: AttentionConfig | None = None
+    coordinates: CoordinatesConfig | None = None
+
+
+class _Together(Guidance):
+    """Several kinds of guidance, added."""
+
+    def __init__(self, parts: Sequence[Guidance]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        self.needs_attention = any(part.needs_attention for part in parts)
+        self.needs_patches = any(part.needs_patches for part in parts)
+
+    def forward(
+        self, features: Sequence[Features], views: Sequence[View], knowledge: Knowledge, progress: Progress
+    ) -> GuidanceOutput:
+        outputs: list[GuidanceOutput] = [part(features, views, knowledge, progress) for part in self.parts]
+        logs = {name: value for output in outputs for name, value in output.logs.items()}
+        return GuidanceOutput(loss=torch.stack([output.loss for output in outputs]).sum(), logs=logs)
+
+    def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        for part in self.parts:
+            assert isinstance(part, Guidance)  # noqa: S101 (for the type checker)
+            yield from part.trained_parameters()
+
+
+def build_guidance(config: GuidanceConfig, names: PartNames, student: Backbone) -> Guidance:
+    """Build the guidance for maps of these parts, and let the student's features carry what it needs.
+
+    Raises:
+        ConfigError: No way of teaching is named; heads are guided of a backbone without [CLS], or that do not exist; or
+            the student leaves out patches, whose places would be lost.
+    """
+    if student.drops_patches:
+        raise ConfigError(
+            "guidance needs every patch at its place, but the student leaves some out; set backbone.patch_drop=0"
+        )
+    parts: list[Guidance] = []
+    if config.attention is not None:
+        if not student.has_cls:
+            raise ConfigError(
+                f"guidance.attention: {student.name} has no [CLS] token and so no row of attention to guide; use a ViT "
+                "or DeiT, or guidance.coordinates, which any backbone with a token grid can take"
+            )
+        parts.append(AttentionAlignment(config.attention, names, heads=student.attention_heads))
+    if config.coordinates is not None:
+        parts.append(Coordinates(config.coordinates, names, dim=student.feature_dim))
+    if not parts:
+        raise ConfigError("guidance: name guidance.attention, guidance.coordinates or both")
+    guidance = _Together(parts)
+    student.always(attention=guidance.needs_attention, patches=guidance.needs_patches)
+    return guidance

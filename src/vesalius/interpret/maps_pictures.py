@@ -1,0 +1,84 @@
+"""What knowledge maps look like on their images: the parts outlined, and the template bent to fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Int
+from torch.nn import functional
+
+from vesalius.data.knowledge_maps import TEMPLATE_FILE, KnowledgeMaps
+from vesalius.data.store import Store
+from vesalius.interpret.pictures import Picture, Sheet, outline, picture_grid, save_png
+from vesalius.registration.deformation import warp
+
+__all__ = ["PART_COLOURS", "draw_maps", "maps_picture"]
+
+PART_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
+"""Okabe and Ito 2008: told apart with any colour vision; repeated where there are more parts."""
+
+_ROWS = 8
+
+
+def draw_maps(store: Store, maps: KnowledgeMaps) -> None:
+    """Draw, into the folder of the maps, images from the best to the worst match, and the worst left unguided.
+
+    Args:
+        store: The images.
+        maps: Theirs.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    quality = maps.quality
+    order = quality["similarity"] if "similarity" in quality else quality.index.to_series()
+    guided = order[quality["guided"]].sort_values(ascending=False).index.to_numpy()
+    chosen = guided[np.linspace(0, len(guided) - 1, min(_ROWS, len(guided))).astype(np.int64)]
+    save_png(maps_picture(store, maps, chosen), maps.path / "examples.png")
+    left = order[~quality["guided"]].sort_values().index.to_numpy()[:_ROWS]
+    if len(left):
+        save_png(maps_picture(store, maps, left), maps.path / "unguided.png")
+
+
+def maps_picture(
+    store: Store, maps: KnowledgeMaps, rows: Int[np.ndarray, " rows"] | Sequence[int], *, cell: int = 192
+) -> Sheet:
+    """Draw a row an image: the image, its parts outlined where they are likely, the template bent to it."""
+    rows = np.asarray(rows, dtype=np.int64)
+    pixels = _gray(store, rows, cell)
+    columns = {"image": [np.repeat(image[..., None], 3, axis=2) for image in pixels]}
+    if maps.names.names:
+        columns["parts"] = [
+            _outlined(image, parts, cell) for image, parts in zip(columns["image"], maps.parts[rows], strict=True)
+        ]
+    template = maps.path / TEMPLATE_FILE
+    if maps.has_coordinates and template.is_file():
+        columns["the template here"] = _bent(np.load(template, allow_pickle=False), maps.coordinates[rows], cell)
+    return picture_grid(list(zip(*columns.values(), strict=True)), list(columns), cell)
+
+
+def _gray(store: Store, rows: npt.NDArray[np.int64], cell: int) -> npt.NDArray[np.uint8]:
+    images = store.images[rows]
+    shown = torch.from_numpy(images.astype(np.float32) * (255.0 / np.iinfo(images.dtype).max))
+    shown = shown.mean(-1) if shown.ndim == 4 else shown
+    small = functional.interpolate(shown[:, None], size=(cell, cell), mode="bilinear", antialias=True)
+    return small[:, 0].round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def _outlined(image: Picture, parts: npt.NDArray[np.uint8], cell: int) -> Picture:
+    large = functional.interpolate(torch.from_numpy(parts)[None].float(), size=(cell, cell), mode="bilinear")[0]
+    for number, inside in enumerate(large.numpy() > 127):
+        image = outline(image, inside, PART_COLOURS[number % len(PART_COLOURS)])
+    return image
+
+
+def _bent(
+    template: npt.NDArray[np.uint16], coordinates: npt.NDArray[np.float16], cell: int
+) -> list[npt.NDArray[np.uint8]]:
+    places = functional.interpolate(torch.from_numpy(coordinates).float(), size=(cell, cell), mode="bilinear")
+    moved = warp(torch.from_numpy(template.astype(np.float32) / 65535)[None, None], places)[:, 0]
+    shown = (moved * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+    return [np.repeat(image[..., None], 3, axis=2) for image in shown]

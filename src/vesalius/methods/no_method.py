@@ -1,0 +1,56 @@
+"""No agreement asked for: the student only computes features, and guidance alone teaches it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import torch
+from torch import nn
+
+from vesalius.backbones.interface import Backbone
+from vesalius.config import StrictModel
+from vesalius.methods.base import Method
+from vesalius.records.features import Features
+from vesalius.records.step_output import StepOutput
+from vesalius.records.view import View
+from vesalius.schedules import Progress
+
+__all__ = ["NoMethod", "NoMethodConfig"]
+
+
+class NoMethodConfig(StrictModel):
+    """There is nothing to choose."""
+
+    name: Literal["none"] = "none"
+
+
+class NoMethod(Method):
+    """A student without teacher, head or loss of its own."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        """Take the student."""
+        super().__init__()
+        self.student = backbone
+
+    def forward(self, views: Sequence[View], progress: Progress) -> StepOutput:
+        """Compute the features of every view; the loss is 0."""
+        del progress
+        features: list[Features] = []
+        for _, run in itertools.groupby(views, key=lambda view: view.pixels.shape):
+            alike = list(run)
+            stack = torch.cat([view.pixels for view in alike])
+            features += self.student.forward_features(stack, patches=False).split(len(alike[0].pixels))
+        return StepOutput(loss=views[0].pixels.new_zeros(()), student_features=tuple(features))
+
+    def after_step(self, progress: Progress) -> None:
+        """Nothing follows."""
+
+    def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """Yield the student."""
+        yield from self.student.named_parameters(prefix="student")
+
+    def exported_backbone(self) -> Backbone:
+        """Return the student."""
+        return self.student

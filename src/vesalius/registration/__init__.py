@@ -1,0 +1,1 @@
+"""Images onto a template: an affine, then a cubic B-spline."""

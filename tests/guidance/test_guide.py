@@ -1,0 +1,174 @@
+"""From a store to knowledge maps: made, judged, resumed, found again, and refused where they do not belong."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from vesalius import pipeline
+from vesalius.data.knowledge_maps import find_maps, open_maps
+from vesalius.data.store import open_store
+from vesalius.errors import ConfigError, KnowledgeError
+from vesalius.guidance import guide as guide_module
+
+from .conftest import PARTS
+
+QUICK = {"workers": 1, "progress": False, "device": "cpu", "map_size": 20}
+
+
+@pytest.fixture(scope="session")
+def deformable(phantom_store: Path, exemplar, tmp_path_factory) -> Path:
+    """Deformable maps of the phantom store."""
+    out = tmp_path_factory.mktemp("maps") / "deformable"
+    image, mask = exemplar
+    pipeline.guide(phantom_store, out=out, exemplars=[image], masks=[mask], parts=PARTS, **QUICK)
+    return out
+
+
+def test_the_exemplars_parts_lie_on_the_images_parts(deformable: Path, phantom_store: Path) -> None:
+    maps, store = open_maps(deformable), open_store(phantom_store)
+    assert maps.names.names == tuple(PARTS)
+    assert maps.names.pairs == ((0, 1),)
+    assert maps.parts.shape == (64, 3, 20, 20)
+    assert maps.coordinates.dtype == np.float16
+    truth = store.masks[np.arange(64)]
+    names = list(store.info["arrays"]["masks"]["parts"])
+    overlap, still = [], []
+    for channel, part in enumerate(PARTS):
+        real = (truth == names.index(part)).reshape(64, 20, 2, 20, 2).mean((2, 4)) > 0.5
+        moved = maps.parts[np.arange(64)][:, channel] > 127
+        fixed = np.broadcast_to(maps.still[channel].reshape(20, 2, 20, 2).mean((1, 3)) > 127, moved.shape)
+        for held, found in ((moved, overlap), (fixed, still)):
+            found.append(2 * (held & real).sum((1, 2)) / np.maximum(1, held.sum((1, 2)) + real.sum((1, 2))))
+    assert np.mean(overlap) > np.mean(still) + 0.03
+    assert np.mean(overlap) > 0.7
+
+
+def test_quality_is_told_for_every_image(deformable: Path) -> None:
+    maps = open_maps(deformable)
+    assert len(maps.quality) == 64
+    assert maps.quality[["similarity", "folding", "overlap"]].notna().all().all()
+    assert maps.guided.sum() >= 55
+    unguided = pd.read_csv(deformable / "unguided.csv")
+    assert len(unguided) == 64 - maps.guided.sum()
+    assert unguided["reason"].notna().all()
+
+
+def test_triangles_need_no_exemplar(phantom_store: Path, tmp_path: Path) -> None:
+    maps = pipeline.guide(phantom_store, template="triangular", out=tmp_path / "maps", **QUICK)
+    assert not maps.has_coordinates
+    assert maps.guided.all()
+    with pytest.raises(KnowledgeError, match="gives no coordinates"):
+        _ = maps.coordinates
+
+
+def test_the_same_words_again_change_nothing_and_others_are_refused(
+    deformable: Path, phantom_store: Path, exemplar
+) -> None:
+    image, mask = exemplar
+    options = {"out": deformable, "exemplars": [image], "masks": [mask], "parts": PARTS, **QUICK}
+    before = (deformable / "maps.json").stat().st_mtime_ns
+    pipeline.guide(phantom_store, **options)
+    assert (deformable / "maps.json").stat().st_mtime_ns == before
+    with pytest.raises(KnowledgeError, match=r"made otherwise .different: map_size"):
+        pipeline.guide(phantom_store, **{**options, "map_size": 16})
+
+
+def test_a_kill_costs_a_chunk_and_changes_no_byte(
+    deformable: Path, phantom_store: Path, exemplar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, mask = exemplar
+    options = {"out": tmp_path / "maps", "exemplars": [image], "masks": [mask], "parts": PARTS, **QUICK}
+    monkeypatch.setattr(guide_module, "CHUNK", 16)
+    real, made = guide_module._make_chunk, []
+
+    def dying(*call):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(call)
+        return real(*call)
+
+    monkeypatch.setattr(guide_module, "_make_chunk", dying)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.guide(phantom_store, **options)
+    with pytest.raises(KnowledgeError, match="unfinished"):
+        open_maps(tmp_path / "maps")
+    monkeypatch.setattr(guide_module, "_make_chunk", real)
+    told: list[int] = []
+    monkeypatch.setattr("vesalius.progress.bar", _telling(told))
+    resumed = pipeline.guide(phantom_store, **options)
+    assert told == [32, 16, 16]
+    whole = open_maps(deformable)
+    # Images are registered in batches of another size here; nothing is shared in a batch, so only rounding differs.
+    difference = resumed.parts[np.arange(64)].astype(int) - whole.parts[np.arange(64)].astype(int)
+    assert np.abs(difference).mean() < 0.5
+
+
+def _telling(told: list[int]):
+    from contextlib import contextmanager
+
+    @contextmanager
+    def bar(what: str, total: int, *, show: bool):
+        yield told.append
+
+    return bar
+
+
+def test_maps_are_found_by_name_and_belong_to_their_store(
+    deformable: Path, phantom_store: Path, tmp_path: Path
+) -> None:
+    copied = tmp_path / "store"
+    shutil.copytree(phantom_store, copied)
+    store = open_store(copied)
+    with pytest.raises(KnowledgeError, match=r"no knowledge maps 'deformable'; it has none.*vesalius guide"):
+        find_maps(store, "deformable")
+    shutil.copytree(deformable, copied / "maps" / "deformable")
+    assert len(find_maps(store, "deformable")) == 64
+    about = copied / "store.json"
+    about.write_text(about.read_text().replace(store.fingerprint, "0" * 64))
+    with pytest.raises(KnowledgeError, match=r"made for the store .* not for"):
+        find_maps(open_store(copied), "deformable")
+
+
+def test_a_shard_cut_short_is_refused(deformable: Path, tmp_path: Path) -> None:
+    shutil.copytree(deformable, tmp_path / "maps")
+    shard = tmp_path / "maps" / "parts-00000.npy"
+    shard.write_bytes(shard.read_bytes()[:-10])
+    with pytest.raises(Exception, match=r"parts-00000.npy has \d+ bytes"):
+        open_maps(tmp_path / "maps")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"template": "triangles"}, ConfigError, "no template 'triangles'.*triangular"),
+        ({}, KnowledgeError, "needs an exemplar: --exemplar"),
+        ({"backend": "elastic"}, ConfigError, "no backend 'elastic'.*elastix"),
+        ({"combine": "mean"}, ConfigError, "combine must be best or vote"),
+        ({"map_size": 4}, ConfigError, "map_size = 4"),
+    ],
+)
+def test_wrong_words_are_refused(phantom_store: Path, tmp_path: Path, exemplar, options, error, message: str) -> None:
+    given = {} if not options else {"exemplars": [exemplar[0]], "masks": [exemplar[1]]}
+    with pytest.raises(error, match=message):
+        pipeline.guide(phantom_store, out=tmp_path / "maps", **{**QUICK, "parts": PARTS, **given, **options})
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_exemplar_of_nothing_is_refused(phantom_store: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((40, 40), dtype=np.uint8)).save(tmp_path / "black.png")
+    Image.fromarray(np.ones((40, 40), dtype=np.uint8)).save(tmp_path / "mask.png")
+    with pytest.raises(KnowledgeError, match=r"black\.png"):
+        pipeline.guide(
+            phantom_store,
+            out=tmp_path / "maps",
+            exemplars=[tmp_path / "black.png"],
+            masks=[tmp_path / "mask.png"],
+            parts={"all": 1},
+            **QUICK,
+        )
