@@ -19,6 +19,7 @@ import resource
 import statistics
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +115,15 @@ def peak_mib(guidance: str | None, store: Path, case: tuple[str, int, int], step
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def _in_a_fresh_process(guidance: str | None, store: Path, case: tuple[str, int, int]) -> float:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(peak_mib, guidance, store, case).result()
+
+
 def measure(store: Path, case: tuple[str, int, int], rounds: int) -> list[dict[str, Any]]:
     from vesalius.training.allocator import memory_kept
 
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        peaks = {name: pool.apply(peak_mib, (guidance, store, case)) for name, guidance in GUIDANCE.items()}
+    peaks = {name: _in_a_fresh_process(guidance, store, case) for name, guidance in GUIDANCE.items()}
     with memory_kept():
         sides = {name: Side(guidance, store, case) for name, guidance in GUIDANCE.items()}
         seconds: dict[str, list[float]] = {name: [] for name in sides}

@@ -101,6 +101,7 @@ def evaluate_attention(
     resamples = draw_resamples(
         store.manifest["patient"].to_numpy()[rows], resamples=options.bootstrap, seed=options.seed
     )
+    changed = _changed(options, maps)
     results = []
     for name, value in names.items():
         truth = labels == value
@@ -114,12 +115,11 @@ def evaluate_attention(
         grid = (rows_of["pretrained"].shape[2], rows_of["pretrained"].shape[3])
         arms += baseline_arms(truth, grid, given=_given(maps, name, rows))
         result, table = _score(name, arms, truth, resamples, options)
-        result = _with_settings(result, run=run, store=store, rows=rows, backbone=backbone, options=options)
+        result = _with_settings(
+            result, run=run, store=store, rows=rows, backbone=backbone, options=options, changed=changed
+        )
         table.insert(0, "image_id", np.tile(store.manifest["source"].to_numpy()[rows], len(arms)))
-        changed = {"image_size": options.image_size, "upsampling": options.upsampling, "maps": maps and maps.digest}
-        defaults = AttentionOptions()
-        told = {key: item for key, item in changed.items() if item != getattr(defaults, key, None)}
-        folder = result_folder(run, task="attention", label=name, fingerprint=store.fingerprint, changed=told)
+        folder = result_folder(run, task="attention", label=name, fingerprint=store.fingerprint, changed=changed)
         write_result(folder, result, predictions=table)
         results.append(result)
     return tuple(results)
@@ -267,6 +267,14 @@ def _find(scores: Sequence[Score], arm: str) -> Score | None:
     return next((one for one in scores if one.arm == arm and one.metric == "average_precision"), None)
 
 
+def _changed(options: AttentionOptions, maps: KnowledgeMaps | None) -> dict[str, Any]:
+    """Return what tells this result from another of the same part: what differs from the defaults."""
+    defaults = AttentionOptions()
+    asked = {name: getattr(options, name) for name in ("image_size", "upsampling", "mass")}
+    changed = {name: value for name, value in asked.items() if value != getattr(defaults, name)}
+    return changed if maps is None else changed | {"maps": maps.digest[:8]}
+
+
 def _with_settings(
     result: Result,
     *,
@@ -275,6 +283,7 @@ def _with_settings(
     rows: npt.NDArray[np.int64],
     backbone: Backbone,
     options: AttentionOptions,
+    changed: Mapping[str, Any],
 ) -> Result:
     pool = read_pool(run / "pool.parquet")
     more = {
@@ -284,5 +293,6 @@ def _with_settings(
         "stores": [{"name": store.path.name, "fingerprint": store.fingerprint}],
         "seen_in_pretraining": None if pool is None else count_seen(pool, store.manifest.iloc[rows]),
         "notes": [],
+        "changed": changed,
     }
     return replace(result, settings={**result.settings, **more})

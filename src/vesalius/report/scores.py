@@ -16,7 +16,16 @@ from vesalius.report.wording import ARMS, METRICS, figure, joined, plain_name, s
 
 __all__ = ["ForestRow", "LabelBlock", "ScoreTable", "Verdict", "label_blocks"]
 
-_STYLES = {"pretrained": (0, 0), "random_init": (1, 1), "pixels": (2, 2), "chance": (6, 5)}
+_STYLES = {
+    "pretrained": (0, 0),
+    "random_init": (1, 1),
+    "pixels": (2, 2),
+    "mean_template": (3, 3),
+    "registered_exemplar": (4, 4),
+    "exemplar_unmoved": (5, 2),
+    "grid_ceiling": (2, 1),
+    "chance": (6, 5),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +127,11 @@ def _about(entries: Sequence[_Entry], *, several: bool) -> tuple[str, ...]:
 
 
 def _sides(result: Result) -> str:
+    if result.protocol == "masks":
+        return (
+            f"Where the network looks, on {result.test_images:,} images of {result.test_patients:,} patients, compared "
+            "with their masks; nothing was learned from masks."
+        )
     if result.protocol == "folds":
         return (
             f"{result.test_images:,} labelled images of {result.test_patients:,} patients, in folds by patient: what "

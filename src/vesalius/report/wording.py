@@ -29,6 +29,10 @@ ARMS = {
     "pretrained": "pretrained",
     "random_init": "untrained network",
     "pixels": "raw pixels",
+    "mean_template": "mean mask of all others",
+    "registered_exemplar": "registered exemplar",
+    "exemplar_unmoved": "exemplar, unmoved",
+    "grid_ceiling": "true mask at the patch grid",
     "chance": "chance",
 }
 """Arm to its name on the page, in the order of tables."""
@@ -36,6 +40,7 @@ ARMS = {
 TASKS = {
     "knn": "Nearest neighbours (k-NN)",
     "linear": "Linear probe",
+    "attention": "Attention against masks",
 }
 
 METRICS = {
@@ -45,6 +50,11 @@ METRICS = {
     "balanced_accuracy": "balanced accuracy",
     "macro_recall": "macro recall",
     "quadratic_kappa": "quadratic kappa",
+    "average_precision": "average precision",
+    "average_precision_pooled": "average precision, all pixels pooled",
+    "pointing_game": "pointing game",
+    "iou_at_60pct_mass": "IoU at 60 % of the attention",
+    "best_dice": "best Dice",
 }
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
