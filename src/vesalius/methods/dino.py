@@ -22,6 +22,7 @@ from vesalius.losses.nt_xent_loss import nt_xent_loss
 from vesalius.methods.base import Method
 from vesalius.methods.entropy_control import EntropyControl
 from vesalius.methods.momentum_teacher import MomentumTeacher
+from vesalius.methods.stacked_views import features_of, stack, stack_by_size
 from vesalius.records.features import Features
 from vesalius.records.step_output import StepOutput
 from vesalius.records.view import View
@@ -106,12 +107,12 @@ class Dino(Method):
         """Compute the loss; see `Method.forward`."""
         shared = self.shared_views
         batch = views[0].pixels.shape[0]
-        stacks = _stack_by_size(views)
+        stacks = stack_by_size(views)
         with torch.no_grad():
             # Without local views of another size, the teacher's input is the student's: one copy serves both.
-            seen = stacks[0][: shared * batch] if len(stacks[0]) >= shared * batch else _stack(views[:shared])
+            seen = stacks[0][: shared * batch] if len(stacks[0]) >= shared * batch else stack(views[:shared])
             teacher_logits = self.teacher.head(self.teacher.backbone(seen)).unflatten(0, (shared, batch))
-        features = self._student_features(stacks, batch)
+        features = features_of(self.student, stacks, batch)
         embedded = self.head.embed(torch.cat([f.pooled for f in features]))
         logits: Tensor = self.head.prototypes(embedded).unflatten(0, (len(views), batch))
         temperature = torch.tensor(self.teacher_temperature(progress), device=logits.device)
@@ -185,18 +186,3 @@ class Dino(Method):
             batch_norm=c.batch_norm,
             frozen_gain=c.frozen_gain,
         )
-
-    def _student_features(self, stacks: Sequence[Tensor], batch: int) -> tuple[Features, ...]:
-        """Run the student once for every run of views of one size (the authors' multi-crop wrapper)."""
-        together = (self.student.forward_features(stack, patches=False) for stack in stacks)
-        return tuple(part for features in together for part in features.split(batch))
-
-
-def _stack(views: Sequence[View]) -> Tensor:
-    return torch.cat([view.pixels for view in views])
-
-
-def _stack_by_size(views: Sequence[View]) -> list[Tensor]:
-    """Stack every run of views of one size as one batch."""
-    runs = itertools.groupby(views, key=lambda view: view.pixels.shape)
-    return [_stack(tuple(run)) for _, run in runs]

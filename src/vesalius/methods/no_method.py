@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-import torch
 from torch import nn
 
 from vesalius.backbones.interface import Backbone
 from vesalius.config import StrictModel
 from vesalius.methods.base import Method
-from vesalius.records.features import Features
+from vesalius.methods.stacked_views import features_of, stack_by_size
 from vesalius.records.step_output import StepOutput
 from vesalius.records.view import View
 from vesalius.schedules import Progress
@@ -37,12 +35,8 @@ class NoMethod(Method):
     def forward(self, views: Sequence[View], progress: Progress) -> StepOutput:
         """Compute the features of every view; the loss is 0."""
         del progress
-        features: list[Features] = []
-        for _, run in itertools.groupby(views, key=lambda view: view.pixels.shape):
-            alike = list(run)
-            stack = torch.cat([view.pixels for view in alike])
-            features += self.student.forward_features(stack, patches=False).split(len(alike[0].pixels))
-        return StepOutput(loss=views[0].pixels.new_zeros(()), student_features=tuple(features))
+        features = features_of(self.student, stack_by_size(views), len(views[0].pixels))
+        return StepOutput(loss=views[0].pixels.new_zeros(()), student_features=features)
 
     def after_step(self, progress: Progress) -> None:
         """Nothing follows."""

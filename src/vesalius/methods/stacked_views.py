@@ -1,0 +1,32 @@
+"""Views of one size go through a network as one batch (the multi-crop wrapper of DINO's authors)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vesalius.backbones.interface import Backbone
+from vesalius.records.features import Features
+from vesalius.records.view import View
+
+__all__ = ["features_of", "stack", "stack_by_size"]
+
+
+def stack(views: Sequence[View]) -> Tensor:
+    """Join the views of a batch, `[views x batch, channels, height, width]`."""
+    return torch.cat([view.pixels for view in views])
+
+
+def stack_by_size(views: Sequence[View]) -> list[Tensor]:
+    """Stack every run of views of one size as one batch."""
+    runs = itertools.groupby(views, key=lambda view: view.pixels.shape)
+    return [stack(tuple(run)) for _, run in runs]
+
+
+def features_of(student: Backbone, stacks: Sequence[Tensor], batch: int) -> tuple[Features, ...]:
+    """Run the student once for every stack; return the features of each view."""
+    together = (student.forward_features(one, patches=False) for one in stacks)
+    return tuple(part for features in together for part in features.split(batch))
