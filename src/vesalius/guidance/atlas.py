@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vesalius.data.gray import gray_pixels
 from vesalius.data.store import Store
 from vesalius.errors import KnowledgeError
 from vesalius.guidance.carried_parts import carry
@@ -92,10 +93,7 @@ class AtlasTemplate(Template):
 def atlas_of_store(store: Store, *, images: int = IMAGES) -> Float[Tensor, "1 1 size size"]:
     """Build an atlas from images spread evenly over a store; about a minute on two cores, the same every time."""
     rows = np.unique(np.linspace(0, len(store) - 1, min(images, len(store))).astype(np.int64))
-    pixels = store.images[rows]
-    full = float(np.iinfo(pixels.dtype).max)
-    gray = torch.from_numpy(pixels.astype(np.float32) / full)
-    gray = gray[:, None] if gray.ndim == 3 else gray.mean(-1)[:, None]
+    gray = gray_pixels(store.images[rows])
     flat = gray.flatten(1)
     gray = gray[flat.amax(1) > flat.amin(1)]
     coarse = BatchedRegistration(BatchedOptions(levels=(Level(spacing=1 / 4, steps=30),)))

@@ -9,15 +9,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from vesalius.config import StrictModel
 from vesalius.errors import ConfigError, nearest
-from vesalius.guidance.base import Guidance, GuidanceOutput
+from vesalius.guidance.base import Guidance, GuidanceOutput, WeightedConfig
 from vesalius.guidance.maps_in_view import parts_in_view
 from vesalius.losses.attention_alignment_loss import attention_inside, coverage_loss, linear_alignment_loss
 from vesalius.records.features import Features
 from vesalius.records.knowledge import Knowledge, PartNames
 from vesalius.records.view import View
-from vesalius.schedules import Progress, linear
+from vesalius.schedules import Progress
 
 __all__ = ["AttentionAlignment", "AttentionConfig"]
 
@@ -25,21 +24,18 @@ SMALLEST_PART = 0.5
 """Patches of a part that must be in view before a head is asked to look at it."""
 
 
-class AttentionConfig(StrictModel):
+class AttentionConfig(WeightedConfig):
     """Which head looks at which part, and how it is told.
 
     Attributes:
         loss: `coverage` (the row shall be the part's own distribution) or `linear` (the paper's pair of terms).
         heads: Part to head, for example `{left_lung: 0, right_lung: 1, heart: 2}`; the other heads stay free.
         weight: Of the loss; of `linear` it multiplies both lambdas.
-        weight_end: Weight at the end of the training, reached in a straight line; the same by default.
         inclusion, exclusion: Lambda 1 and 2 of the linear loss.
     """
 
     loss: Literal["coverage", "linear"] = "coverage"
     heads: dict[str, int] = Field(min_length=1)
-    weight: float = Field(default=1.0, gt=0)
-    weight_end: float | None = Field(default=None, ge=0)
     inclusion: float = Field(default=1.0, ge=0)
     exclusion: float = Field(default=1.0, ge=0)
 
@@ -97,12 +93,7 @@ class AttentionAlignment(Guidance):
         for place, part in enumerate(self.config.heads):
             logs[f"attention_loss/{part}"] = per_part[place].detach()
             logs[f"attention_inside/{part}"] = kept[place]
-        return GuidanceOutput(loss=self.weight(progress) * per_part.mean(), logs=logs)
-
-    def weight(self, progress: Progress) -> float:
-        """Return the weight of the step."""
-        end = self.config.weight if self.config.weight_end is None else self.config.weight_end
-        return linear(self.config.weight, end, progress.fraction)
+        return GuidanceOutput(loss=self.config.weight_at(progress) * per_part.mean(), logs=logs)
 
     def _loss(self, attention: Tensor, target: Tensor) -> Tensor:
         if self.config.loss == "coverage":

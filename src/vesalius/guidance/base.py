@@ -7,14 +7,33 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 
+from vesalius.config import StrictModel
 from vesalius.records.features import Features
 from vesalius.records.knowledge import Knowledge
 from vesalius.records.view import View
-from vesalius.schedules import Progress
+from vesalius.schedules import Progress, linear
 
-__all__ = ["Guidance", "GuidanceOutput"]
+__all__ = ["Guidance", "GuidanceOutput", "WeightedConfig"]
+
+
+class WeightedConfig(StrictModel):
+    """Options that every kind of guidance has.
+
+    Attributes:
+        weight: Of the loss.
+        weight_end: Weight at the end of the training, reached in a straight line; the same by default.
+    """
+
+    weight: float = Field(default=1.0, gt=0)
+    weight_end: float | None = Field(default=None, ge=0)
+
+    def weight_at(self, progress: Progress) -> float:
+        """Return the weight of a step."""
+        end = self.weight if self.weight_end is None else self.weight_end
+        return linear(self.weight, end, progress.fraction)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,28 +10,25 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vesalius.config import StrictModel
-from vesalius.guidance.base import Guidance, GuidanceOutput
+from vesalius.guidance.base import Guidance, GuidanceOutput, WeightedConfig
 from vesalius.guidance.maps_in_view import coordinates_in_view
 from vesalius.records.features import Features
 from vesalius.records.knowledge import Knowledge, PartNames
 from vesalius.records.view import View
-from vesalius.schedules import Progress, linear
+from vesalius.schedules import Progress
 
 __all__ = ["Coordinates", "CoordinatesConfig"]
 
 
-class CoordinatesConfig(StrictModel):
+class CoordinatesConfig(WeightedConfig):
     """Options of the coordinate guidance.
 
     Attributes:
         weight: Of the loss.
-        weight_end: At the end of the training, reached in a straight line; the same by default.
         beta: Of the smooth L1 loss, in shares of the template's side: errors below it count squared.
     """
 
     weight: float = Field(default=20.0, gt=0)
-    weight_end: float | None = Field(default=None, ge=0)
     beta: float = Field(default=0.025, gt=0)
 
 
@@ -65,18 +62,13 @@ class Coordinates(Guidance):
         count = total.clamp_min(1)
         loss = error / count
         logs = {"coordinate_loss": loss.detach(), "coordinate_error": (distance / count).detach()}
-        return GuidanceOutput(loss=self.weight(progress) * loss, logs=logs)
+        return GuidanceOutput(loss=self.config.weight_at(progress) * loss, logs=logs)
 
     def predict(self, patches: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens 2"]:
         """Predict (x, y) of every patch's centre in the template, as shares of its width and height."""
         with torch.autocast(patches.device.type, enabled=False):
             places: Tensor = self.head(patches.float())
         return places
-
-    def weight(self, progress: Progress) -> float:
-        """Return the weight of the step."""
-        end = self.config.weight if self.config.weight_end is None else self.config.weight_end
-        return linear(self.config.weight, end, progress.fraction)
 
     def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
         """Yield the head."""

@@ -14,6 +14,7 @@ import torch
 from vesalius.data.array_writer import ArrayLayout, saying_disk_errors, write_durably
 from vesalius.data.chunk_writer import ChunkWriter, put_in_place, sync
 from vesalius.data.engines import run_in_order
+from vesalius.data.gray import gray_pixels
 from vesalius.data.knowledge_maps import MAPS_SCHEMA, TEMPLATE_FILE, KnowledgeMaps, open_maps
 from vesalius.data.store import Store, open_store
 from vesalius.errors import KnowledgeError
@@ -132,10 +133,7 @@ def _already_there(out: Path, plan: dict[str, Any]) -> KnowledgeMaps:
 def _make_chunk(template: Template, store: str, first: int, device: str) -> Chunk:
     """Make the maps of up to `CHUNK` images; runs in a worker."""
     opened = open_store(store)
-    images = opened.images[first : first + CHUNK]
-    scale = 255.0 if images.dtype == np.uint8 else 65535.0
-    pixels = torch.from_numpy(images.astype(np.float32) / scale)
-    pixels = pixels[:, None] if pixels.ndim == 3 else pixels.mean(-1)[:, None]
+    pixels = gray_pixels(opened.images[first : first + CHUNK])
     made = template.maps(pixels.to(device))
     return _arrays(made), _records(made, len(pixels))
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int
 from torch.nn import functional
 
+from vesalius.data.gray import gray_pixels
 from vesalius.data.knowledge_maps import TEMPLATE_FILE, KnowledgeMaps
 from vesalius.data.store import Store
 from vesalius.interpret.pictures import Picture, Sheet, outline, picture_grid, save_png
@@ -61,10 +62,8 @@ def maps_picture(
 
 
 def _gray(store: Store, rows: npt.NDArray[np.int64], cell: int) -> npt.NDArray[np.uint8]:
-    images = store.images[rows]
-    shown = torch.from_numpy(images.astype(np.float32) * (255.0 / np.iinfo(images.dtype).max))
-    shown = shown.mean(-1) if shown.ndim == 4 else shown
-    small = functional.interpolate(shown[:, None], size=(cell, cell), mode="bilinear", antialias=True)
+    shown = 255 * gray_pixels(store.images[rows])
+    small = functional.interpolate(shown, size=(cell, cell), mode="bilinear", antialias=True)
     return small[:, 0].round().clamp(0, 255).to(torch.uint8).numpy()
 
 
