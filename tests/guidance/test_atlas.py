@@ -48,9 +48,12 @@ def test_without_an_exemplar_there_are_places_and_no_parts(phantom_store: Path, 
     assert maps.names.names == ()
     with pytest.raises(KnowledgeError, match="has places but no parts"):
         _ = maps.parts
-    # The atlas that was read again is the one that was written: the same places.
     rows = np.arange(64)
-    np.testing.assert_array_equal(maps.coordinates[rows], open_maps(atlas).coordinates[rows])
+    # With parts the registration looks at them first, so that places differ a little.
+    assert np.median(np.abs(maps.coordinates[rows] - open_maps(atlas).coordinates[rows])) < 0.03
+    # The atlas that was read again is the one that was written: the same places.
+    again = pipeline.guide(phantom_store, out=tmp_path / "again", atlas=tmp_path / "places", **QUICK)
+    np.testing.assert_array_equal(maps.coordinates[rows], again.coordinates[rows])
     pool = ImagePool([(open_store(phantom_store), rows)])
     knowledge = KnowledgePool(pool, [maps], coordinates=True).gather(rows[:5])
     assert knowledge.parts.shape == (5, 0, 20, 20)

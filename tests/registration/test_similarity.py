@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vesalius.registration.similarity import GlobalCorrelation, LocalCorrelation
+from vesalius.registration.similarity import GlobalCorrelation, LocalCorrelation, gray_and_edges
 
 
 def test_global_is_pearsons_r() -> None:
@@ -39,3 +39,32 @@ def test_local_equals_the_plain_loop() -> None:
 def test_flat_padding_counts_for_nothing() -> None:
     flat = torch.zeros(1, 1, 12, 12)
     assert float(LocalCorrelation(flat, window=5)(torch.rand(1, 1, 12, 12))) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_stride_reads_every_other_window_and_weights_choose_among_them() -> None:
+    """By hand: the windows of stride 2 stand about the odd pixels; a weight of one pixel leaves one window."""
+    generator = torch.Generator().manual_seed(5)
+    fixed, moved = torch.rand(2, 1, 1, 12, 12, generator=generator)
+    every = _windows(fixed[0, 0].numpy(), moved[0, 0].numpy())
+    similarity = LocalCorrelation(fixed, window=3, stride=2, floor=1e-9)
+    assert float(similarity(moved)) == pytest.approx(every[1::2, 1::2].mean(), abs=1e-5)
+    weight = torch.zeros(1, 1, 12, 12)
+    weight[0, 0, 5, 7] = 3
+    similarity = LocalCorrelation(fixed, window=3, weight=weight, floor=1e-9)
+    assert float(similarity(moved)) == pytest.approx(every[5, 7], abs=1e-5)
+
+
+def _windows(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Squared correlation in the 3 x 3 window about every pixel, what lies outside of the image left out."""
+    found = np.empty(one.shape)
+    for y, x in np.ndindex(one.shape):
+        at = (slice(max(0, y - 1), y + 2), slice(max(0, x - 1), x + 2))
+        found[y, x] = np.corrcoef(one[at].ravel(), other[at].ravel())[0, 1] ** 2
+    return found
+
+
+def test_edges_are_the_length_of_the_gradient() -> None:
+    ramp = torch.linspace(0, 1, 11).expand(1, 1, 11, 11)
+    both = gray_and_edges(ramp, gain=1.0)
+    torch.testing.assert_close(both[:, :1], ramp)
+    torch.testing.assert_close(both[0, 1, :, 1:-1], torch.full((11, 9), 0.2), atol=1e-4, rtol=0)

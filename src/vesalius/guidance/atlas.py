@@ -14,7 +14,7 @@ from torch import Tensor
 from vesalius.data.gray import gray_pixels
 from vesalius.data.store import Store
 from vesalius.errors import KnowledgeError
-from vesalius.guidance.carried_parts import carry
+from vesalius.guidance.carried_parts import carry, focus_on
 from vesalius.guidance.exemplar import Exemplar
 from vesalius.guidance.templates import Template, TemplateMaps, paired_by_name
 from vesalius.registration.atlas import build_atlas
@@ -66,7 +66,8 @@ class AtlasTemplate(Template):
 
     def maps(self, images: Float[Tensor, "batch 1 height width"]) -> TemplateMaps:
         """Register the images and carry the parts to them."""
-        found = self.registration.register(images, self.image.to(images))
+        focus = focus_on(self.own_parts).to(images) if self.exemplars else None
+        found = self.registration.register(images, self.image.to(images), focus)
         return carry(self.own_parts.to(images), found, map_size=self.map_size)
 
     def still(self) -> Float[Tensor, "parts rows columns"] | None:
@@ -96,7 +97,7 @@ def atlas_of_store(store: Store, *, images: int = IMAGES) -> Float[Tensor, "1 1 
     gray = gray_pixels(store.images[rows])
     flat = gray.flatten(1)
     gray = gray[flat.amax(1) > flat.amin(1)]
-    coarse = BatchedRegistration(BatchedOptions(levels=(Level(spacing=1 / 4, steps=30),)))
-    middle = BatchedRegistration(BatchedOptions(levels=(Level(spacing=1 / 8, steps=50),)))
+    coarse = BatchedRegistration(BatchedOptions(levels=()))
+    middle = BatchedRegistration(BatchedOptions(levels=(Level(spacing=1 / 8),)))
     # To 16 bits, as it is written: an atlas that was read again makes the very same maps.
     return (build_atlas(gray, [coarse, middle, BatchedRegistration()]) * 65535).round() / 65535

@@ -9,7 +9,10 @@ from torch.nn import functional
 from vesalius.guidance.templates import TemplateMaps
 from vesalius.registration.deformation import Deformation, area_factor, warp
 
-__all__ = ["carry"]
+__all__ = ["carry", "focus_on"]
+
+REACH, ELSEWHERE = 0.06, 0.05
+"""About the parts a registration looks this share of the image's side further; all else counts this little."""
 
 
 def carry(
@@ -49,6 +52,17 @@ def carry(
         known=known.to(found.coordinates),
         quality=quality,
     )
+
+
+def focus_on(parts: Float[Tensor, "1 parts rows columns"]) -> Float[Tensor, "1 1 rows columns"]:
+    """Return the weights of a comparison that looks at the parts and just about them: 1 there, little elsewhere.
+
+    Arms, neck and what lies under the diaphragm differ between two images of one view and say nothing of the parts.
+    """
+    reach = max(1, round(REACH * max(parts.shape[2:])))
+    window = 2 * reach + 1
+    near = functional.max_pool2d((parts > 0.5).to(parts).amax(1, keepdim=True), window, 1, reach)
+    return near * (1 - ELSEWHERE) + ELSEWHERE
 
 
 def _dice(one: Tensor, other: Tensor) -> Float[Tensor, "batch parts"]:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vesalius.errors import KnowledgeError
-from vesalius.guidance.carried_parts import carry
+from vesalius.guidance.carried_parts import carry, focus_on
 from vesalius.guidance.exemplar import Exemplar
 from vesalius.guidance.templates import Template, TemplateMaps, paired_by_name
 from vesalius.registration.deformation import Deformation, warp
@@ -55,7 +55,10 @@ class DeformableTemplate(Template):
 
     def maps(self, images: Float[Tensor, "batch 1 height width"]) -> TemplateMaps:
         """Register the images and carry the parts to them."""
-        found = [self.registration.register(images, one.image.to(images)) for one in self.exemplars]
+        found = [
+            self.registration.register(images, one.image.to(images), focus_on(one.parts).to(images))
+            for one in self.exemplars
+        ]
         moved = torch.stack(
             [warp(one.parts.to(images), each.coordinates) for one, each in zip(self.exemplars, found, strict=True)]
         )

@@ -1,4 +1,4 @@
-"""The affine part of a registration: several starts, the best of them climbed by gradient."""
+"""The affine part of a registration: many starts compared, the best of them climbed by gradient."""
 
 from __future__ import annotations
 
@@ -9,58 +9,48 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from vesalius.registration.pyramid import at_size
 from vesalius.registration.similarity import GlobalCorrelation
 
-__all__ = ["find_affine"]
+__all__ = ["find_affines"]
 
 SCALES = (0.8, 1.0, 1.25)
 SHIFTS = (-0.25, 0.0, 0.25)
 """Of the starts: template size over image size, and shifts as shares of half the image's side."""
 
 
-def find_affine(
+def find_affines(
     images: Float[Tensor, "batch 1 height width"],
     template: Float[Tensor, "1 1 rows columns"],
     *,
-    pixels: int = 64,
-    steps: int = 40,
-    climbed: int = 2,
-    learning_rate: float = 0.02,
-) -> Float[Tensor, "batch 2 3"]:
-    """Find the affine that carries image to template coordinates, both in [-1, 1], by global correlation.
+    starts: int,
+    steps: int = 25,
+    pixels: int = 32,
+    learning_rate: float = 0.03,
+) -> Float[Tensor, "batch starts 2 3"]:
+    """Find affines that carry image to template coordinates, both in [-1, 1], by global correlation.
 
     Args:
         images: See `Registration.register`.
         template: See there.
+        starts: How many of the 27 starts, the best of each image, are climbed.
+        steps: Of Adam, from each.
         pixels: Side at which it is searched.
-        steps: Of Adam, from each of the best starts.
-        climbed: How many starts of the 27 are climbed.
         learning_rate: Of Adam.
     """
-    small, coarse = (functional.interpolate(x, size=(side, side), mode="area") for x, side in _sizes(images, pixels))
-    moving = functional.interpolate(template, size=(pixels, pixels), mode="area")
-    start = _best_starts(coarse, functional.interpolate(template, size=coarse.shape[2:], mode="area"), climbed)
-    batch = len(images)
-    theta = start.flatten(0, 1).clone().requires_grad_()
-    similarity = GlobalCorrelation(small.repeat_interleave(climbed, 0))
+    fixed, moving = (at_size(x, (pixels, pixels)) for x in (images, template))
+    theta = _best_starts(fixed, moving, starts).flatten(0, 1).clone().requires_grad_()
+    similarity = GlobalCorrelation(fixed.repeat_interleave(starts, 0))
     optimizer = torch.optim.Adam([theta], learning_rate)
     for _ in range(steps):
-        value = similarity(_look(moving, theta, pixels))
         optimizer.zero_grad(set_to_none=True)
-        (-value.sum()).backward()  # type: ignore[no-untyped-call]
+        (-similarity(_look(moving, theta)).sum()).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    with torch.no_grad():
-        reached = similarity(_look(moving, theta, pixels)).view(batch, climbed)
-        best = reached.argmax(1)
-        return theta.detach().view(batch, climbed, 2, 3)[torch.arange(batch), best]
+    return theta.detach().view(len(images), starts, 2, 3)
 
 
-def _sizes(images: Tensor, pixels: int) -> tuple[tuple[Tensor, int], tuple[Tensor, int]]:
-    return (images, pixels), (images, pixels // 2)
-
-
-def _look(template: Tensor, theta: Tensor, pixels: int) -> Tensor:
-    grid = functional.affine_grid(theta, [len(theta), 1, pixels, pixels], align_corners=False)
+def _look(template: Tensor, theta: Tensor) -> Tensor:
+    grid = functional.affine_grid(theta, [len(theta), *template.shape[1:]], align_corners=False)
     moving = template.expand(len(theta), -1, -1, -1)
     return functional.grid_sample(moving, grid, padding_mode="border", align_corners=False)
 
@@ -70,7 +60,7 @@ def _best_starts(images: Tensor, template: Tensor, keep: int) -> Float[Tensor, "
     starts = torch.tensor(
         [[[s, 0.0, x], [0.0, s, y]] for s, x, y in itertools.product(SCALES, SHIFTS, SHIFTS)], device=images.device
     )
-    looks = _look(template, starts, images.shape[-1]).flatten(1)
+    looks = _look(template, starts).flatten(1)
     looks = looks - looks.mean(1, keepdim=True)
     flat = images.flatten(1)
     flat = flat - flat.mean(1, keepdim=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -12,12 +13,13 @@ from torch.nn import functional
 
 from vesalius.config import StrictModel
 from vesalius.errors import RegistrationError
-from vesalius.registration.affine import find_affine
+from vesalius.registration.affine import find_affines
 from vesalius.registration.bspline import control_points, evaluate, refine, roughness
-from vesalius.registration.deformation import Deformation
+from vesalius.registration.deformation import Deformation, identity, warp
 from vesalius.registration.equalise import equalise
 from vesalius.registration.interface import Registration
-from vesalius.registration.similarity import GlobalCorrelation, LocalCorrelation, Similarity
+from vesalius.registration.pyramid import at_size
+from vesalius.registration.similarity import GlobalCorrelation, LocalCorrelation, Similarity, gray_and_edges
 
 __all__ = ["BatchedOptions", "BatchedRegistration", "Level"]
 
@@ -31,31 +33,38 @@ class Level(StrictModel):
         steps: Of Adam.
         similarity: `global` or `local` correlation.
         window: Side of the local windows in pixels.
+        stride: Of the local windows in pixels.
     """
 
     pixels: int = Field(default=64, ge=8)
     spacing: float = Field(default=1 / 8, gt=0, le=1)
-    steps: int = Field(default=60, ge=1)
+    steps: int = Field(default=30, ge=1)
     similarity: Literal["global", "local"] = "local"
-    window: int = Field(default=9, ge=3)
+    window: int = Field(default=13, ge=3)
+    stride: int = Field(default=2, ge=1)
 
 
 class BatchedOptions(StrictModel):
     """How the batched registration searches.
 
     Attributes:
-        levels: From coarse to fine; each halves the spacing of the last or keeps it.
+        coarse: The level that every start climbs; the one that ends best goes on.
+        levels: After it, from coarse to fine; each halves the spacing of the last or keeps it.
         affine_steps: Of the affine before; 0 for none.
         starts: How many of the affine's starts are climbed.
         stiffness: Weight of the roughness of the control points.
         learning_rate: Of Adam, in shares of the image's side.
     """
 
-    levels: tuple[Level, ...] = (Level(spacing=1 / 8, steps=60), Level(spacing=1 / 16, steps=40))
-    affine_steps: int = Field(default=40, ge=0)
-    starts: int = Field(default=3, ge=1, le=27)
+    coarse: Level = Level(pixels=32, spacing=1 / 4, steps=20, window=9)
+    levels: tuple[Level, ...] = (
+        Level(pixels=64, spacing=1 / 8, steps=30, window=13),
+        Level(pixels=96, spacing=1 / 16, steps=25, window=11),
+    )
+    affine_steps: int = Field(default=25, ge=0)
+    starts: int = Field(default=5, ge=1, le=27)
     stiffness: float = Field(default=0.2, ge=0)
-    learning_rate: float = Field(default=0.01, gt=0)
+    learning_rate: float = Field(default=0.02, gt=0)
 
 
 class BatchedRegistration(Registration):
@@ -68,48 +77,67 @@ class BatchedRegistration(Registration):
         self.options = options or BatchedOptions()
 
     def register(
-        self, images: Float[Tensor, "batch 1 height width"], template: Float[Tensor, "1 1 rows columns"]
+        self,
+        images: Float[Tensor, "batch 1 height width"],
+        template: Float[Tensor, "1 1 rows columns"],
+        focus: Float[Tensor, "1 1 rows columns"] | None = None,
     ) -> Deformation:
         """Register; see `Registration.register`."""
         _check(images, template)
-        images, template = equalise(images), equalise(template)
-        theta = torch.eye(2, 3, device=images.device).expand(len(images), 2, 3)
-        if self.options.affine_steps:
-            theta = find_affine(images, template, steps=self.options.affine_steps, climbed=self.options.starts)
-        spacing = self.options.levels[0].spacing
-        points = control_points(spacing)
-        control = images.new_zeros(len(images), 2, points, points)
+        pair = _Pair(equalise(images), equalise(template), focus)
+        size = (images.shape[2], images.shape[3])
+        places = self._coarse(pair, size)
         similarity = images.new_zeros(len(images))
+        control: Tensor | None = None
+        spacing = 1.0
         for level in self.options.levels:
-            if level.spacing < spacing:
+            if control is None:
+                control = _no_motion(len(images), level, images)
+            elif level.spacing < spacing:
                 control = refine(control, spacing)
             spacing = level.spacing
-            control, similarity = self._climb(images, template, theta, control, level)
-        coordinates = _coordinates(theta, control, spacing, (images.shape[2], images.shape[3]))
-        if not bool(torch.isfinite(coordinates).all()):
+            control, similarity = self._climb(pair, places, control, level)
+        if control is not None:
+            places = places + evaluate(control, spacing, size)
+        if not bool(torch.isfinite(places).all()):
             raise RegistrationError("the registration ended in numbers that are not finite; lower its learning_rate")
-        return Deformation(coordinates=coordinates, similarity=similarity)
+        return Deformation(coordinates=places, similarity=similarity)
 
     def description(self) -> dict[str, Any]:
         """Tell the options."""
         return {"backend": self.name, **self.options.model_dump(mode="json")}
 
-    def _climb(
-        self, images: Tensor, template: Tensor, theta: Tensor, control: Tensor, level: Level
-    ) -> tuple[Tensor, Tensor]:
+    def _coarse(self, pair: _Pair, size: tuple[int, int]) -> Float[Tensor, "batch 2 height width"]:
+        """Climb the first level from every start and return where the best of each image ends."""
+        options, level, images = self.options, self.options.coarse, pair.images
+        starts = options.starts if options.affine_steps else 1
+        if options.affine_steps:
+            theta = find_affines(images, pair.template, starts=starts, steps=options.affine_steps).flatten(0, 1)
+            grid = functional.affine_grid(theta, [len(theta), 1, *size], align_corners=False)
+            places = (0.5 * (grid + 1)).permute(0, 3, 1, 2)
+        else:
+            places = identity(*size, device=images.device).expand(len(images), -1, -1, -1)
+        many = replace(pair, images=images.repeat_interleave(starts, 0))
+        control, similarity = self._climb(many, places, _no_motion(len(places), level, images), level)
+        best = similarity.view(-1, starts).argmax(1) + starts * torch.arange(len(images), device=images.device)
+        return places[best] + evaluate(control[best], level.spacing, size)
+
+    def _climb(self, pair: _Pair, places: Tensor, control: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+        """Climb from `places` plus the spline of `control`; return the new control points and the likeness reached."""
         side = (level.pixels, level.pixels)
-        fixed = functional.interpolate(images, size=side, mode="area")
-        moving = functional.interpolate(template, size=side, mode="area").expand(len(images), -1, -1, -1)
-        similarity = _similarity(fixed, level)
+        fixed, moving = (gray_and_edges(at_size(x, side)) for x in (pair.images, pair.template))
+        moving = moving.expand(len(fixed), -1, -1, -1)
+        base = at_size(places, side)
+        weight = None if pair.focus is None else warp(pair.focus, base + evaluate(control, level.spacing, side))
+        similarity = _similarity(fixed, level, weight)
         control = control.detach().requires_grad_()
         optimizer = torch.optim.Adam([control], self.options.learning_rate)
-        base = _coordinates(theta, None, level.spacing, side)
-        value = fixed.new_zeros(len(images))
+        value = fixed.new_zeros(len(fixed))
         for step in range(level.steps):
             optimizer.param_groups[0]["lr"] = self.options.learning_rate * (1 - 0.8 * step / level.steps)
-            places = base + evaluate(control, level.spacing, side)
+            at = base + evaluate(control, level.spacing, side)
             moved = functional.grid_sample(
-                moving, (2 * places - 1).permute(0, 2, 3, 1), padding_mode="border", align_corners=False
+                moving, (2 * at - 1).permute(0, 2, 3, 1), padding_mode="border", align_corners=False
             )
             value = similarity(moved)
             loss = self.options.stiffness * roughness(control, level.spacing) - value
@@ -119,18 +147,24 @@ class BatchedRegistration(Registration):
         return control.detach(), value.detach()
 
 
-def _coordinates(
-    theta: Tensor, control: Tensor | None, spacing: float, size: tuple[int, int]
-) -> Float[Tensor, "batch 2 height width"]:
-    grid = functional.affine_grid(theta.contiguous(), [len(theta), 1, *size], align_corners=False)
-    places = (0.5 * (grid + 1)).permute(0, 3, 1, 2)
-    return places if control is None else places + evaluate(control, spacing, size)
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """What is compared: images, template (both equalised) and how much each place of the template counts."""
+
+    images: Tensor
+    template: Tensor
+    focus: Tensor | None
 
 
-def _similarity(fixed: Tensor, level: Level) -> Similarity:
+def _no_motion(batch: int, level: Level, like: Tensor) -> Float[Tensor, "batch 2 points points"]:
+    points = control_points(level.spacing)
+    return like.new_zeros(batch, 2, points, points)
+
+
+def _similarity(fixed: Tensor, level: Level, weight: Tensor | None) -> Similarity:
     if level.similarity == "global":
         return GlobalCorrelation(fixed)
-    return LocalCorrelation(fixed, window=level.window)
+    return LocalCorrelation(fixed, window=level.window, stride=level.stride, weight=weight)
 
 
 def _check(images: Tensor, template: Tensor) -> None:

@@ -20,13 +20,18 @@ class Registration(ABC):
 
     @abstractmethod
     def register(
-        self, images: Float[Tensor, "batch 1 height width"], template: Float[Tensor, "1 1 rows columns"]
+        self,
+        images: Float[Tensor, "batch 1 height width"],
+        template: Float[Tensor, "1 1 rows columns"],
+        focus: Float[Tensor, "1 1 rows columns"] | None = None,
     ) -> Deformation:
         """Register every image to the template.
 
         Args:
             images: Gray, values in [0, 1].
             template: The same, of any size.
+            focus: How much each place of the template counts in the comparison, for a backend that can weigh; all the
+                same when None.
 
         Raises:
             RegistrationError: An image has no contrast, or the search ended in numbers that are not finite.
