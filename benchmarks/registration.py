@@ -1,4 +1,4 @@
-"""The batched registration against elastix (itk-elastix), one thread each: seconds an image, overlap, lost images, folds.
+"""The batched registration against elastix (itk-elastix), one thread each: seconds, overlap, lost images, folds.
 
 One labelled JSRT radiograph (256 px, SCR masks of lungs and heart) is registered to the others and its masks are
 carried along. Every side registers the same images on the same core; elastix one image at a time, as it works, with
@@ -124,9 +124,7 @@ def main() -> None:
         "  ".join(f"{k}: {v};" for k, v in about.items()),
         "",
     ]
-    lines += [
-        "| side | images | s an image | x batched | Dice lungs | heart | worst | < .75 | folding % | batched there |"
-    ]
+    lines += ["| side | images | s an image | x batched | lungs | heart | worst | < .75 | folding % | batched there |"]
     lines += ["|---|---|---|---|---|---|---|---|---|---|"]
     lines += [
         f"| {r['side']} | {r['images']} | {r['seconds']} | {r['times_batched']} | {r['lungs']} | {r['heart']} | "
