@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import Any, Literal
 
 import numpy as np
@@ -79,7 +80,8 @@ class ElastixRegistration(Registration):
             _, found = itk.elastix_registration_method(
                 fixed, moving, parameter_object=self._parameters(), log_to_console=False, number_of_threads=1
             )
-            field = itk.array_from_image(itk.transformix_deformation_field(moving, found))
+            with tempfile.TemporaryDirectory() as folder:  # it writes the field to a file as well, wherever it stands
+                field = itk.array_from_image(itk.transformix_deformation_field(moving, found, output_directory=folder))
         except RuntimeError as error:
             raise RegistrationError(f"elastix gave up: {str(error).strip().splitlines()[-1]}") from error
         height, width = image.shape

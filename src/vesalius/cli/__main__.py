@@ -1,0 +1,5 @@
+"""`python -m vesalius.cli`."""
+
+from vesalius.cli import main
+
+main()

@@ -1,0 +1,12 @@
+"""The verbs: one function each, the only package that knows all the parts.
+
+Everything heavy is imported inside the verbs, so that `vesalius --help` and `import vesalius` stay fast.
+"""
+
+from vesalius.pipeline.knowledge import guide
+from vesalius.pipeline.pages import report
+from vesalius.pipeline.pretraining import pretrain
+from vesalius.pipeline.scoring import evaluate, evaluate_attention
+from vesalius.pipeline.stores import doctor, open_store, prepare
+
+__all__ = ["doctor", "evaluate", "evaluate_attention", "guide", "open_store", "prepare", "pretrain", "report"]

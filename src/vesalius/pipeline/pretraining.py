@@ -1,0 +1,114 @@
+"""From images, and what is known of them, to a backbone."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vesalius.errors import RunError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vesalius.data.batches import ImagePool
+    from vesalius.data.open_pool import Data
+    from vesalius.training.run_folder import RunFolder
+
+__all__ = ["pretrain"]
+
+_NOTHING: tuple[str, ...] = ()
+
+
+def pretrain(
+    recipe: str | Path,
+    *,
+    data: Data,
+    out: str | Path,
+    maps: Sequence[str | Path] = (),
+    overrides: Sequence[str] = (),
+    budget_minutes: float | None = None,
+    resume: bool = False,
+    console: Console | None = None,
+) -> Path:
+    """Pretrain a backbone on the images of one or several stores.
+
+    Args:
+        recipe: Name of a shipped recipe (`dino/small`) or path of a YAML file; not read when resuming.
+        data: Store, or stores; `STORE` means its train split, `STORE@all`, `STORE@train+val` others.
+        out: Run folder to write.
+        maps: Folders of knowledge maps, one a store, where the recipe has guidance; by default each store's own of the
+            name that the recipe gives.
+        overrides: Assignments as in `training.batch_size=32`.
+        budget_minutes: Train as long as this instead of the recipe's epochs.
+        resume: Go on in an existing run folder, with its own recipe.
+        console: Where to speak; standard output by default.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        ConfigError, StoreError, RunError, CheckpointError, TrainingError, BackboneError: See their descriptions.
+    """
+    from rich.console import Console
+
+    from vesalius.data.knowledge_maps import open_knowledge
+    from vesalius.data.open_pool import open_pool
+    from vesalius.evaluation.online import choose_probes
+    from vesalius.interpret.run_pictures import draw_run
+    from vesalius.training.recipe import load_recipe
+    from vesalius.training.run_folder import RunFolder
+    from vesalius.training.train import Pretraining, leads, resolve_recipe
+
+    console = console or Console()
+    folder = RunFolder(Path(out))
+    pool, about = open_pool(data)
+    if resume and folder.exists:
+        if overrides or budget_minutes is not None:
+            raise RunError(f"{folder.path}: a resumed run keeps its recipe; leave out --set and --budget-minutes")
+        resolved, notes = folder.recipe(), _NOTHING
+        if folder.state()["status"] == "done":
+            console.print(f"{folder.path}: already done", highlight=False)
+            _keep_pool(pool, about, folder)
+            draw_run(resolved, pool, folder)
+            return folder.path
+    else:
+        budget = () if budget_minutes is None else (f"training.budget_minutes={budget_minutes}",)
+        resolved, notes = resolve_recipe(load_recipe(recipe, overrides=[*overrides, *budget]), len(pool))
+        if leads(resolved):
+            folder.check_free()
+        resume = False
+    knowledge = None
+    if resolved.guidance is not None:
+        coordinates = resolved.guidance.coordinates is not None
+        knowledge = open_knowledge(pool, resolved.guidance.maps, maps, coordinates=coordinates)
+        about |= {"maps": knowledge.description()}
+    if not leads(resolved):
+        console = Console(quiet=True)
+    for note in notes:
+        console.print(note, highlight=False)
+    probes = choose_probes(
+        resolved.monitors,
+        pool,
+        precision=resolved.training.precision,
+        say=lambda text: console.print(text, highlight=False),
+    )
+    state = {"command": shlex.join(["vesalius", *sys.argv[1:]]), "recipe": resolved.name, "data": about, "notes": notes}
+    if leads(resolved) and resume:
+        _keep_pool(pool, about, folder)
+    Pretraining(recipe=resolved, pool=pool, folder=folder, probes=probes, console=console, knowledge=knowledge).run(
+        state=state, resume=resume
+    )
+    if leads(resolved):
+        draw_run(resolved, pool, folder)
+    return folder.path
+
+
+def _keep_pool(pool: ImagePool, about: dict[str, Any], folder: RunFolder) -> None:
+    """Record which images are trained on, unless the run in the folder was begun on others."""
+    from vesalius.data.pool_record import write_pool
+
+    if not folder.exists or folder.state()["data"]["fingerprint"] == about["fingerprint"]:
+        write_pool(folder.pool_file, pool.parts)

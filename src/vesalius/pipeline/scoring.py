@@ -1,0 +1,101 @@
+"""From a run to scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vesalius.pipeline.stores import open_store
+
+if TYPE_CHECKING:
+    from vesalius.records.result import Result
+
+__all__ = ["evaluate", "evaluate_attention"]
+
+
+def evaluate(
+    run: str | Path,
+    *,
+    data: str | Path,
+    task: str,
+    label: str,
+    test_data: str | Path | None = None,
+    protocol: str = "auto",
+    folds: int = 5,
+    k: int = 20,
+    fractions: Sequence[float] = (0.01, 0.05, 0.1, 1.0),
+    seeds: int = 3,
+    random_inits: int = 2,
+    features: str = "auto",
+    solver: str = "lbfgs",
+    image_size: int | None = None,
+    batch_size: int = 128,
+    device: str = "auto",
+    precision: str = "auto",
+    bootstrap: int = 1000,
+    seed: int = 0,
+    progress: bool = True,
+) -> Result:
+    """Score a run's frozen backbone beside its untrained twin, raw pixels and chance.
+
+    `data` is a labelled store; `test_data` another one that is scored instead of the first one's test side. See
+    `vesalius.evaluation.options.EvaluationOptions` for what shapes the figures, `evaluate_run` for the rest.
+    """
+    from vesalius.evaluation.evaluate_run import evaluate_run
+    from vesalius.evaluation.options import EvaluationOptions
+
+    options = EvaluationOptions(
+        protocol=protocol,
+        folds=folds,
+        k=k,
+        fractions=tuple(fractions),
+        seeds=seeds,
+        random_inits=random_inits,
+        features=features,
+        solver=solver,
+        image_size=image_size,
+        precision=precision,
+        bootstrap=bootstrap,
+        seed=seed,
+    )
+    scored = None if test_data is None else open_store(test_data)
+    where: dict[str, Any] = {"batch_size": batch_size, "device": device, "progress": progress}
+    return evaluate_run(
+        Path(run), open_store(data), task=task, label=label, test_store=scored, options=options, **where
+    )
+
+
+def evaluate_attention(
+    run: str | Path,
+    *,
+    data: str | Path,
+    parts: Sequence[str] = (),
+    maps: str | Path | None = None,
+    image_size: int | None = None,
+    upsampling: str = "bilinear",
+    batch_size: int = 64,
+    device: str = "auto",
+    precision: str = "auto",
+    bootstrap: int = 1000,
+    seed: int = 0,
+    progress: bool = True,
+) -> tuple[Result, ...]:
+    """Score where a run's backbone looks against the masks of a store, one result a part.
+
+    `maps` names knowledge maps of this store, whose parts are then scored beside; the rest is explained at
+    `vesalius.evaluation.attention`.
+    """
+    from vesalius.data.knowledge_maps import find_maps
+    from vesalius.evaluation.attention import AttentionOptions
+    from vesalius.evaluation.attention import evaluate_attention as score
+    from vesalius.progress import bar
+
+    store = open_store(data)
+    options = AttentionOptions(
+        image_size=image_size, upsampling=upsampling, precision=precision, bootstrap=bootstrap, seed=seed
+    )
+    given = None if maps is None else find_maps(store, maps)
+    where: dict[str, Any] = {"batch_size": batch_size, "device": device}
+    with bar("attention", 2 * len(store), show=progress) as advance:
+        return score(Path(run), store, parts=parts, maps=given, options=options, advance=advance, **where)
