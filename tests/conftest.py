@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,6 +41,28 @@ def phantom_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_phantom(folder / "scans", images=64, seed=0, size=48, workers=1)
     prepare(folder / "scans", folder / "store", size=40, workers=1, progress=False)
     return folder / "store"
+
+
+@pytest.fixture(scope="session")
+def guided_store(phantom_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The phantom store with deformable maps of its own, carried from one of its images."""
+    from vesalius import pipeline
+
+    store = tmp_path_factory.mktemp("guided") / "store"
+    shutil.copytree(phantom_store, store)
+    scans = phantom_store.parent / "scans"
+    image = sorted((scans / "images").iterdir())[0]
+    pipeline.guide(
+        store,
+        exemplars=[image],
+        masks=[scans / "masks" / image.name],
+        parts={"left_lung": 1, "right_lung": 2, "heart": 3},
+        map_size=20,
+        workers=1,
+        progress=False,
+        device="cpu",
+    )
+    return store
 
 
 @pytest.fixture

@@ -90,9 +90,12 @@ def test_coordinates_are_learned_and_their_error_is_told() -> None:
         optimizer.step()
     last = guidance(*given)
     # Patches of a 2 x 2 grid lie a quarter of the side from the template's centre along both axes.
-    assert float(first.logs["coordinate_error"]) == pytest.approx(0.25 * 2**0.5, abs=0.05)
-    assert float(last.logs["coordinate_error"]) < 0.03
-    assert [name for name, _ in guidance.trained_parameters()] == ["coordinates.weight", "coordinates.bias"]
+    assert float(first.logs["coordinate_error_px"]) == pytest.approx(0.25 * 2**0.5, abs=0.05)
+    assert float(last.logs["coordinate_error_px"]) < 0.03
+    assert [name for name, _ in guidance.trained_parameters()] == [
+        "coordinates.linear.weight",
+        "coordinates.linear.bias",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -8,29 +8,17 @@ import numpy as np
 from PIL import Image
 
 from vesalius import pipeline
-from vesalius.data.knowledge_maps import open_maps
+from vesalius.data.knowledge_maps import find_maps, open_maps
 from vesalius.data.store import open_store
 from vesalius.interpret.maps_pictures import PART_COLOURS, draw_maps, maps_picture
 
 
-def test_guide_leaves_its_pictures(phantom_store: Path, tmp_path: Path) -> None:
-    scans = phantom_store.parent / "scans"
-    image = sorted((scans / "images").iterdir())[0]
-    maps = pipeline.guide(
-        phantom_store,
-        out=tmp_path / "maps",
-        exemplars=[image],
-        masks=[scans / "masks" / image.name],
-        parts={"left_lung": 1, "right_lung": 2, "heart": 3},
-        map_size=20,
-        workers=1,
-        progress=False,
-        device="cpu",
-    )
+def test_guide_leaves_its_pictures(guided_store: Path) -> None:
+    maps = find_maps(open_store(guided_store), "deformable")
     sheet = np.asarray(Image.open(maps.path / "examples.png"))
     for colour in PART_COLOURS[:3]:
         assert (sheet == colour).all(-1).sum() > 50
-    store = open_store(phantom_store)
+    store = open_store(guided_store)
     drawn = maps_picture(store, maps, [0, 5], cell=160)
     # Three columns of 160 pixels: the image, its parts, the template bent to it. Row 0 is the exemplar itself.
     assert drawn.shape[0] == 22 + 2 * 166

@@ -16,30 +16,10 @@ GUIDANCE = "guidance={attention: {heads: {left_lung: 0, heart: 1}}, coordinates:
 ALONE = ("method={name: none}", "views.plan=guided-chest", "views.options={size: 32}")
 
 
-@pytest.fixture(scope="module")
-def guided_store(phantom_store: Path, tmp_path_factory) -> Path:
-    """The phantom store with deformable maps of its own."""
-    store = tmp_path_factory.mktemp("guided") / "store"
-    shutil.copytree(phantom_store, store)
-    scans = phantom_store.parent / "scans"
-    image = sorted((scans / "images").iterdir())[0]
-    pipeline.guide(
-        store,
-        exemplars=[image],
-        masks=[scans / "masks" / image.name],
-        parts={"left_lung": 1, "right_lung": 2, "heart": 3},
-        map_size=20,
-        workers=1,
-        progress=False,
-        device="cpu",
-    )
-    return store
-
-
 def test_knowledge_alone_teaches(pretrain, guided_store: Path, figures) -> None:
     run = pretrain("run", *ALONE, GUIDANCE, "optimizer.lr=0.003", "training.epochs=40", data=f"{guided_store}@all")
     inside = [value for _, value in figures(run, "attention_inside/heart")]
-    error = [value for _, value in figures(run, "coordinate_error")]
+    error = [value for _, value in figures(run, "coordinate_error_px")]
     assert inside[-1] > inside[0] + 0.1
     assert error[-1] < 0.6 * error[0]
     assert figures(run, "method_loss")[-1][1] == 0

@@ -18,9 +18,10 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     data: Annotated[Path, typer.Option(help="Labelled store.")],
     label: Annotated[
-        str, typer.Option(help="Label to predict; several binary ones, or the parts of attention, as a,b,c.")
+        str,
+        typer.Option(help="Label to predict; several binary ones, or parts of the masks, as a,b,c."),
     ] = "",
-    task: Annotated[str, typer.Option(help="knn, linear or attention.")] = "knn",
+    task: Annotated[str, typer.Option(help="knn, linear, attention or coordinates.")] = "knn",
     maps: Annotated[Path | None, typer.Option(help="Knowledge maps of the store, scored beside the attention.")] = None,
     upsampling: Annotated[str, typer.Option(help="Of attention maps: bilinear or nearest.")] = "bilinear",
     test_data: Annotated[
@@ -45,12 +46,15 @@ def evaluate(
     from vesalius import pipeline
     from vesalius.evaluation.score_table import score_table
 
-    if task == "attention":
+    if task in ("attention", "coordinates"):
         parts = [part for part in label.split(",") if part]
-        shaping: dict[str, Any] = {"image_size": image_size, "upsampling": upsampling, "precision": precision}
-        for one in pipeline.evaluate_attention(
-            run, data=data, parts=parts, maps=maps, device=device, bootstrap=bootstrap, seed=seed, **shaping
-        ):
+        how: dict[str, Any] = {"image_size": image_size, "precision": precision, "bootstrap": bootstrap, "seed": seed}
+        how |= {"data": data, "parts": parts, "maps": maps, "device": device}
+        if task == "attention":
+            results = pipeline.evaluate_attention(run, upsampling=upsampling, **how)
+        else:
+            results = pipeline.evaluate_coordinates(run, **how)
+        for one in results:
             console().print(score_table(one))
             typer.echo(one.verdict)
         return

@@ -29,6 +29,9 @@ __all__ = ["MAPS_SCHEMA", "KnowledgeMaps", "KnowledgePool", "find_maps", "open_k
 TEMPLATE_FILE = "template.npy"
 """The image that coordinates are places in, `[rows, columns]` uint16; another store can be guided by it."""
 
+PARTS_FILE = "template_parts.npy"
+"""Where the template itself has the parts, `[parts, rows, columns]` uint8."""
+
 MAPS_SCHEMA = 1
 """Version of the layout; maps of another version are refused."""
 
@@ -107,7 +110,7 @@ class KnowledgeMaps:
     @cached_property
     def still(self) -> npt.NDArray[np.uint8] | None:
         """`[parts, rows, columns]` uint8, where the template itself has the parts; None where it is no image."""
-        path = self.path / "template_parts.npy"
+        path = self.path / PARTS_FILE
         return np.load(path, allow_pickle=False) if path.is_file() else None
 
     @cached_property
@@ -215,6 +218,12 @@ class KnowledgePool:
         self._known = [one.known for one in maps]
         self._coordinates = [one.coordinates for one in maps] if coordinates else None
         self._guided = np.concatenate([one.guided[rows] for one, (_, rows) in zip(maps, pool.parts, strict=True)])
+
+    @property
+    def template_side(self) -> int:
+        """Side of the template in pixels; 1 where the maps have none, so that a share of it stays a share."""
+        path = self.maps[0].path / TEMPLATE_FILE
+        return int(np.load(path, mmap_mode="r", allow_pickle=False).shape[1]) if path.is_file() else 1
 
     @property
     def guided(self) -> int:

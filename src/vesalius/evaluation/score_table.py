@@ -18,13 +18,17 @@ _SHORT = {
     "pointing_game": "pointing",
     "iou_at_60pct_mass": "IoU, 60 % mass",
     "best_dice": "best Dice",
+    "dice": "Dice",
+    "iou": "IoU",
+    "error_px": "error, template px",
+    "error_mm": "error, mm",
 }
 
 
 def score_table(result: Result) -> Table:
     """Draw the scores with all labels, and the first metric at each fraction of them."""
-    if result.task == "attention":
-        return _attention_table(result)
+    if result.task in ("attention", "coordinates"):
+        return _table_of_arms(result)
     title = f"{result.task} on {result.label}: {result.test_images} images of {result.test_patients} patients scored"
     table = Table(title=title, title_justify="left", caption=result.seen_in_words(), caption_justify="left")
     table.add_column("metric")
@@ -41,11 +45,11 @@ def score_table(result: Result) -> Table:
     return table
 
 
-def _attention_table(result: Result) -> Table:
+def _table_of_arms(result: Result) -> Table:
     """Draw a row an arm: there are more arms than metrics, and no fractions of labels."""
-    title = f"attention on {result.label}: {result.test_images} images of {result.test_patients} patients"
+    title = f"{result.task} on {result.label}: {result.test_images} images of {result.test_patients} patients"
     table = Table(title=title, title_justify="left", caption=result.seen_in_words(), caption_justify="left")
-    table.add_column("map")
+    table.add_column("arm")
     metrics = list(dict.fromkeys(score.metric for score in result.scores))
     for metric in metrics:
         table.add_column(_SHORT.get(metric, metric.replace("_", " ")), justify="right")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import torch
-from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vesalius.guidance.base import Guidance, GuidanceOutput, WeightedConfig
+from vesalius.guidance.kept_heads import PlacesHead
 from vesalius.guidance.maps_in_view import coordinates_in_view
 from vesalius.records.features import Features
 from vesalius.records.knowledge import Knowledge, PartNames
@@ -38,13 +38,11 @@ class Coordinates(Guidance):
     needs_attention = False
     needs_patches = True
 
-    def __init__(self, config: CoordinatesConfig, names: PartNames, *, dim: int) -> None:
-        """Build the head for tokens of `dim`; it starts at the template's centre."""
+    def __init__(self, config: CoordinatesConfig, names: PartNames, *, dim: int, template_side: int = 1) -> None:
+        """Build the head for tokens of `dim`; errors are logged in pixels of a template of this side."""
         super().__init__()
-        self.config, self.names = config, names
-        self.head = nn.Linear(dim, 2)
-        nn.init.trunc_normal_(self.head.weight, std=0.02)
-        nn.init.constant_(self.head.bias, 0.5)
+        self.config, self.names, self.template_side = config, names, template_side
+        self.head = PlacesHead(dim)
 
     def forward(
         self, features: Sequence[Features], views: Sequence[View], knowledge: Knowledge, progress: Progress
@@ -54,21 +52,16 @@ class Coordinates(Guidance):
         for feature, view in zip(features, views, strict=True):
             assert feature.patches is not None  # noqa: S101 (build_guidance asked for it)
             target, known = coordinates_in_view(knowledge, view, self.names, feature.grid)
-            predicted.append(self.predict(feature.patches))
+            predicted.append(self.head(feature.patches))
             places.append(target)
             trusted.append(known * knowledge.guided[:, None])
         sums = [self._sums(*one) for one in zip(predicted, places, trusted, strict=True)]
         error, distance, total = torch.stack([torch.stack(one) for one in sums]).sum(0)
         count = total.clamp_min(1)
         loss = error / count
-        logs = {"coordinate_loss": loss.detach(), "coordinate_error": (distance / count).detach()}
+        error_px = self.template_side * (distance / count).detach()
+        logs = {"coordinate_loss": loss.detach(), "coordinate_error_px": error_px}
         return GuidanceOutput(loss=self.config.weight_at(progress) * loss, logs=logs)
-
-    def predict(self, patches: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens 2"]:
-        """Predict (x, y) of every patch's centre in the template, as shares of its width and height."""
-        with torch.autocast(patches.device.type, enabled=False):
-            places: Tensor = self.head(patches.float())
-        return places
 
     def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
         """Yield the head."""

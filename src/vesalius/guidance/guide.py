@@ -15,7 +15,7 @@ from vesalius.data.array_writer import ArrayLayout, saying_disk_errors, write_du
 from vesalius.data.chunk_writer import ChunkWriter, put_in_place, sync
 from vesalius.data.engines import run_in_order
 from vesalius.data.gray import gray_pixels
-from vesalius.data.knowledge_maps import MAPS_SCHEMA, TEMPLATE_FILE, KnowledgeMaps, open_maps
+from vesalius.data.knowledge_maps import MAPS_SCHEMA, PARTS_FILE, TEMPLATE_FILE, KnowledgeMaps, open_maps
 from vesalius.data.store import Store, open_store
 from vesalius.errors import KnowledgeError
 from vesalius.guidance.templates import Template, TemplateMaps
@@ -98,7 +98,7 @@ class _MapsWriter(ChunkWriter):
             quality[~quality["guided"]].to_csv(self.partial / "unguided.csv", index=False)
             still, picture = template.still(), template.picture()
             if still is not None:
-                np.save(self.partial / "template_parts.npy", (still * 255).round().to(torch.uint8).cpu().numpy())
+                np.save(self.partial / PARTS_FILE, (still * 255).round().to(torch.uint8).cpu().numpy())
             if picture is not None:
                 np.save(self.partial / TEMPLATE_FILE, (picture[0, 0] * 65535).round().cpu().numpy().astype(np.uint16))
             for name in ("quality.parquet", "unguided.csv"):

@@ -57,7 +57,7 @@ class _Together(Guidance):
             yield from part.trained_parameters()
 
 
-def build_guidance(config: GuidanceConfig, names: PartNames, student: Backbone) -> Guidance:
+def build_guidance(config: GuidanceConfig, names: PartNames, student: Backbone, *, template_side: int = 1) -> Guidance:
     """Build the guidance for maps of these parts, and let the student's features carry what it needs.
 
     Raises:
@@ -77,7 +77,7 @@ def build_guidance(config: GuidanceConfig, names: PartNames, student: Backbone) 
             )
         parts.append(AttentionAlignment(config.attention, names, heads=student.attention_heads))
     if config.coordinates is not None:
-        parts.append(Coordinates(config.coordinates, names, dim=student.feature_dim))
+        parts.append(Coordinates(config.coordinates, names, dim=student.feature_dim, template_side=template_side))
     if not parts:
         raise ConfigError("guidance: name guidance.attention, guidance.coordinates or both")
     guidance = _Together(parts)

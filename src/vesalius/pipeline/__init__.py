@@ -6,7 +6,17 @@ Everything heavy is imported inside the verbs, so that `vesalius --help` and `im
 from vesalius.pipeline.knowledge import guide
 from vesalius.pipeline.pages import report
 from vesalius.pipeline.pretraining import pretrain
-from vesalius.pipeline.scoring import evaluate, evaluate_attention
+from vesalius.pipeline.scoring import evaluate, evaluate_attention, evaluate_coordinates
 from vesalius.pipeline.stores import doctor, open_store, prepare
 
-__all__ = ["doctor", "evaluate", "evaluate_attention", "guide", "open_store", "prepare", "pretrain", "report"]
+__all__ = [
+    "doctor",
+    "evaluate",
+    "evaluate_attention",
+    "evaluate_coordinates",
+    "guide",
+    "open_store",
+    "prepare",
+    "pretrain",
+    "report",
+]

@@ -11,7 +11,7 @@ from vesalius.pipeline.stores import open_store
 if TYPE_CHECKING:
     from vesalius.records.result import Result
 
-__all__ = ["evaluate", "evaluate_attention"]
+__all__ = ["evaluate", "evaluate_attention", "evaluate_coordinates"]
 
 
 def evaluate(
@@ -99,3 +99,42 @@ def evaluate_attention(
     where: dict[str, Any] = {"batch_size": batch_size, "device": device}
     with bar("attention", 2 * len(store), show=progress) as advance:
         return score(Path(run), store, parts=parts, maps=given, options=options, advance=advance, **where)
+
+
+def evaluate_coordinates(
+    run: str | Path,
+    *,
+    data: str | Path,
+    parts: Sequence[str] = (),
+    maps: str | Path | None = None,
+    image_size: int | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
+    precision: str = "auto",
+    bootstrap: int = 1000,
+    seed: int = 0,
+    progress: bool = True,
+) -> tuple[Result, ...]:
+    """Score what a run's patches say of their place in the template: one result a part, with maps one of the places.
+
+    The rest is explained at `vesalius.evaluation.coordinates`.
+    """
+    from vesalius.data.knowledge_maps import find_maps
+    from vesalius.evaluation.coordinates import CoordinateOptions
+    from vesalius.evaluation.coordinates import evaluate_coordinates as score
+    from vesalius.progress import bar
+
+    store = open_store(data)
+    options = CoordinateOptions(image_size=image_size, precision=precision, bootstrap=bootstrap, seed=seed)
+    given = None if maps is None else find_maps(store, maps)
+    with bar("coordinates", len(store), show=progress) as advance:
+        return score(
+            Path(run),
+            store,
+            parts=parts,
+            maps=given,
+            options=options,
+            advance=advance,
+            batch_size=batch_size,
+            device=device,
+        )

@@ -32,6 +32,7 @@ ARMS = {
     "mean_template": "mean mask of all others",
     "registered_exemplar": "registered exemplar",
     "exemplar_unmoved": "exemplar, unmoved",
+    "unmoved": "no motion at all",
     "grid_ceiling": "true mask at the patch grid",
     "chance": "chance",
 }
@@ -41,6 +42,7 @@ TASKS = {
     "knn": "Nearest neighbours (k-NN)",
     "linear": "Linear probe",
     "attention": "Attention against masks",
+    "coordinates": "Predicted places in the template",
 }
 
 METRICS = {
@@ -55,6 +57,10 @@ METRICS = {
     "pointing_game": "pointing game",
     "iou_at_60pct_mass": "IoU at 60 % of the attention",
     "best_dice": "best Dice",
+    "dice": "Dice",
+    "iou": "IoU",
+    "error_px": "distance, pixels of the template (lower is better)",
+    "error_mm": "distance, mm (lower is better)",
 }
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 
 from vesalius.backbones.weights import save_backbone
 from vesalius.errors import CheckpointError
+from vesalius.guidance.kept_heads import save_heads
 from vesalius.training.module import PretrainingModule
 from vesalius.training.run_folder import RunFolder
 
@@ -52,6 +53,8 @@ class CheckpointWriter(Callback):
         if trainer.is_global_zero:
             backbone = module.method.exported_backbone()
             save_backbone(backbone, self.folder.backbone, state=dict(backbone.state_dict()))
+            if module.guidance is not None:
+                save_heads(module.guidance, self.folder.guidance)
             os.replace(partial, self.folder.checkpoint)
         trainer.strategy.barrier()
         self.last = time.monotonic()

@@ -35,6 +35,7 @@ class RunFolder:
         self.metrics_file = self.path / "metrics.csv"
         self.checkpoint = self.path / "checkpoints" / "last.ckpt"
         self.backbone = self.path / "backbone"
+        self.guidance = self.path / "guidance"
         self.pictures = self.path / "pictures"
         self.pool_file = self.path / "pool.parquet"
 

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from vesalius.backbones.timm_backbones import create_backbone
 from vesalius.data.batches import ImagePool, TrainingBatches
+from vesalius.data.kept_template import keep_template
 from vesalius.data.knowledge_maps import KnowledgePool
 from vesalius.data.pool_record import write_pool
 from vesalius.distributed import is_first_process
@@ -114,7 +115,10 @@ class Pretraining:
         )
         guidance = None
         if self.recipe.guidance is not None and self.knowledge is not None:
-            guidance = build_guidance(self.recipe.guidance, self.knowledge.names, method.student)
+            known = self.knowledge
+            guidance = build_guidance(
+                self.recipe.guidance, known.names, method.student, template_side=known.template_side
+            )
         elif isinstance(method, NoMethod):
             raise ConfigError("method none learns from guidance alone: give the recipe a guidance section")
         step = TrainingStep(self.recipe, method, plan, guidance)
@@ -142,6 +146,8 @@ class Pretraining:
             }
             self.folder.create(self.recipe, state)
             write_pool(self.folder.pool_file, self.pool.parts)
+        if self.knowledge is not None and leads(self.recipe):
+            keep_template(self.knowledge.maps[0], self.folder.guidance)
         module = PretrainingModule(step, steps_per_epoch=self._epoch, total_steps=total)
         with self.folder.hold() if leads(self.recipe) else nullcontext():
             self._fit(module, start)

@@ -1,0 +1,62 @@
+"""What guidance trained beside the backbone, kept with the run: the head that tells places."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from vesalius.atomic import replacing
+from vesalius.errors import KnowledgeError
+from vesalius.guidance.base import Guidance
+
+__all__ = ["PlacesHead", "read_places_head", "save_heads"]
+
+_FILE = "model.safetensors"
+_PLACES = "coordinates."
+
+
+class PlacesHead(nn.Module):
+    """One linear layer from a patch token to its place in the template; see `vesalius.guidance.coordinates`."""
+
+    def __init__(self, dim: int) -> None:
+        """Build it for tokens of `dim`; it starts at the template's centre."""
+        super().__init__()
+        self.linear = nn.Linear(dim, 2)
+        nn.init.trunc_normal_(self.linear.weight, std=0.02)
+        nn.init.constant_(self.linear.bias, 0.5)
+
+    def forward(self, patches: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens 2"]:
+        """Predict (x, y) of every patch's centre in the template, as shares of its width and height, in float32."""
+        with torch.autocast(patches.device.type, enabled=False):
+            places: Tensor = self.linear(patches.float())
+        return places
+
+
+def save_heads(guidance: Guidance, folder: Path) -> None:
+    """Write what the guidance trained; nothing where it trained nothing of its own."""
+    tensors = {name: value.detach().float().cpu().contiguous() for name, value in guidance.trained_parameters()}
+    if tensors:
+        with replacing(folder / _FILE) as partial:
+            safetensors.torch.save_file(tensors, partial)
+
+
+def read_places_head(folder: Path) -> PlacesHead:
+    """Read the head of a run guided by coordinates, in evaluation mode.
+
+    Raises:
+        KnowledgeError: The run was not guided by coordinates, or the file is damaged.
+    """
+    try:
+        tensors = safetensors.torch.load_file(folder / _FILE)
+        head = PlacesHead(int(tensors[_PLACES + "linear.weight"].shape[1]))
+        head.load_state_dict({name.removeprefix(_PLACES): tensor for name, tensor in tensors.items()})
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise KnowledgeError(
+            f"{folder}: holds no head that tells places ({error}); train with guidance.coordinates"
+        ) from error
+    return head.eval()
