@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         prepare,
         pretrain,
         report,
+        study,
     )
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "prepare",
     "pretrain",
     "report",
+    "study",
 ]
 
 

@@ -49,7 +49,7 @@ def recipes() -> None:
     from vesalius.training.recipe import available_recipes, load_recipe
 
     for name in available_recipes():
-        typer.echo(f"{name:20} {load_recipe(name).about}")
+        typer.echo(f"{name:28} {load_recipe(name).about}")
 
 
 @app.command()

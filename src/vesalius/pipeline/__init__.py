@@ -8,6 +8,7 @@ from vesalius.pipeline.pages import report
 from vesalius.pipeline.pretraining import pretrain
 from vesalius.pipeline.scoring import evaluate, evaluate_attention, evaluate_coordinates
 from vesalius.pipeline.stores import doctor, open_store, prepare
+from vesalius.pipeline.studies import study
 
 __all__ = [
     "doctor",
@@ -19,4 +20,5 @@ __all__ = [
     "prepare",
     "pretrain",
     "report",
+    "study",
 ]

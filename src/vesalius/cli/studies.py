@@ -1,0 +1,59 @@
+"""`vesalius study`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vesalius.cli.app import app, console
+from vesalius.cli.arguments import Overrides, Stores
+
+__all__ = ["study"]
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="Shipped study (medino) or YAML file.")],
+    data: Stores,
+    out: Annotated[Path, typer.Option(help="Folder of the study; the same command goes on with it.")],
+    masks: Annotated[list[Path] | None, typer.Option(help="Store whose masks are scored by; repeatable.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="STORE=LABEL", help="Store and label of a probe; repeatable.")
+    ] = None,
+    tasks: Annotated[str, typer.Option(help="Of attention, coordinates, knn, linear, by commas.")] = "attention,linear",
+    arms: Annotated[str, typer.Option(help="Which arms, by commas; all by default.")] = "",
+    seeds: Annotated[int, typer.Option(help="Trainings an arm.")] = 1,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    budget_minutes: Annotated[
+        float | None, typer.Option(help="Minutes for every arm instead of the recipes' epochs.")
+    ] = None,
+) -> None:
+    """Train the arms of a study at equal budget, score them, and write tables beside the published figures."""
+    from rich.markdown import Markdown
+
+    from vesalius import pipeline
+
+    file = pipeline.study(
+        name,
+        data=data,
+        out=out,
+        masks=list(masks or []),
+        labels=[_pair(text) for text in label or []],
+        tasks=[task for task in tasks.split(",") if task],
+        arms=[arm for arm in arms.split(",") if arm],
+        seeds=seeds,
+        overrides=overrides,
+        budget_minutes=budget_minutes,
+        console=console(),
+    )
+    console().print(Markdown(file.read_text(encoding="utf-8").replace("<br>", "; ")))
+    typer.echo(f"tables: {file}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    store, equals, label = text.rpartition("=")
+    if not equals or not store or not label:
+        raise typer.BadParameter(f"--label {text}: expected STORE=LABEL")
+    return store, label

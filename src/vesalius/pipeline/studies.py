@@ -1,0 +1,96 @@
+"""From a question to the tables that answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vesalius.pipeline.pretraining import pretrain
+from vesalius.pipeline.scoring import evaluate, evaluate_attention, evaluate_coordinates
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vesalius.data.open_pool import Data
+    from vesalius.records.result import Result
+    from vesalius.study.run_study import Scored
+
+__all__ = ["study"]
+
+
+def study(
+    name: str | Path,
+    *,
+    data: Data,
+    out: str | Path,
+    masks: Sequence[str | Path] = (),
+    labels: Sequence[tuple[str | Path, str]] = (),
+    tasks: Sequence[str] = ("attention", "linear"),
+    arms: Sequence[str] = (),
+    seeds: int = 1,
+    overrides: Sequence[str] = (),
+    budget_minutes: float | None = None,
+    console: Console | None = None,
+) -> Path:
+    """Train every arm of a study at equal budget, score them all, and write `tables.md`; what is done stays done.
+
+    Args:
+        name: Shipped study (`medino`) or YAML file.
+        data: Unlabelled stores to pretrain on, as for `pretrain`; with the knowledge maps that the arms name.
+        out: Folder of the study; the same command again goes on with it, and a further arm joins those there.
+        masks: Stores whose masks attention and coordinates are scored by.
+        labels: (store, label) pairs for the probes.
+        tasks: Of `attention`, `coordinates`, `knn`, `linear`.
+        arms: Which; by default all.
+        seeds: Trainings an arm.
+        overrides: Assignments for every arm, as in `training.epochs=10`.
+        budget_minutes: Minutes for every arm instead of the recipes' epochs.
+        console: Where to speak; standard output by default.
+
+    Returns:
+        The file of tables.
+
+    Raises:
+        ConfigError: No such study, arm or task.
+        KnowledgeError: A store lacks maps that an arm needs; found before anything is trained.
+        RunError: The folder holds a study of other data or another budget.
+    """
+    from rich.console import Console
+
+    from vesalius.atomic import replace_text
+    from vesalius.study.definition import load_study
+    from vesalius.study.preparation import check_arms, planned_tasks
+    from vesalius.study.run_study import StudyRun, Verbs
+    from vesalius.study.tables import study_tables
+
+    console = console or Console()
+    chosen = load_study(name).some(tuple(arms))
+    probes = [(Path(store), label) for store, label in labels]
+    scored = planned_tasks(tasks, masks=[Path(store) for store in masks], labels=probes)
+    pool = check_arms(chosen, data, overrides)
+    run = StudyRun(chosen, Path(out), seeds, scored)
+    run.begin({"pool": pool, "budget_minutes": budget_minutes, "overrides": list(overrides)})
+
+    def train(recipe: str, changes: Sequence[str], folder: Path, resume: bool) -> None:
+        given = [] if resume else [*overrides, *changes]
+        minutes = None if resume else budget_minutes
+        pretrain(recipe, data=data, out=folder, overrides=given, budget_minutes=minutes, resume=resume, console=console)
+
+    def score(folder: Path, task: Scored) -> Sequence[Result]:
+        if task.task in ("knn", "linear"):
+            return [evaluate(folder, data=task.store, task=task.task, label=task.label, fractions=(1.0,), seeds=1,
+                             random_inits=1)]  # fmt: skip
+        how: dict[str, Any] = {"data": task.store, "image_size": chosen.image_size}
+        verb = evaluate_attention if task.task == "attention" else evaluate_coordinates
+        return verb(folder, maps=_maps_of(task.store), **how)
+
+    run.run(Verbs(train, score), lambda text: console.print(text, highlight=False))
+    file = run.out / "tables.md"
+    replace_text(file, study_tables(run))
+    return file
+
+
+def _maps_of(store: Path) -> str | None:
+    """Return the name of the deformable maps of a scored store, whose parts stand beside, where it has them."""
+    return "deformable" if (store / "maps" / "deformable" / "maps.json").is_file() else None

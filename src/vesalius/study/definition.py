@@ -1,0 +1,113 @@
+"""What a study compares: arms, the tables they fill, and the published figures beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from vesalius.config import StrictModel, build, load_yaml
+from vesalius.errors import ConfigError, nearest
+
+__all__ = ["Study", "StudyArm", "StudyTable", "available_studies", "load_study"]
+
+
+class StudyArm(StrictModel):
+    """One way to pretrain.
+
+    Attributes:
+        title: In tables.
+        recipe: Shipped recipe or YAML file.
+        set: Assignments that make the arm out of the recipe.
+    """
+
+    title: str
+    recipe: str
+    set: tuple[str, ...] = ()
+
+
+class StudyTable(StrictModel):
+    """One table: a row a scored store and label, a column an arm.
+
+    Attributes:
+        title: Above it.
+        task: `attention`, `coordinates`, `knn` or `linear`.
+        metric: Of that task.
+        arms: By name, in the order in which they are expected to grow better.
+        baselines: Arms of the results themselves that stand beside (`mean_template`, `chance`, ...).
+        published: Figures of the paper by data set (`jsrt`), label and arm, as shares of 1.
+        note: Below it.
+    """
+
+    title: str
+    task: str
+    metric: str
+    arms: tuple[str, ...] = Field(min_length=1)
+    baselines: tuple[str, ...] = ()
+    published: Mapping[str, Mapping[str, Mapping[str, float]]] = {}
+    note: str = ""
+
+
+class Study(StrictModel):
+    """Arms and tables.
+
+    Attributes:
+        about: What is compared, and after whom.
+        arms: By name.
+        tables: By name.
+        image_size: Side of the input at scoring of attention; None for the size of the training.
+    """
+
+    about: str
+    arms: Mapping[str, StudyArm] = Field(min_length=1)
+    tables: Mapping[str, StudyTable] = Field(min_length=1)
+    image_size: int | None = None
+
+    @model_validator(mode="after")
+    def _check_arms(self) -> Study:
+        for name, table in self.tables.items():
+            for arm in table.arms:
+                if arm not in self.arms:
+                    raise ValueError(f"table {name}: no arm '{arm}'{nearest(arm, self.arms)}")
+        return self
+
+    def some(self, arms: tuple[str, ...]) -> Study:
+        """Return the study of these arms alone, in the order of the study.
+
+        Raises:
+            ConfigError: An arm that the study does not have.
+        """
+        for arm in arms:
+            if arm not in self.arms:
+                raise ConfigError(
+                    f"no arm '{arm}' in this study{nearest(arm, self.arms)}; it has {', '.join(self.arms)}"
+                )
+        kept = {name: arm for name, arm in self.arms.items() if not arms or name in arms}
+        tables = {
+            name: table.model_copy(update={"arms": tuple(arm for arm in table.arms if arm in kept)})
+            for name, table in self.tables.items()
+            if any(arm in kept for arm in table.arms)
+        }
+        return self.model_copy(update={"arms": kept, "tables": tables})
+
+
+def available_studies() -> dict[str, Path]:
+    """Return the shipped studies by name."""
+    folder = resources.files("vesalius") / "studies"
+    return {entry.name.removesuffix(".yaml"): Path(str(entry)) for entry in sorted(folder.iterdir(), key=str)
+            if entry.name.endswith(".yaml")}  # fmt: skip
+
+
+def load_study(name: str | Path) -> Study:
+    """Load a shipped study, or one from a YAML file.
+
+    Raises:
+        ConfigError: There is none of this name, or it cannot be read.
+    """
+    shipped = available_studies()
+    path = shipped.get(str(name), Path(name))
+    if not path.is_file():
+        raise ConfigError(f"no study '{name}'{nearest(str(name), shipped)}; shipped are {', '.join(shipped)}")
+    return build(Study, load_yaml(path), source=str(path))

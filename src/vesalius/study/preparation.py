@@ -1,0 +1,59 @@
+"""What a study needs, looked at before hours are spent on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vesalius.data.knowledge_maps import open_knowledge
+from vesalius.data.open_pool import Data, open_pool
+from vesalius.data.store import open_store
+from vesalius.errors import ConfigError, nearest
+from vesalius.study.definition import Study
+from vesalius.study.run_study import Scored
+from vesalius.training.recipe import load_recipe
+
+__all__ = ["check_arms", "planned_tasks"]
+
+_ON_MASKS, _ON_LABELS = ("attention", "coordinates"), ("knn", "linear")
+
+
+def planned_tasks(
+    tasks: Sequence[str], *, masks: Sequence[Path], labels: Sequence[tuple[Path, str]]
+) -> tuple[Scored, ...]:
+    """Return every task on every store that it takes.
+
+    Raises:
+        ConfigError: An unknown task, or none that the stores given can serve.
+        StoreError: A store that is not there, or has no masks.
+    """
+    known = (*_ON_MASKS, *_ON_LABELS)
+    for task in tasks:
+        if task not in known:
+            raise ConfigError(f"no task '{task}'{nearest(task, known)}; use {', '.join(known)}")
+    for store in masks:
+        open_store(store).masks  # noqa: B018 (refuses a store without masks)
+    for store, _ in labels:
+        open_store(store)
+    planned = [Scored(task, store) for task in tasks if task in _ON_MASKS for store in masks]
+    planned += [Scored(task, store, label) for task in tasks if task in _ON_LABELS for store, label in labels]
+    if not planned:
+        raise ConfigError(
+            "the study would score nothing: give --masks STORE for attention, --label STORE=LABEL for probes"
+        )
+    return tuple(planned)
+
+
+def check_arms(study: Study, data: Data, overrides: Sequence[str]) -> str:
+    """Open the pool, and of every arm its recipe and its knowledge maps; return the pool's fingerprint.
+
+    Raises:
+        ConfigError: A recipe or an assignment that is not valid.
+        KnowledgeError: A store lacks maps that an arm needs.
+    """
+    pool, about = open_pool(data)
+    for arm in study.arms.values():
+        recipe = load_recipe(arm.recipe, overrides=[*overrides, *arm.set])
+        if recipe.guidance is not None:
+            open_knowledge(pool, recipe.guidance.maps, coordinates=recipe.guidance.coordinates is not None)
+    return str(about["fingerprint"])

@@ -1,0 +1,125 @@
+"""Training and scoring every arm of a study; what is done stays done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vesalius.atomic import replace_text
+from vesalius.errors import RunError
+from vesalius.records.result import Result
+from vesalius.study.definition import Study, StudyArm
+from vesalius.training.run_folder import RunFolder
+
+__all__ = ["Scored", "StudyRun", "Verbs"]
+
+_ABOUT = "study.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One task on one store.
+
+    Attributes:
+        task: `attention`, `coordinates`, `knn` or `linear`.
+        store: Where.
+        label: To predict; empty for tasks on masks, which take all parts.
+    """
+
+    task: str
+    store: Path
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of its file of results."""
+        return "-".join(word for word in (self.task, self.store.name, self.label) if word)
+
+
+@dataclass(frozen=True, slots=True)
+class Verbs:
+    """What a study does with each arm; the pipeline's own verbs, their further options filled in.
+
+    Attributes:
+        pretrain: (recipe, overrides, out, resume) -> None.
+        score: (run, task) -> results.
+    """
+
+    pretrain: Callable[[str, Sequence[str], Path, bool], Any]
+    score: Callable[[Path, Scored], Sequence[Result]]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRun:
+    """A study in its folder: `runs/<arm>-seed<n>`, `results/<arm>-seed<n>/<task>-<store>[-<label>].json`.
+
+    Attributes:
+        study: What is compared.
+        out: The folder.
+        seeds: How many trainings an arm.
+        tasks: What is scored.
+    """
+
+    study: Study
+    out: Path
+    seeds: int
+    tasks: tuple[Scored, ...]
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Write down what makes arms comparable; a folder begun under other settings is refused.
+
+        Raises:
+            RunError: The folder holds a study of other data or another budget, or other files.
+        """
+        file = self.out / _ABOUT
+        told = {"about": self.study.about, **settings}
+        if file.is_file():
+            there = json.loads(file.read_text(encoding="utf-8"))
+            differing = sorted(key for key in {*told, *there} if told.get(key) != there.get(key))
+            if differing:
+                raise RunError(
+                    f"{self.out}: holds a study with other {', '.join(differing)}; arms of different settings cannot "
+                    "be compared: name another folder"
+                )
+            return
+        if self.out.is_dir() and any(self.out.iterdir()):
+            raise RunError(f"{self.out}: holds other files; name an empty or a new folder for the study")
+        replace_text(file, json.dumps(told, indent=2) + "\n")
+
+    def run(self, verbs: Verbs, say: Callable[[str], None]) -> None:
+        """Train and score whatever is not done yet."""
+        planned = [(name, arm, seed) for seed in range(self.seeds) for name, arm in self.study.arms.items()]
+        for number, (name, arm, seed) in enumerate(planned, 1):
+            say(f"{number} of {len(planned)}: {arm.title}, seed {seed}")
+            folder = self.folder(name, seed)
+            self._train(arm, folder, seed, verbs)
+            for task in self.tasks:
+                file = self._file(name, seed, task)
+                if not file.is_file():
+                    content = [one.as_dict() for one in verbs.score(folder, task)]
+                    replace_text(file, json.dumps(content) + "\n")
+
+    def folder(self, arm: str, seed: int) -> Path:
+        """Return the run folder of an arm."""
+        return self.out / "runs" / f"{arm}-seed{seed}"
+
+    def results(self, arm: str, task: Scored) -> list[list[Result]]:
+        """Return what was scored, one list a seed; seeds that are not done are left out."""
+        files = [self._file(arm, seed, task) for seed in range(self.seeds)]
+        return [
+            [Result.from_dict(one) for one in json.loads(file.read_text(encoding="utf-8"))]
+            for file in files
+            if file.is_file()
+        ]
+
+    def _file(self, arm: str, seed: int, task: Scored) -> Path:
+        return self.out / "results" / f"{arm}-seed{seed}" / f"{task.name}.json"
+
+    def _train(self, arm: StudyArm, folder: Path, seed: int, verbs: Verbs) -> None:
+        run = RunFolder(folder)
+        if run.exists and run.state()["status"] == "done":
+            return
+        verbs.pretrain(arm.recipe, [*arm.set, f"training.seed={seed}"], folder, run.exists)

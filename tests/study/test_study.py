@@ -1,0 +1,100 @@
+"""A study of two arms: trained and scored once, laid out beside published figures, refused where it cannot compare."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from vesalius import pipeline
+from vesalius.errors import ConfigError, KnowledgeError, RunError
+from vesalius.study.definition import available_studies, load_study
+from vesalius.training.recipe import load_recipe
+
+STUDY = """
+about: Guided against unguided
+arms:
+  unguided: {title: DINO alone, recipe: medino/deformable-small, set: ["guidance=null"]}
+  guided: {title: DINO guided, recipe: medino/deformable-small, set: ["guidance.attention.heads={heart: 1}"]}
+tables:
+  attention:
+    title: Average precision
+    task: attention
+    metric: average_precision
+    arms: [unguided, guided]
+    baselines: [mean_template, chance]
+    published: {store: {heart: {guided: 0.899}}}
+  probe:
+    title: Linear probe
+    task: linear
+    metric: roc_auc
+    arms: [unguided, guided]
+    baselines: [pixels]
+"""
+TINY = (
+    "views={plan: small-chest, options: {size: 32}}",
+    "backbone={name: test_vit, image_size: 32, drop_path: 0}",
+    "method={name: dino, prototypes: 64, hidden: 32, bottleneck: 16, teacher_momentum: 0.9}",
+    "training={batch_size: 16, epochs: 1, precision: fp32, accelerator: cpu}",
+    "monitors={images: 16, knn_images: 16, every_epochs: 10}",
+)
+
+
+@pytest.fixture
+def definition(tmp_path: Path) -> Path:
+    file = tmp_path / "study.yaml"
+    file.write_text(STUDY)
+    return file
+
+
+def go(definition: Path, store: Path, out: Path, **options) -> Path:
+    quiet = Console(quiet=True)
+    given = {"masks": [store], "labels": [(store, "any_finding")], "overrides": TINY, "console": quiet} | options
+    return pipeline.study(definition, data=f"{store}@all", out=out, **given)
+
+
+def test_every_arm_is_trained_and_scored_once(definition: Path, guided_store: Path, tmp_path: Path) -> None:
+    file = go(definition, guided_store, tmp_path / "study", tasks=["attention"])
+    text = file.read_text()
+    assert "| data | label | DINO alone | DINO guided | mean template | chance |" in text
+    heart = next(line for line in text.splitlines() if line.startswith("| store | heart |"))
+    assert heart.count("[") == 4
+    assert "published 0.899" in heart.split("|")[4]
+    assert "- store, heart: DINO guided - DINO alone " in text
+    weights = [tmp_path / "study" / "runs" / f"{arm}-seed0" / "backbone" / "model.safetensors" for arm in
+               ("unguided", "guided")]  # fmt: skip
+    assert weights[0].read_bytes() != weights[1].read_bytes()
+    before = [path.stat().st_mtime_ns for path in weights]
+    again = go(definition, guided_store, tmp_path / "study", tasks=["attention", "linear"])
+    assert [path.stat().st_mtime_ns for path in weights] == before
+    assert "## Linear probe" in again.read_text()
+    with pytest.raises(RunError, match="a study with other overrides"):
+        go(definition, guided_store, tmp_path / "study", overrides=(*TINY, "training.epochs=2"))
+
+
+def test_it_refuses_before_it_trains(definition: Path, guided_store: Path, phantom_store: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(phantom_store, bare)
+    with pytest.raises(KnowledgeError, match="no knowledge maps 'deformable'"):
+        go(definition, bare, tmp_path / "study")
+    with pytest.raises(ConfigError, match=r"no arm 'guidet'.*guided"):
+        go(definition, guided_store, tmp_path / "study", arms=["guidet"])
+    with pytest.raises(ConfigError, match=r"no task 'attentoin'.*attention"):
+        go(definition, guided_store, tmp_path / "study", tasks=["attentoin"])
+    with pytest.raises(ConfigError, match="would score nothing"):
+        go(definition, guided_store, tmp_path / "study", tasks=["linear"], labels=[])
+    with pytest.raises(ConfigError, match="no study 'medinoo'"):
+        go(Path("medinoo"), guided_store, tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize("name", sorted(available_studies()))
+def test_shipped_studies_name_recipes_and_options_that_exist(name: str) -> None:
+    study = load_study(name)
+    for arm in study.arms.values():
+        load_recipe(arm.recipe, overrides=arm.set)
+    used = {arm for table in study.tables.values() for arm in table.arms}
+    assert used == set(study.arms)
+    assert list(study.some(("chest",) if "chest" in study.arms else ("dino",)).arms)
