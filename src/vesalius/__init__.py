@@ -13,13 +13,24 @@ from typing import TYPE_CHECKING, Any
 from vesalius.version import __version__
 
 if TYPE_CHECKING:
-    from vesalius.pipeline import doctor, evaluate, evaluate_attention, guide, open_store, prepare, pretrain, report
+    from vesalius.pipeline import (
+        doctor,
+        evaluate,
+        evaluate_attention,
+        explain,
+        guide,
+        open_store,
+        prepare,
+        pretrain,
+        report,
+    )
 
 __all__ = [
     "__version__",
     "doctor",
     "evaluate",
     "evaluate_attention",
+    "explain",
     "guide",
     "open_store",
     "prepare",

@@ -4,9 +4,19 @@ Everything heavy is imported inside the verbs, so that `vesalius --help` and `im
 """
 
 from vesalius.pipeline.knowledge import guide
-from vesalius.pipeline.pages import report
+from vesalius.pipeline.pages import explain, report
 from vesalius.pipeline.pretraining import pretrain
 from vesalius.pipeline.scoring import evaluate, evaluate_attention
 from vesalius.pipeline.stores import doctor, open_store, prepare
 
-__all__ = ["doctor", "evaluate", "evaluate_attention", "guide", "open_store", "prepare", "pretrain", "report"]
+__all__ = [
+    "doctor",
+    "evaluate",
+    "evaluate_attention",
+    "explain",
+    "guide",
+    "open_store",
+    "prepare",
+    "pretrain",
+    "report",
+]
