@@ -17,7 +17,7 @@ from vesalius.interpret.explained_image import ExplainedImage, ImageReader
 from vesalius.interpret.explained_run import ExplainedRun, Look, look
 from vesalius.interpret.explanation_record import already_made, write_record
 from vesalius.interpret.guided_heads import Head
-from vesalius.interpret.pictures import Picture, Sheet, picture_grid, save_png, stacked
+from vesalius.interpret.pictures import Picture, Sheet, legend, picture_grid, save_png, stacked
 from vesalius.interpret.source_canvas import SourceCanvas
 from vesalius.version import __version__
 
@@ -53,7 +53,7 @@ def explain_images(
     out: Path,
     *,
     heads: Sequence[Head],
-    options: ExplainOptions = ExplainOptions(),
+    options: ExplainOptions,
     advance: Callable[[int], None] = lambda _: None,
 ) -> tuple[Path, ...]:
     """Write a folder an image: an overlay a head, the outlined parts of each set of maps, a sheet, a record.
@@ -168,7 +168,8 @@ def _sheet(image: ExplainedImage, seen: Look, heads: Sequence[Head], *, upsampli
     rows = -(-len(shown) // _A_ROW)
     across = -(-len(shown) // rows)
     parts = [shown[start : start + across] for start in range(0, len(shown), across)]
-    return stacked([picture_grid([[p for _, p in part]], [caption for caption, _ in part], _CELL) for part in parts])
+    grids = [picture_grid([[p for _, p in part]], [caption for caption, _ in part], _CELL) for part in parts]
+    return stacked([*grids, legend(image.maps[0].names if image.maps else ())])
 
 
 def _where(attention: Float[Tensor, "rows columns"], cells: tuple[float, float], source: SourceImage) -> dict[str, Any]:

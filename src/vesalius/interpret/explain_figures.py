@@ -16,7 +16,7 @@ from vesalius.interpret.explained_run import ExplainedRun, Look, look
 from vesalius.interpret.explanation_record import already_made, write_record
 from vesalius.interpret.guided_heads import Head, choose_heads
 from vesalius.interpret.localisation import mass_overlap
-from vesalius.interpret.pictures import Sheet, beside, picture_grid, save_png, titled
+from vesalius.interpret.pictures import Sheet, beside, legend, picture_grid, save_png, stacked, titled
 from vesalius.interpret.source_canvas import SourceCanvas
 
 __all__ = ["FIGURES", "draw_figure"]
@@ -37,7 +37,7 @@ def draw_figure(
     *,
     numbers: Sequence[int] = (),
     parts: Sequence[str] = (),
-    options: ExplainOptions = ExplainOptions(),
+    options: ExplainOptions,
 ) -> Path:
     """Write `figure_<name>.png` and its record: a row an image, a group of columns a run.
 
@@ -61,6 +61,8 @@ def draw_figure(
     """
     if figure not in FIGURES:
         raise ConfigError(f"no figure '{figure}'; figures: {', '.join(FIGURES)}{nearest(figure, FIGURES)}")
+    if numbers and figure != "heads":
+        raise ConfigError(f"figure {figure} shows no heads by number; use --part, or --figure heads")
     images = [reader.read(file) for file in files]
     canvases = [SourceCanvas(image.source, longest=_CELL) for image in images]
     groups = [titled(picture_grid([[canvas.picture] for canvas in canvases], ["image"], _CELL), "")]
@@ -87,11 +89,11 @@ def draw_figure(
         if figure == "parts":
             columns = [_head_of_part(run, part, images, looks) for part in wanted]
         else:
-            kept = choose_heads(run.heads, numbers=numbers, parts=wanted)
-            columns = [(head.caption, head) for head in kept]
+            columns = [(head.caption, head) for head in choose_heads(run.heads, numbers=numbers, parts=wanted)]
         groups.append(titled(_overlays(canvases, looks, columns, upsampling=options.upsampling), run.name))
         shown.append({"run": run.name, "columns": [[caption, head.number] for caption, head in columns]})
-    save_png(beside(groups), path)
+    names = [name for image in images for name in image.names] if figure != "heads" else []
+    save_png(stacked([beside(groups), legend(list(dict.fromkeys(names)))]), path)
     write_record(record, plan, shown=shown, pictures=[path.name])
     return path
 
@@ -108,12 +110,10 @@ def _overlays(
 
 def _known(images: Sequence[ExplainedImage], canvases: Sequence[SourceCanvas]) -> Sheet:
     """Draw the outlined parts of every set of maps and of the masks; an image that has none is shown as it is."""
-    captions = list(
-        dict.fromkeys(one.caption for image in images for one in (*image.maps, image.masks) if one is not None)
-    )
+    captions = list(dict.fromkeys(one.caption for image in images for one in image.known))
     rows = []
     for image, canvas in zip(images, canvases, strict=True):
-        known = {one.caption: one for one in (*image.maps, image.masks) if one is not None}
+        known = {one.caption: one for one in image.known}
         rows.append([canvas.outline_parts(known[name]) if name in known else canvas.picture for name in captions])
     return titled(picture_grid(rows, captions, _CELL), "parts")
 

@@ -33,6 +33,16 @@ class ExplainedImage:
     masks: PartMaps | None = None
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The parts that are known, in the order of their colours."""
+        return tuple(dict.fromkeys(name for one in self.known for name in one.names))
+
+    @property
+    def known(self) -> tuple[PartMaps, ...]:
+        """The maps and, after them, the masks."""
+        return self.maps if self.masks is None else (*self.maps, self.masks)
+
+    @property
     def reference(self) -> PartMaps | None:
         """Where the parts are, as far as is known: by the masks, else by the first maps."""
         return self.masks if self.masks is not None else next(iter(self.maps), None)
@@ -75,4 +85,5 @@ class ImageReader:
                 )
             return ExplainedImage(source=source)
         maps = tuple(of_maps(one, row) for one in self.maps)
-        return ExplainedImage(source=source, maps=maps, masks=of_masks(self.store, row))
+        order = maps[0].names if maps else ()
+        return ExplainedImage(source=source, maps=maps, masks=of_masks(self.store, row, order=order))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,11 +63,12 @@ def of_maps(maps: KnowledgeMaps, row: int) -> PartMaps:
     )
 
 
-def of_masks(store: Store, row: int) -> PartMaps | None:
-    """Return the masks of one row of a store, or None where it has none."""
+def of_masks(store: Store, row: int, *, order: Sequence[str] = ()) -> PartMaps | None:
+    """Return the masks of one row of a store, the parts of `order` first, so that colours agree; None without masks."""
     if not store.has("masks") or not bool(store.manifest["has_masks"].iloc[row]):
         return None
     labels = torch.from_numpy(np.asarray(store.masks[row]).astype(np.int64))
-    names = {value: name for value, name in enumerate(store.info["arrays"]["masks"]["parts"]) if value > 0}
-    values = torch.stack([labels == value for value in names]).float()
-    return PartMaps(caption="masks", names=tuple(names.values()), values=values)
+    value_of = {name: value for value, name in enumerate(store.info["arrays"]["masks"]["parts"]) if value > 0}
+    names = (*(name for name in order if name in value_of), *(name for name in value_of if name not in order))
+    values = torch.stack([labels == value_of[name] for name in names]).float()
+    return PartMaps(caption="masks", names=names, values=values)

@@ -25,6 +25,7 @@ __all__ = [
     "Sheet",
     "attention_picture",
     "beside",
+    "legend",
     "outline",
     "overlay",
     "picture_grid",
@@ -45,6 +46,7 @@ _OUTLINE = (255, 255, 255)
 
 Picture = UInt8[np.ndarray, "height width 3"]
 Sheet = UInt8[np.ndarray, "sheet_height sheet_width 3"]  # a grid of pictures, of its own size
+_AnySheet = UInt8[np.ndarray, "_ _ 3"]  # sheets of several sizes in one call
 
 
 def views_picture(
@@ -202,7 +204,7 @@ def picture_grid(rows: Sequence[Sequence[npt.NDArray[Any]]], captions: Sequence[
     return np.asarray(canvas)
 
 
-def titled(sheet: Sheet, title: str) -> Sheet:
+def titled(sheet: _AnySheet, title: str) -> _AnySheet:
     """Put a title over a sheet, underlined over its width; a sheet as high without one where the title is empty."""
     font = _font()
     width = max(sheet.shape[1], round(font.getlength(title)) + 2 * _GAP)
@@ -215,7 +217,22 @@ def titled(sheet: Sheet, title: str) -> Sheet:
     return np.asarray(canvas)
 
 
-def beside(sheets: Sequence[Sheet]) -> Sheet:
+def legend(names: Sequence[str]) -> Sheet:
+    """Write the names of parts, each after a square of its colour; empty (of no height) where there are none."""
+    font = _font()
+    shown = [name.replace("_", " ") for name in names]
+    widths = [round(font.getlength(name)) + _CAPTION + 2 * _GAP for name in shown]
+    canvas = Image.new("RGB", (_GAP + sum(widths), _CAPTION + _GAP if names else 0), "white")
+    draw, left, middle = ImageDraw.Draw(canvas), _GAP, (_CAPTION + _GAP) / 2
+    for number, (name, width) in enumerate(zip(shown, widths, strict=True)):
+        colour = PART_COLOURS[number % len(PART_COLOURS)]
+        draw.rectangle((left, middle - _GAP, left + 2 * _GAP, middle + _GAP), fill=colour)
+        draw.text((left + 3 * _GAP, middle), name, fill=_INK, font=font, anchor="lm")
+        left += width
+    return np.asarray(canvas)
+
+
+def beside(sheets: Sequence[_AnySheet]) -> _AnySheet:
     """Set sheets beside each other on white, their upper edges in line."""
     highest = max(len(sheet) for sheet in sheets)
     below = [((0, highest - len(sheet)), (0, 0), (0, 0)) for sheet in sheets]
@@ -223,7 +240,7 @@ def beside(sheets: Sequence[Sheet]) -> Sheet:
     return np.concatenate(filled, axis=1)
 
 
-def stacked(sheets: Sequence[Sheet]) -> Sheet:
+def stacked(sheets: Sequence[_AnySheet]) -> _AnySheet:
     """Set sheets below each other on white, their left edges in line."""
     widest = max(sheet.shape[1] for sheet in sheets)
     right = [((0, 0), (0, widest - sheet.shape[1]), (0, 0)) for sheet in sheets]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vesalius.errors import ConfigError
 from vesalius.pipeline.stores import open_store
 
 if TYPE_CHECKING:
+    from vesalius.data.store import Store
     from vesalius.interpret.explained_image import ImageReader
     from vesalius.interpret.explained_run import ExplainedRun
 
@@ -60,11 +61,15 @@ def explain(
             store has them.
         heads: Which heads, by number as in the recipe; by default all.
         parts: Which heads, by the part they were guided to.
-        figure: `templates`, `parts` or `heads`: one picture of all images, `figure_<name>.png`, in place of the folders.
+        figure: `templates`, `parts` or `heads`: one picture of all images, `figure_<name>.png`, in place of folders.
         compare: Further runs for a figure, a group of columns each.
         image_size: Side of the input in pixels; by default the weights' own. Larger inputs have finer maps.
         upsampling: `bilinear` or `nearest`, from the patch grid to pixels.
-        fit, window, axis, volume, key: As in `prepare`, where no store says them.
+        fit: As in `prepare`; this and the next ones where no store says them.
+        window: As in `prepare`.
+        axis: Of NIfTI volumes.
+        volume: Of 4-D NIfTI files.
+        key: Array of HDF5 and NPZ files.
         frame: Frame or slice of every file; by default the middle one.
         device: `auto`, `cpu`, `cuda` or `mps`.
         overwrite: Replace an explanation made otherwise; the same one is left as it is.
@@ -78,8 +83,10 @@ def explain(
         BackboneError: A backbone without [CLS].
         ConfigError, EvaluationError, KnowledgeError, StoreError, UnreadableImageError: See their descriptions.
     """
+    from vesalius.data.prepare_worker import DecodeOptions
     from vesalius.interpret.explain import ExplainOptions, explain_images
     from vesalius.interpret.explain_figures import draw_figure
+    from vesalius.interpret.explained_image import ImageReader
     from vesalius.interpret.explained_run import open_run
     from vesalius.interpret.guided_heads import choose_heads
     from vesalius.interpret.source_canvas import check_upsampling
@@ -93,8 +100,15 @@ def explain(
     opened = open_run(Path(run))
     files, folder = [Path(one) for one in images], opened.path / "explanations" if out is None else Path(out)
     options = ExplainOptions(image_size=image_size, upsampling=upsampling, device=device, overwrite=overwrite)
-    alone = {"axis": axis, "volume": volume, "key": key, "fit": fit, "window": window}
-    reader = _image_reader(opened, store, maps, alone, frame=frame, side=max(image_size or 0, _LEAST_SIDE))
+    if store is None and maps:
+        raise ConfigError("maps are of a store's images; name it by --store")
+    if store is None:
+        channels, side = opened.backbone.preprocessing.in_chans, max(image_size or 0, _LEAST_SIDE)
+        alone = DecodeOptions(size=side, bits=8, fit=fit, channels=channels, window=window, frames="middle")
+        said: dict[str, Any] = {"axis": axis, "volume": volume, "key": key}
+        reader = ImageReader(options=alone, reader=said, frame=frame)
+    else:
+        reader = _reader_of(open_store(store), opened, maps, frame=frame)
     if figure is not None:
         runs = [opened, *(open_run(Path(other)) for other in compare)]
         return (draw_figure(figure, runs, files, reader, folder, numbers=heads, parts=parts, options=options),)
@@ -103,38 +117,21 @@ def explain(
         return explain_images(opened, files, reader, folder, heads=chosen, options=options, advance=advance)
 
 
-def _image_reader(
-    run: ExplainedRun,
-    store: str | Path | None,
-    maps: Sequence[str | Path],
-    alone: dict[str, object],
-    *,
-    frame: int | None,
-    side: int,
-) -> ImageReader:
-    """Read as the store's images were read; without one, by the options given."""
+def _reader_of(store: Store, run: ExplainedRun, maps: Sequence[str | Path], *, frame: int | None) -> ImageReader:
+    """Read files as the store's images were read, and know what the store knows of them."""
     from vesalius.data.knowledge_maps import find_maps
-    from vesalius.data.prepare_worker import DecodeOptions
     from vesalius.data.source_image import decode_options, reader_options
     from vesalius.interpret.explained_image import ImageReader
 
-    if store is None:
-        if maps:
-            raise ConfigError("maps are of a store's images; name it by --store")
-        fit, window = alone.pop("fit"), alone.pop("window")
-        channels = run.backbone.preprocessing.in_chans
-        options = DecodeOptions(size=side, bits=8, fit=fit, channels=channels, window=window, frames="middle")
-        return ImageReader(options=options, reader=alone, frame=frame)
-    opened = open_store(store)
-    found = [find_maps(opened, one) for one in maps]
+    found = [find_maps(store, one) for one in maps]
     guidance = run.recipe.guidance
-    if not maps and guidance is not None and (opened.path / "maps" / guidance.maps / "maps.json").is_file():
-        found = [find_maps(opened, guidance.maps)]
+    if not maps and guidance is not None and (store.path / "maps" / guidance.maps / "maps.json").is_file():
+        found = [one for one in (find_maps(store, guidance.maps),) if one.names.names]
     return ImageReader(
-        options=decode_options(opened),
-        reader=reader_options(opened),
+        options=decode_options(store),
+        reader=reader_options(store),
         frame=frame,
-        store=opened,
-        maps=[one for one in found if one.names.names],
+        store=store,
+        maps=found,
         required=bool(maps),
     )
