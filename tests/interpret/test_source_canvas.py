@@ -87,8 +87,8 @@ def test_brightness_is_of_the_whole_map() -> None:
     rows=st.integers(20, 90),
     columns=st.integers(20, 90),
     mode=st.sampled_from(["pad", "crop", "squash"]),
-    row=st.integers(0, 4),
-    column=st.integers(0, 4),
+    row=st.integers(1, 3),
+    column=st.integers(1, 3),
     longest=st.sampled_from([None, 64]),
 )
 def test_the_peak_of_the_overlay_is_the_peak_of_the_attention(rows, columns, mode, row, column, longest) -> None:
@@ -98,13 +98,12 @@ def test_the_peak_of_the_overlay_is_the_peak_of_the_attention(rows, columns, mod
     height, width = canvas.picture.shape[:2]
     if not (1 < x < columns - 1 and 1 < y < rows - 1):
         return  # on a bar
-    for drawn in (
-        np.nan_to_num(canvas.project(one_cell(row, column, 5))),
-        canvas.overlay(one_cell(row, column, 5), (5.0, 5.0)).sum(-1),
-    ):
+    heat = np.nan_to_num(canvas.project(one_cell(row, column, 5)))
+    shown = canvas.overlay(one_cell(row, column, 5), (5.0, 5.0)).sum(-1, dtype=int)
+    for drawn, pixels in ((heat, 0.51), (shown, 1.51)):  # 8-bit colours of neighbouring pixels may be equal
         at = np.argwhere(drawn == drawn.max()).mean(0) + 0.5
-        assert at[0] * rows / height == pytest.approx(y, abs=0.51 * max(1, rows / height) + 1e-6)
-        assert at[1] * columns / width == pytest.approx(x, abs=0.51 * max(1, columns / width) + 1e-6)
+        assert at[0] * rows / height == pytest.approx(y, abs=pixels * rows / height)
+        assert at[1] * columns / width == pytest.approx(x, abs=pixels * columns / width)
 
 
 def test_parts_are_outlined_each_in_its_colour_and_place() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from vesalius.errors import ConfigError, EvaluationError, nearest
 from vesalius.interpret.explain import ExplainOptions, image_plan, run_plan
@@ -147,8 +146,7 @@ def _head_of_part(
         if known is None or not bool((known > 0.5).any()):
             continue
         heads = seen.attention
-        truth = functional.interpolate(known[None, None], size=(128, 128), mode="bilinear")[0] > 0.5
-        overlaps.append(mass_overlap(heads, truth.expand(len(heads), -1, -1)))
+        overlaps.append(mass_overlap(heads, (known > 0.5).expand(len(heads), -1, -1)))
     if not overlaps:
         raise EvaluationError(
             f"{run.path}: no head is guided to '{part}', and where it lies in these images is not known, so that the "
