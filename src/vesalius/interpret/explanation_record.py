@@ -27,8 +27,9 @@ def already_made(file: Path, plan: Mapping[str, Any], *, overwrite: bool = False
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{file}: not readable ({error}); remove its folder, or name another --out") from error
     if not overwrite:
-        if before != json.loads(json.dumps(plan)):
-            differing = sorted(key for key in {*before, *plan} if before.get(key) != _plain(plan.get(key)))
+        now = json.loads(json.dumps(plan))
+        if before != now:
+            differing = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
             raise RunError(
                 f"{file.parent}: holds an explanation made otherwise (different: {', '.join(differing)}); choose "
                 "another --out, or replace it by --overwrite"
@@ -45,7 +46,3 @@ def write_record(file: Path, plan: Mapping[str, Any], *, pictures: list[str], **
     """Write the record of finished pictures, whole or not at all."""
     content = {"plan": plan, **found, "pictures": pictures}
     replace_text(file, json.dumps(content, indent=2) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))
