@@ -23,7 +23,7 @@ TINY = (
 
 
 def test_the_verbs_are_public() -> None:
-    for verb in ("doctor", "evaluate", "open_store", "prepare", "pretrain", "report"):
+    for verb in ("doctor", "evaluate", "explain", "open_store", "prepare", "pretrain", "report"):
         assert getattr(vesalius, verb) is getattr(pipeline, verb)
         assert inspect.getdoc(getattr(pipeline, verb))
 

@@ -10,7 +10,8 @@ from PIL import Image
 from vesalius import pipeline
 from vesalius.data.knowledge_maps import find_maps, open_maps
 from vesalius.data.store import open_store
-from vesalius.interpret.maps_pictures import PART_COLOURS, draw_maps, maps_picture
+from vesalius.interpret.maps_pictures import draw_maps, maps_picture
+from vesalius.interpret.pictures import PART_COLOURS
 
 
 def test_guide_leaves_its_pictures(guided_store: Path) -> None:

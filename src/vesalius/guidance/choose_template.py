@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from vesalius.data.knowledge_maps import read_atlas
-from vesalius.data.prepare_worker import DecodeOptions
+from vesalius.data.source_image import decode_options
 from vesalius.data.store import Store
 from vesalius.errors import ConfigError, KnowledgeError, nearest
 from vesalius.guidance.atlas import AtlasTemplate, atlas_of_store
@@ -51,7 +51,7 @@ def choose_template(
         return TriangularTemplate(map_size=map_size)
     if len(exemplars) != len(masks):
         raise KnowledgeError(f"{len(exemplars)} exemplars but {len(masks)} masks; give each --exemplar its --mask")
-    options = _geometry(store)
+    options = decode_options(store)
     read = [
         read_exemplar(image, mask, values=parts, options=options) for image, mask in zip(exemplars, masks, strict=True)
     ]
@@ -68,9 +68,3 @@ def _registration(backend: str) -> Registration:
     if backend not in _BACKENDS:
         raise ConfigError(f"no backend '{backend}'; use {' or '.join(_BACKENDS)}{nearest(backend, _BACKENDS)}")
     return BatchedRegistration() if backend == "batched" else ElastixRegistration()
-
-
-def _geometry(store: Store) -> DecodeOptions:
-    made: Mapping[str, Any] = store.info["options"]
-    window = made["window"] if isinstance(made["window"], str) else (made["window"][0], made["window"][1])
-    return DecodeOptions(size=store.size, bits=8, fit=str(made["fit"]), channels=1, window=window)

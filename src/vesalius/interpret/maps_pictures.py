@@ -13,13 +13,10 @@ from torch.nn import functional
 from vesalius.data.gray import gray_pixels
 from vesalius.data.knowledge_maps import TEMPLATE_FILE, KnowledgeMaps
 from vesalius.data.store import Store
-from vesalius.interpret.pictures import Picture, Sheet, outline, picture_grid, save_png
+from vesalius.interpret.pictures import PART_COLOURS, Picture, Sheet, outline, picture_grid, save_png
 from vesalius.registration.deformation import warp
 
-__all__ = ["PART_COLOURS", "draw_maps", "maps_picture"]
-
-PART_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
-"""Okabe and Ito 2008: told apart with any colour vision; repeated where there are more parts."""
+__all__ = ["draw_maps", "maps_picture"]
 
 _ROWS = 8
 

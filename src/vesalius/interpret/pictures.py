@@ -19,7 +19,25 @@ from vesalius.errors import ViewError
 from vesalius.interpret.attention_maps import attention_maps, enlarge_nearest, mass_mask
 from vesalius.records.view import View
 
-__all__ = ["Picture", "Sheet", "attention_picture", "outline", "overlay", "picture_grid", "save_png", "views_picture"]
+__all__ = [
+    "PART_COLOURS",
+    "Picture",
+    "Sheet",
+    "attention_picture",
+    "beside",
+    "legend",
+    "outline",
+    "overlay",
+    "picture_grid",
+    "resize",
+    "save_png",
+    "stacked",
+    "titled",
+    "views_picture",
+]
+
+PART_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
+"""Okabe and Ito 2008: told apart with any colour vision; repeated where there are more parts."""
 
 _GAP = 6
 _CAPTION = 22
@@ -28,6 +46,7 @@ _OUTLINE = (255, 255, 255)
 
 Picture = UInt8[np.ndarray, "height width 3"]
 Sheet = UInt8[np.ndarray, "sheet_height sheet_width 3"]  # a grid of pictures, of its own size
+_AnySheet = UInt8[np.ndarray, "_ _ 3"]  # sheets of several sizes in one call
 
 
 def views_picture(
@@ -53,7 +72,7 @@ def views_picture(
     if not views:
         raise ViewError("a picture of the views needs at least one view, got none")
     largest = max(max(view.pixels.shape[-2:]) for view in views)
-    columns = [[_resize(image, cell / largest) for image in _to_rgb(view.pixels[:images], mean, std)] for view in views]
+    columns = [[resize(image, cell / largest) for image in _to_rgb(view.pixels[:images], mean, std)] for view in views]
     captions = [f"{view.name.replace('_', ' ')} · {view.pixels.shape[-1]} px" for view in views]
     return picture_grid(list(zip(*columns, strict=True)), captions, cell)
 
@@ -86,16 +105,21 @@ def attention_picture(
     inside = mass_mask(maps.flatten(2), mass=mass).reshape(maps.shape)
     rows = []
     for pixels, heads, chosen in zip(_to_rgb(images, mean, std), maps, inside, strict=True):
-        picture = _resize(pixels, cell / max(pixels.shape[:2]))
+        picture = resize(pixels, cell / max(pixels.shape[:2]))
         shown = enlarge_nearest(heads[None], picture.shape[:2])[0].numpy()
         edges = enlarge_nearest(chosen[None].float(), picture.shape[:2])[0].numpy() > 0
         rows.append([picture, *(outline(overlay(picture, h), e) for h, e in zip(shown, edges, strict=True))])
-    captions = ["image", *(f"head {index + 1}" for index in range(maps.shape[1]))]
+    captions = ["image", *(f"head {index}" for index in range(maps.shape[1]))]
     return picture_grid(rows, captions, cell)
 
 
 def overlay(
-    image: Picture, heat: Float[np.ndarray, "height width"], *, opacity: float = 0.6, colours: str = "inferno"
+    image: Picture,
+    heat: Float[np.ndarray, "height width"],
+    *,
+    opacity: float = 0.6,
+    colours: str = "inferno",
+    top: float | None = None,
 ) -> Picture:
     """Lay a heat map over an image; the map's own maximum is the brightest colour, nothing attended leaves it dim.
 
@@ -104,10 +128,11 @@ def overlay(
         heat: Not negative, of the image's size.
         opacity: Weight of the colour, in [0, 1].
         colours: A matplotlib colour map; the default is readable without colour vision (its lightness rises).
+        top: What gets the brightest colour in place of the map's own maximum, where a part of a map is shown.
     """
     from matplotlib import colormaps
 
-    strength = heat / max(float(heat.max()), np.finfo(np.float32).tiny)
+    strength = heat / max(float(heat.max()) if top is None else top, np.finfo(np.float32).tiny)
     colour = np.asarray(colormaps[colours](strength))[..., :3] * 255
     return np.rint((1 - opacity) * image + opacity * colour).astype(np.uint8)
 
@@ -137,7 +162,7 @@ def _to_rgb(
     return list((shown * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
 
 
-def _resize(image: npt.NDArray[np.uint8], factor: float) -> npt.NDArray[np.uint8]:
+def resize(image: npt.NDArray[np.uint8], factor: float) -> npt.NDArray[np.uint8]:
     """Scale a picture by one factor; shrinking is antialiased."""
     height, width = image.shape[:2]
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -145,11 +170,18 @@ def _resize(image: npt.NDArray[np.uint8], factor: float) -> npt.NDArray[np.uint8
 
 
 def outline(
-    image: npt.NDArray[np.uint8], inside: npt.NDArray[np.bool_], colour: tuple[int, int, int] = _OUTLINE
+    image: npt.NDArray[np.uint8],
+    inside: npt.NDArray[np.bool_],
+    colour: tuple[int, int, int] = _OUTLINE,
+    *,
+    width: int = 1,
 ) -> npt.NDArray[np.uint8]:
-    """Draw the inner border of a region, one pixel wide."""
-    padded = np.pad(inside, 1, mode="edge")
-    whole = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    """Draw the inner border of a region, `width` pixels wide."""
+    whole = inside
+    for _ in range(width):
+        padded = np.pad(whole, 1, mode="edge")
+        whole = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+        whole &= inside
     drawn = image.copy()
     drawn[inside & ~whole] = colour
     return drawn
@@ -170,6 +202,50 @@ def picture_grid(rows: Sequence[Sequence[npt.NDArray[Any]]], captions: Sequence[
             canvas.paste(Image.fromarray(pictures[column]), corner)
         left += width + _GAP
     return np.asarray(canvas)
+
+
+def titled(sheet: _AnySheet, title: str) -> _AnySheet:
+    """Put a title over a sheet, underlined over its width; a sheet as high without one where the title is empty."""
+    font = _font()
+    width = max(sheet.shape[1], round(font.getlength(title)) + 2 * _GAP)
+    canvas = Image.new("RGB", (width, sheet.shape[0] + _CAPTION + _GAP), "white")
+    if title:
+        draw = ImageDraw.Draw(canvas)
+        draw.text((width / 2, _CAPTION / 2), title, fill=_INK, font=font, anchor="mm")
+        draw.line((_GAP, _CAPTION, width - _GAP, _CAPTION), fill=_INK)
+    canvas.paste(Image.fromarray(sheet), ((width - sheet.shape[1]) // 2, _CAPTION + _GAP))
+    return np.asarray(canvas)
+
+
+def legend(names: Sequence[str]) -> Sheet:
+    """Write the names of parts, each after a square of its colour; empty (of no height) where there are none."""
+    font = _font()
+    shown = [name.replace("_", " ") for name in names]
+    widths = [round(font.getlength(name)) + _CAPTION + 2 * _GAP for name in shown]
+    canvas = Image.new("RGB", (_GAP + sum(widths), _CAPTION + _GAP if names else 0), "white")
+    draw, left, middle = ImageDraw.Draw(canvas), _GAP, (_CAPTION + _GAP) / 2
+    for number, (name, width) in enumerate(zip(shown, widths, strict=True)):
+        colour = PART_COLOURS[number % len(PART_COLOURS)]
+        draw.rectangle((left, middle - _GAP, left + 2 * _GAP, middle + _GAP), fill=colour)
+        draw.text((left + 3 * _GAP, middle), name, fill=_INK, font=font, anchor="lm")
+        left += width
+    return np.asarray(canvas)
+
+
+def beside(sheets: Sequence[_AnySheet]) -> _AnySheet:
+    """Set sheets beside each other on white, their upper edges in line."""
+    highest = max(len(sheet) for sheet in sheets)
+    below = [((0, highest - len(sheet)), (0, 0), (0, 0)) for sheet in sheets]
+    filled = [np.pad(sheet, space, constant_values=255) for sheet, space in zip(sheets, below, strict=True)]
+    return np.concatenate(filled, axis=1)
+
+
+def stacked(sheets: Sequence[_AnySheet]) -> _AnySheet:
+    """Set sheets below each other on white, their left edges in line."""
+    widest = max(sheet.shape[1] for sheet in sheets)
+    right = [((0, 0), (0, widest - sheet.shape[1]), (0, 0)) for sheet in sheets]
+    filled = [np.pad(sheet, space, constant_values=255) for sheet, space in zip(sheets, right, strict=True)]
+    return np.concatenate(filled, axis=0)
 
 
 @cache

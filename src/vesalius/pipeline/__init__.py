@@ -4,7 +4,7 @@ Everything heavy is imported inside the verbs, so that `vesalius --help` and `im
 """
 
 from vesalius.pipeline.knowledge import guide
-from vesalius.pipeline.pages import report
+from vesalius.pipeline.pages import explain, report
 from vesalius.pipeline.pretraining import pretrain
 from vesalius.pipeline.scoring import evaluate, evaluate_attention, evaluate_coordinates
 from vesalius.pipeline.stores import doctor, open_store, prepare
@@ -15,6 +15,7 @@ __all__ = [
     "evaluate",
     "evaluate_attention",
     "evaluate_coordinates",
+    "explain",
     "guide",
     "open_store",
     "prepare",

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["report"]
+from vesalius.errors import ConfigError
+from vesalius.pipeline.stores import open_store
+
+if TYPE_CHECKING:
+    from vesalius.data.store import Store
+    from vesalius.interpret.explained_image import ImageReader
+    from vesalius.interpret.explained_run import ExplainedRun
+
+__all__ = ["explain", "report"]
+
+_LEAST_SIDE = 256  # of the square that a file is brought to where no store says it, as in `prepare`
 
 
 def report(runs: Sequence[str | Path], out: str | Path, *, data: Sequence[str | Path] = ()) -> Path:
@@ -13,3 +24,114 @@ def report(runs: Sequence[str | Path], out: str | Path, *, data: Sequence[str | 
     from vesalius.report.page import report as write_report
 
     return write_report([Path(run) for run in runs], Path(out), data=[Path(store) for store in data])
+
+
+def explain(
+    run: str | Path,
+    images: Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    store: str | Path | None = None,
+    maps: Sequence[str | Path] = (),
+    heads: Sequence[int] = (),
+    parts: Sequence[str] = (),
+    figure: str | None = None,
+    compare: Sequence[str | Path] = (),
+    image_size: int | None = None,
+    upsampling: str = "bilinear",
+    fit: str = "pad",
+    window: str | tuple[float, float] = "auto",
+    frame: int | None = None,
+    axis: str | int = "axial",
+    volume: int = 0,
+    key: str | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: bool = True,
+) -> tuple[Path, ...]:
+    """Show where a run's backbone looks in single images, at the resolution of their files.
+
+    Args:
+        run: The run folder.
+        images: Files that `prepare` reads.
+        out: Folder to write into, a folder an image; by default `RUN/explanations`.
+        store: Store whose geometry and window the files are read in; images that it holds are found by their content,
+            and their masks and maps are known.
+        maps: Knowledge maps of the store, by name or folder; by default those that the run was guided by, where the
+            store has them.
+        heads: Which heads, by number as in the recipe; by default all.
+        parts: Which heads, by the part they were guided to.
+        figure: `templates`, `parts` or `heads`: one picture of all images, `figure_<name>.png`, in place of folders.
+        compare: Further runs for a figure, a group of columns each.
+        image_size: Side of the input in pixels; by default the weights' own. Larger inputs have finer maps.
+        upsampling: `bilinear` or `nearest`, from the patch grid to pixels.
+        fit: As in `prepare`; this and the next ones where no store says them.
+        window: As in `prepare`.
+        axis: Of NIfTI volumes.
+        volume: Of 4-D NIfTI files.
+        key: Array of HDF5 and NPZ files.
+        frame: Frame or slice of every file; by default the middle one.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        overwrite: Replace an explanation made otherwise; the same one is left as it is.
+        progress: Show a bar.
+
+    Returns:
+        The folders, one an image; of a figure the picture.
+
+    Raises:
+        RunError: No run, no backbone, or a folder that holds another explanation.
+        BackboneError: A backbone without [CLS].
+        ConfigError, EvaluationError, KnowledgeError, StoreError, UnreadableImageError: See their descriptions.
+    """
+    from vesalius.data.prepare_worker import DecodeOptions
+    from vesalius.interpret.explain import ExplainOptions, explain_images
+    from vesalius.interpret.explain_figures import draw_figure
+    from vesalius.interpret.explained_image import ImageReader
+    from vesalius.interpret.explained_run import open_run
+    from vesalius.interpret.guided_heads import choose_heads
+    from vesalius.interpret.source_canvas import check_upsampling
+    from vesalius.progress import bar
+
+    check_upsampling(upsampling)
+    if not images:
+        raise ConfigError("explain needs at least one image, got none")
+    if compare and figure is None:
+        raise ConfigError("runs are compared in a figure; say --figure parts or --figure heads")
+    opened = open_run(Path(run))
+    files, folder = [Path(one) for one in images], opened.path / "explanations" if out is None else Path(out)
+    options = ExplainOptions(image_size=image_size, upsampling=upsampling, device=device, overwrite=overwrite)
+    if store is None and maps:
+        raise ConfigError("maps are of a store's images; name it by --store")
+    if store is None:
+        channels, side = opened.backbone.preprocessing.in_chans, max(image_size or 0, _LEAST_SIDE)
+        alone = DecodeOptions(size=side, bits=8, fit=fit, channels=channels, window=window, frames="middle")
+        said: dict[str, Any] = {"axis": axis, "volume": volume, "key": key}
+        reader = ImageReader(options=alone, reader=said, frame=frame)
+    else:
+        reader = _reader_of(open_store(store), opened, maps, frame=frame)
+    if figure is not None:
+        runs = [opened, *(open_run(Path(other)) for other in compare)]
+        return (draw_figure(figure, runs, files, reader, folder, numbers=heads, parts=parts, options=options),)
+    chosen = choose_heads(opened.heads, numbers=heads, parts=parts)
+    with bar("images", len(files), show=progress) as advance:
+        return explain_images(opened, files, reader, folder, heads=chosen, options=options, advance=advance)
+
+
+def _reader_of(store: Store, run: ExplainedRun, maps: Sequence[str | Path], *, frame: int | None) -> ImageReader:
+    """Read files as the store's images were read, and know what the store knows of them."""
+    from vesalius.data.knowledge_maps import find_maps
+    from vesalius.data.source_image import decode_options, reader_options
+    from vesalius.interpret.explained_image import ImageReader
+
+    found = [find_maps(store, one) for one in maps]
+    guidance = run.recipe.guidance
+    if not maps and guidance is not None and (store.path / "maps" / guidance.maps / "maps.json").is_file():
+        found = [one for one in (find_maps(store, guidance.maps),) if one.names.names]
+    return ImageReader(
+        options=decode_options(store),
+        reader=reader_options(store),
+        frame=frame,
+        store=store,
+        maps=found,
+        required=bool(maps),
+    )

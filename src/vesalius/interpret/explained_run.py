@@ -1,0 +1,120 @@
+"""A finished run as it is explained: its backbone, its heads by name, and where they look in an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vesalius.backbones.interface import Backbone
+from vesalius.backbones.load import load_backbone
+from vesalius.backbones.normalise import normalise
+from vesalius.backbones.weights import weights_fingerprint
+from vesalius.data.source_image import SourceImage
+from vesalius.devices import choose_device
+from vesalius.errors import BackboneError, ConfigError, RunError
+from vesalius.interpret.attention_maps import attention_maps
+from vesalius.interpret.guided_heads import Head, name_heads
+from vesalius.training.recipe import Recipe
+from vesalius.training.run_folder import RunFolder
+
+__all__ = ["ExplainedRun", "Look", "look", "open_run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainedRun:
+    """What explaining needs of a run.
+
+    Attributes:
+        path: The run folder.
+        recipe: Resolved.
+        backbone: In evaluation mode, with [CLS].
+        weights: Digest of its weights, 16 hex digits.
+        heads: All of the last block.
+    """
+
+    path: Path
+    recipe: Recipe
+    backbone: Backbone
+    weights: str
+    heads: tuple[Head, ...]
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.resolve().name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Where every head of a backbone looks in one image.
+
+    Attributes:
+        attention: [CLS] over the patch grid, each head's map summing to 1.
+        image_size: (height, width) of the input.
+        cells: How many patches, down and across, the input has; not whole where its last patch was filled up.
+    """
+
+    attention: Float[Tensor, "heads rows columns"]
+    image_size: tuple[int, int]
+    cells: tuple[float, float]
+
+
+def open_run(folder: Path) -> ExplainedRun:
+    """Open a run whose attention can be shown.
+
+    Raises:
+        RunError: No run, or one without a backbone.
+        BackboneError: Damaged weights, or a backbone without [CLS].
+    """
+    run = RunFolder(folder)
+    recipe = run.recipe()
+    if not run.backbone.is_dir():
+        raise RunError(f"{folder}: no backbone in it; let `vesalius pretrain` finish, if need be with --resume")
+    backbone = load_backbone(run.backbone)
+    if not backbone.has_cls:
+        raise BackboneError(
+            f"{folder}: {backbone.name} has no [CLS] token, whose attention is shown; use a ViT or DeiT"
+        )
+    attention = None if recipe.guidance is None else recipe.guidance.attention
+    return ExplainedRun(
+        path=run.path,
+        recipe=recipe,
+        backbone=backbone,
+        weights=weights_fingerprint(run.backbone),
+        heads=name_heads({} if attention is None else attention.heads, backbone.attention_heads),
+    )
+
+
+@torch.inference_mode()
+def look(run: ExplainedRun, source: SourceImage, *, image_size: int | None = None, device: str = "auto") -> Look:
+    """Compute the last block's [CLS] attention of one image, in float32.
+
+    Args:
+        run: The run.
+        source: The image.
+        image_size: Side of the input in pixels; by default the weights' own. Larger inputs have finer maps.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+
+    Raises:
+        BackboneError: The backbone does not take this size.
+        ConfigError: A size below one patch.
+        EvaluationError: Attention that is not finite.
+    """
+    patch = run.backbone.patch_size or 1
+    size = run.backbone.preprocessing.image_size if image_size is None else (image_size, image_size)
+    if min(size) < patch:
+        raise ConfigError(f"image_size = {min(size)}: below one patch of {run.backbone.name}; give {patch} or more")
+    where = choose_device(device)
+    square = torch.from_numpy(source.square.astype(np.float32) / float(np.iinfo(source.square.dtype).max)).to(where)
+    pixels = square[None, None] if square.ndim == 2 else square.permute(2, 0, 1)[None]
+    backbone = run.backbone.to(where)
+    inputs = normalise(pixels, backbone.preprocessing, size=size)
+    features = backbone.forward_features(inputs, patches=False, attention=True)
+    assert features.attention is not None  # noqa: S101 (asked for)
+    maps = attention_maps(features.attention.float().cpu(), features.grid)[0]
+    return Look(attention=maps, image_size=size, cells=(size[0] / patch, size[1] / patch))
