@@ -19,6 +19,9 @@ def test_guide_leaves_its_pictures(guided_store: Path) -> None:
     sheet = np.asarray(Image.open(maps.path / "examples.png"))
     for colour in PART_COLOURS[:3]:
         assert (sheet == colour).all(-1).sum() > 50
+    population = np.asarray(Image.open(maps.path / "population.png"))
+    for colour in PART_COLOURS[:3]:
+        assert (population[:, population.shape[1] // 2 :] == colour).all(-1).sum() > 50
     store = open_store(guided_store)
     drawn = maps_picture(store, maps, [0, 5], cell=160)
     # Three columns of 160 pixels: the image, its parts, the template bent to it. Row 0 is the exemplar itself.

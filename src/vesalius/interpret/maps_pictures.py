@@ -20,9 +20,14 @@ __all__ = ["draw_maps", "maps_picture"]
 
 _ROWS = 8
 
+_POPULATION = 512
+"""Images, evenly over the store, that its mean is drawn of."""
+
 
 def draw_maps(store: Store, maps: KnowledgeMaps) -> None:
     """Draw, into the folder of the maps, images from the best to the worst match, and the worst left unguided.
+
+    `population.png` has the mean of the store's images with the mean of its maps outlined: what all images share.
 
     Args:
         store: The images.
@@ -39,6 +44,8 @@ def draw_maps(store: Store, maps: KnowledgeMaps) -> None:
     left = order[~quality["guided"]].sort_values().index.to_numpy()[:_ROWS]
     if len(left):
         save_png(maps_picture(store, maps, left), maps.path / "unguided.png")
+    if maps.names.names:
+        save_png(_population_picture(store, maps, guided), maps.path / "population.png")
 
 
 def maps_picture(
@@ -56,6 +63,17 @@ def maps_picture(
     if maps.has_coordinates and template.is_file():
         columns["the template here"] = _bent(np.load(template, allow_pickle=False), maps.coordinates[rows], cell)
     return picture_grid(list(zip(*columns.values(), strict=True)), list(columns), cell)
+
+
+def _population_picture(store: Store, maps: KnowledgeMaps, guided: npt.NDArray[np.int64], *, cell: int = 384) -> Sheet:
+    rows = np.sort(guided)[np.linspace(0, len(guided) - 1, min(_POPULATION, len(guided))).astype(np.int64)]
+    mean = gray_pixels(store.images[rows]).mean(0, keepdim=True)
+    low, high = mean.amin(), mean.amax()
+    stretched = (mean - low) / (high - low).clamp_min(1e-6)
+    shown = functional.interpolate(stretched, size=(cell, cell), mode="bilinear")[0, 0]
+    image = np.repeat((255 * shown).round().to(torch.uint8).numpy()[..., None], 3, axis=2)
+    parts = maps.parts[rows].astype(np.float32).mean(0).round().astype(np.uint8)
+    return picture_grid([(image, _outlined(image, parts, cell))], [f"mean of {len(rows)} images", "mean parts"], cell)
 
 
 def _gray(store: Store, rows: npt.NDArray[np.int64], cell: int) -> npt.NDArray[np.uint8]:
