@@ -19,8 +19,8 @@ def test_it_is_the_papers_formula_over_the_batch() -> None:
 def test_descent_finds_shares_of_pixels_too() -> None:
     target = torch.tensor([[[[0.0, 0.3], [1.0, 0.6]]]])
     scores = torch.zeros_like(target, requires_grad=True)
-    optimizer = torch.optim.Adam([scores], 0.1)
-    for _ in range(400):
+    optimizer = torch.optim.Adam([scores], 0.2)
+    for _ in range(150):
         optimizer.zero_grad()
         dice_loss(scores.sigmoid(), target).backward()
         optimizer.step()

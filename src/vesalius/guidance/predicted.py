@@ -22,8 +22,9 @@ _CHUNK = 512
 class PredictedTemplate(Template):
     """Each image's own prediction.
 
-    `smallest_part` is its quality: the area of the part that came out smallest, as a share of the least area which
-    that part had in any labelled image (1 at most; parts that a labelled image lacks do not count).
+    `smallest_part` is its quality: of the part that came out smallest, the area predicted above one half, as a share of
+    the least area which that part had in any image learned from (1 at most; parts that one of these lacks do not
+    count). A network that does not know what it sees still predicts a vague mean, but nothing above one half.
     """
 
     name = "predicted"
@@ -38,7 +39,7 @@ class PredictedTemplate(Template):
         """Predict."""
         parts = self.segmenter.predict(images, (self.map_size, self.map_size))
         least = self.segmenter.least_area.to(parts)
-        shares = torch.where(least > 0, parts.mean((2, 3)) / least.clamp_min(1e-9), 1.0)
+        shares = torch.where(least > 0, (parts > 0.5).to(parts).mean((2, 3)) / least.clamp_min(1e-9), 1.0)
         return TemplateMaps(
             parts=parts,
             coordinates=None,
