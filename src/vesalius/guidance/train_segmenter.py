@@ -47,6 +47,9 @@ STRIDE = 32
 CHECKPOINT_SECONDS = 30.0
 """A checkpoint is written at the end of an epoch once so much time has passed since the last."""
 
+LARGEST_MARGIN = 0.35
+"""Of the image's side, to each of its four sides."""
+
 WARMUP = 0.05
 """Share of the steps in which the learning rate rises."""
 
@@ -222,6 +225,8 @@ class _Training:
 
     def _loss(self, rows: npt.NDArray[np.int64], generator: torch.Generator) -> Float[Tensor, ""]:
         images, parts = self.labelled.read(rows)
+        margin = [_margin(images.shape[2], generator)] * 4
+        images, parts = functional.pad(images, margin), functional.pad(parts, margin)
         view = make_views(images, self.views, generator, mean=(MEAN,), std=(STD,))[0]
         target = map_to_view(parts, view).clamp_(0, 1).to(self.device)
         pixels = view.pixels.to(device=self.device, memory_format=torch.channels_last)
@@ -263,11 +268,17 @@ class _Random:
         self._fork.__exit__(*error)
 
 
+def _margin(side: int, generator: torch.Generator) -> int:
+    """Draw a black margin for half of the batches: padded images of another store are smaller than those seen."""
+    drawn, share = torch.rand(2, generator=generator).tolist()
+    return round(LARGEST_MARGIN * share * side) if drawn < 0.5 else 0
+
+
 def _views(size: int) -> ViewPlan:
     """Crops, turns and exposures that a radiograph of another hospital may have."""
     spec = ViewSpec(
-        name="view", size=size, area=(0.6, 1.0), aspect=(0.85, 1.18), translation=0.05, rotation_p=0.5, rotation_deg=12,
-        interpolation="bilinear", brightness=0.3, contrast=0.3, gamma=0.3, blur_p=0.2, blur_sigma=(0.1, 1.0),
+        name="view", size=size, area=(0.6, 1.0), aspect=(0.85, 1.18), translation=0.1, rotation_p=0.5, rotation_deg=12,
+        interpolation="bilinear", brightness=0.4, contrast=0.4, gamma=0.5, blur_p=0.2, blur_sigma=(0.1, 1.0),
     )  # fmt: skip
     return ViewPlan(name="segmenter", specs=(spec,), teacher_views=(0,))
 
