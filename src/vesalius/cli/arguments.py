@@ -34,8 +34,10 @@ def read_shares(text: str) -> tuple[float, ...]:
         raise typer.BadParameter(f"--fractions {text}: expected numbers above 0 and up to 1, by commas") from None
 
 
-def read_parts(text: str) -> dict[str, int]:
-    """Read NAME=VALUE by commas."""
+def read_parts(text: str) -> dict[str, int] | tuple[str, ...]:
+    """Read NAME=VALUE by commas, or names alone."""
+    if "=" not in text:
+        return tuple(name.strip() for name in text.split(",") if name.strip())
     try:
         return {name.strip(): int(value) for name, _, value in (one.partition("=") for one in text.split(",") if one)}
     except ValueError:

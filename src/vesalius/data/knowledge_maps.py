@@ -162,7 +162,7 @@ def find_maps(store: Store, where: str | Path) -> KnowledgeMaps:
     inside = store.path / "maps" / str(where)
     if not (folder / "maps.json").is_file():
         if not inside.exists():
-            there = sorted(path.name for path in (store.path / "maps").glob("*") if path.is_dir())
+            there = sorted(path.parent.name for path in (store.path / "maps").glob("*/maps.json"))
             raise KnowledgeError(
                 f"{store.path}: no knowledge maps '{where}'; it has {', '.join(there) or 'none'}. Make them with "
                 f"`vesalius guide {store.path} --template ...`"

@@ -19,9 +19,12 @@ from vesalius.registration.batched import BatchedRegistration
 from vesalius.registration.elastix import ElastixRegistration
 from vesalius.registration.interface import Registration
 
-__all__ = ["choose_template"]
+__all__ = ["BY_PREDICTION", "check_template", "choose_template"]
 
-_TEMPLATES = ("triangular", "deformable", "atlas")
+BY_PREDICTION = ("average", "predicted")
+"""Templates that a trained segmenter makes; see `vesalius.guidance.choose_segmenter`."""
+
+_TEMPLATES = ("triangular", "deformable", "atlas", *BY_PREDICTION)
 _BACKENDS = ("batched", "elastix")
 
 
@@ -37,16 +40,13 @@ def choose_template(
     combine: str,
     map_size: int,
 ) -> Template:
-    """Build the template of this name for the geometry of a store.
+    """Build the template of this name, but for those `BY_PREDICTION`, for the geometry of a store.
 
     Raises:
         ConfigError: Unknown template, backend or combination, or a backend that is not installed.
         KnowledgeError: Exemplars or masks that cannot be used.
     """
-    if name not in _TEMPLATES:
-        raise ConfigError(f"no template '{name}'; use {' or '.join(_TEMPLATES)}{nearest(name, _TEMPLATES)}")
-    if not 8 <= map_size <= store.size:
-        raise ConfigError(f"map_size = {map_size}: expected 8 to the store's {store.size}")
+    check_template(name, store, map_size=map_size)
     if name == "triangular":
         return TriangularTemplate(map_size=map_size)
     if len(exemplars) != len(masks):
@@ -62,6 +62,18 @@ def choose_template(
         raise ConfigError(f"combine must be best or vote, got '{combine}'")
     how = cast(Literal["best", "vote"], combine)
     return DeformableTemplate(read, _registration(backend), combine=how, map_size=map_size)
+
+
+def check_template(name: str, store: Store, *, map_size: int) -> None:
+    """Refuse a template that does not exist, or maps of another size than a store's images can have.
+
+    Raises:
+        ConfigError: Naming what would do.
+    """
+    if name not in _TEMPLATES:
+        raise ConfigError(f"no template '{name}'; use {' or '.join(_TEMPLATES)}{nearest(name, _TEMPLATES)}")
+    if not 8 <= map_size <= store.size:
+        raise ConfigError(f"map_size = {map_size}: expected 8 to the store's {store.size}")
 
 
 def _registration(backend: str) -> Registration:

@@ -26,9 +26,10 @@ __all__ = ["guide"]
 CHUNK = 64
 """Images a chunk: registered together by the batched backend, and what a kill costs at most."""
 
-WORST_FOLDING, LEAST_OVERLAP, DEVIATIONS = 0.03, 0.2, 4.0
+WORST_FOLDING, LEAST_OVERLAP, DEVIATIONS, SMALLEST_PART = 0.03, 0.2, 4.0, 0.25
 """An image is left unguided beyond these: folded share of its pixels, Dice of the moved parts with where the template
-has them, and robust standard deviations of the similarity below the store's median."""
+has them, robust standard deviations of the similarity below the store's median, and the area of a predicted part as a
+share of the least in any labelled image."""
 
 Chunk = tuple[dict[str, npt.NDArray[Any]], list[dict[str, float]]]
 
@@ -89,8 +90,8 @@ class _MapsWriter(ChunkWriter):
         quality.insert(0, "source", store.manifest["source"].to_numpy())
         if not quality["guided"].any():
             raise KnowledgeError(
-                f"{self.out}: no image of {store.path} matches the template ({quality['reason'].iloc[0]}); is the "
-                "exemplar of the same anatomy and view?"
+                f"{self.out}: no image of {store.path} matches the template ({quality['reason'].iloc[0]}); is it "
+                "of the same anatomy and view?"
             )
         with saying_disk_errors(self.partial):
             arrays = self._finish_arrays()
@@ -174,3 +175,6 @@ def _faults(quality: pd.DataFrame) -> Iterator[tuple[pd.Series, str]]:
         yield quality["folding"] > WORST_FOLDING, f"more than {WORST_FOLDING:.0%} of its pixels fold"
     if "overlap" in quality:
         yield quality["overlap"] < LEAST_OVERLAP, f"the moved parts overlap the template's by less than {LEAST_OVERLAP}"
+    if "smallest_part" in quality:
+        smaller = f"a part is predicted at less than {SMALLEST_PART:g} of its least area in the labelled images"
+        yield quality["smallest_part"] < SMALLEST_PART, smaller
