@@ -11,7 +11,7 @@ import torch
 from lightning import Trainer
 
 from vesalius import pipeline
-from vesalius.errors import RunError, TrainingError
+from vesalius.errors import CheckpointError, RunError, TrainingError
 from vesalius.methods.dino import Dino
 from vesalius.training.checkpoint import read_step
 from vesalius.training.failures import explain
@@ -69,3 +69,18 @@ def test_other_errors_are_not_explained_away(pretrain, monkeypatch, tmp_path) ->
     monkeypatch.setattr(shutil, "disk_usage", lambda _: nothing_left)
     assert explain(ValueError("three"), run, run.recipe()) is None
     assert isinstance(explain(RuntimeError("PytorchStreamWriter failed writing file"), run, run.recipe()), RunError)
+
+
+def test_a_checkpoint_of_other_parts_is_told(pretrain, phantom_store) -> None:
+    """As another version of the program might have written it."""
+    run = pretrain("run", "training.epochs=1")
+    file = RunFolder(run).checkpoint
+    content = torch.load(file, weights_only=True)
+    content["state_dict"]["method.head.renamed"] = content["state_dict"].pop(
+        next(key for key in content["state_dict"] if key.startswith("method.head."))
+    )
+    torch.save(content, file)
+    state = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(state | {"status": "interrupted", "steps": state["steps"] + 2}))
+    with pytest.raises(CheckpointError, match=r"other names or shapes .* resume with that version"):
+        pipeline.pretrain("dino/small", data=f"{phantom_store}@all", out=run, resume=True)

@@ -73,6 +73,14 @@ class KnowledgeMaps:
         }
 
     @property
+    def labelled(self) -> dict[str, Any]:
+        """Whose labels made these maps: `images` (sha256 of the exemplars' files), `store` (fingerprint, or None)."""
+        plan = self.info["plan"]
+        store = plan.get("segmenter", {}).get("trained_on", {}).get("fingerprint")
+        images = [one["image_sha256"] for one in plan.get("exemplars") or () if "image_sha256" in one]
+        return {"images": images, "store": store}
+
+    @property
     def digest(self) -> str:
         """64 hex digits that change when any map does."""
         shards = [shard["sha256"] for array in self.info["arrays"].values() for shard in array["shards"]]
@@ -237,6 +245,7 @@ class KnowledgePool:
             "parts": list(self.names.names),
             "guided_images": self.guided,
             "digests": [one.digest for one in self.maps],
+            "labelled": self.maps[0].labelled,
         }
 
     def gather(self, indices: Int[np.ndarray, "batch"]) -> Knowledge:

@@ -22,7 +22,7 @@ from vesalius.evaluation.attention_arms import Arm, baseline_arms, head_arms
 from vesalius.evaluation.attention_rows import attention_rows
 from vesalius.evaluation.image_scores import score_images
 from vesalius.evaluation.intervals import PatientResamples, draw_resamples
-from vesalius.evaluation.mask_parts import given_maps, mask_parts
+from vesalius.evaluation.mask_parts import given_maps, leave_out_labelled, mask_parts
 from vesalius.evaluation.untrained_twin import random_twin
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.interpret.localisation import average_precision, best_dice, enlarge, mass_overlap, pointing_game
@@ -73,8 +73,9 @@ def evaluate_attention(
         run: The run folder.
         store: Images with masks.
         parts: Which; by default all of the store.
-        maps: Knowledge maps of this store: their parts are scored as `registered_exemplar`, and the exemplar's own mask
-            as `exemplar_unmoved`.
+        maps: Knowledge maps of this store: their parts are scored as `registered_exemplar` (of the other templates
+            `triangles`, `average_prediction`, `predicted_masks`), and the exemplar's own mask as `exemplar_unmoved`.
+            An image whose own mask is the exemplar's is left out.
         options: What else shapes the figures.
         batch_size: Images at a time.
         device: `auto`, `cpu`, `cuda`, `mps`.
@@ -88,6 +89,7 @@ def evaluate_attention(
     """
     backbone = load_backbone(run / "backbone")
     names, rows = mask_parts(store, parts)
+    rows, notes = leave_out_labelled(run, store, rows, maps)
     twin = random_twin(backbone, seed=_TWIN_SEED + options.seed)
     how: dict[str, Any] = {"batch_size": batch_size, "device": device, "advance": advance}
     how |= {"image_size": options.image_size, "precision": options.precision}
@@ -114,7 +116,7 @@ def evaluate_attention(
         arms += baseline_arms(truth, grid, given=given_maps(maps, name, rows))
         result, table = _score(name, arms, truth, resamples, options)
         result = _with_settings(
-            result, run=run, store=store, rows=rows, backbone=backbone, options=options, changed=changed
+            result, run=run, store=store, rows=rows, backbone=backbone, options=options, changed=changed, notes=notes
         )
         table.insert(0, "image_id", np.tile(store.manifest["source"].to_numpy()[rows], len(arms)))
         folder = result_folder(run, task="attention", label=name, fingerprint=store.fingerprint, changed=changed)
@@ -193,6 +195,7 @@ def _with_settings(
     backbone: Backbone,
     options: AttentionOptions,
     changed: Mapping[str, Any],
+    notes: Sequence[str],
 ) -> Result:
     pool = read_pool(run / "pool.parquet")
     more = {
@@ -201,7 +204,7 @@ def _with_settings(
         "precision": options.precision,
         "stores": [{"name": store.path.name, "fingerprint": store.fingerprint}],
         "seen_in_pretraining": None if pool is None else count_seen(pool, store.manifest.iloc[rows]),
-        "notes": [],
+        "notes": list(notes),
         "changed": changed,
     }
     return replace(result, settings={**result.settings, **more})

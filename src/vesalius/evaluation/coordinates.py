@@ -26,7 +26,7 @@ from vesalius.errors import EvaluationError
 from vesalius.evaluation.features import autocast_bf16, to_input
 from vesalius.evaluation.image_scores import score_images
 from vesalius.evaluation.intervals import PatientResamples, draw_resamples
-from vesalius.evaluation.mask_parts import given_maps, mask_parts
+from vesalius.evaluation.mask_parts import given_maps, leave_out_labelled, mask_parts
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.guidance.kept_heads import PlacesHead, read_places_head
 from vesalius.records.result import Result
@@ -94,6 +94,7 @@ def evaluate_coordinates(
         )
     backbone = load_backbone(folder.backbone)
     there, rows = mask_parts(store, parts)
+    rows, notes = leave_out_labelled(run, store, rows, maps)
     shared = {name: value for name, value in there.items() if name in template.names.names}
     if not shared or len(shared) < len(parts):
         raise EvaluationError(
@@ -111,7 +112,7 @@ def evaluate_coordinates(
         device=device,
         advance=advance,
     )
-    scoring = _Scoring(run, store, rows, maps, template, options)
+    scoring = _Scoring(run, store, rows, maps, template, options, tuple(notes))
     results = [scoring.part(name, value, places) for name, value in shared.items()]
     if maps is not None:
         results.append(scoring.places(maps, places))
@@ -157,6 +158,7 @@ class _Scoring:
     maps: KnowledgeMaps | None
     template: KeptTemplate
     options: CoordinateOptions
+    notes: tuple[str, ...]
 
     def part(self, name: str, value: int, places: Tensor) -> Result:
         """Score the segmentation of one part."""
@@ -229,7 +231,7 @@ class _Scoring:
             "template_px": list(self.template.image.shape[2:]),
             "stores": [{"name": self.store.path.name, "fingerprint": self.store.fingerprint}],
             "seen_in_pretraining": None if pool is None else count_seen(pool, self.store.manifest.iloc[self.rows]),
-            "notes": [],
+            "notes": list(self.notes),
             "changed": changed,
         }
         result = Result(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,12 @@ from torch import Tensor
 from vesalius.data.knowledge_maps import KnowledgeMaps
 from vesalius.data.store import Store
 from vesalius.errors import EvaluationError, LabelError, nearest
+from vesalius.training.run_folder import RunFolder
 
-__all__ = ["given_maps", "mask_parts"]
+__all__ = ["given_maps", "leave_out_labelled", "mask_parts"]
+
+_AS_BASELINE = {"predicted": "predicted_masks", "average": "average_prediction", "triangular": "triangles"}
+"""Name of the maps' parts as an arm, by their template; what a registration carried is the `registered_exemplar`."""
 
 
 def mask_parts(store: Store, wanted: Sequence[str]) -> tuple[dict[str, int], npt.NDArray[np.int64]]:
@@ -37,13 +42,32 @@ def mask_parts(store: Store, wanted: Sequence[str]) -> tuple[dict[str, int], npt
     return {name: there[name] for name in (wanted or there)}, rows
 
 
+def leave_out_labelled(
+    run: Path, store: Store, rows: npt.NDArray[np.int64], maps: KnowledgeMaps | None
+) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Leave out images whose own masks taught the run or made the maps beside it; return the rest, and notes.
+
+    Exemplars are known by their files. A segmenter's labelled images are not told one by one: a store that it was
+    trained on is scored, and the note says so.
+    """
+    state = RunFolder(run).state() if RunFolder(run).exists else {}
+    sources = [dict(state.get("data", {}).get("maps", {}).get("labelled", {}))]
+    sources += [] if maps is None else [maps.labelled]
+    known = {sha256 for one in sources for sha256 in one.get("images", ())}
+    taught = store.manifest["sha256"].iloc[rows].isin(known).to_numpy()
+    notes = [f"left out: {int(taught.sum())} image whose own mask is the exemplar's"] if taught.any() else []
+    if any(one.get("store") == store.fingerprint for one in sources):
+        notes.append("the segmenter behind the knowledge maps was trained on images of this very store")
+    return rows[~taught], notes
+
+
 def given_maps(maps: KnowledgeMaps | None, part: str, rows: npt.NDArray[np.int64]) -> Mapping[str, Tensor]:
-    """Return a part of knowledge maps: where the registration carried it, and where the exemplar itself has it."""
+    """Return a part of knowledge maps by the name of an arm, and where the template itself has it, unmoved."""
     if maps is None or part not in maps.names.names:
         return {}
     channel = maps.names.names.index(part)
     moved = torch.from_numpy(maps.parts[rows][:, channel]).float()
-    given = {"registered_exemplar": moved}
+    given = {_AS_BASELINE.get(maps.info["template"], "registered_exemplar"): moved}
     if maps.still is not None:
         given["exemplar_unmoved"] = torch.from_numpy(maps.still[channel]).float().expand(len(moved), -1, -1)
     return given

@@ -85,7 +85,7 @@ class AtlasTemplate(Template):
             "template": self.name,
             "map_size": self.map_size,
             "atlas_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
-            "exemplars": [{"name": one.name, "sha256": one.sha256} for one in self.exemplars],
+            "exemplars": [one.description() for one in self.exemplars],
             "parts": list(self.parts.names),
             "registration": self.registration.description(),
         }

@@ -80,7 +80,7 @@ class DeformableTemplate(Template):
         return {
             "template": self.name,
             "map_size": self.map_size,
-            "exemplars": [{"name": one.name, "sha256": one.sha256} for one in self.exemplars],
+            "exemplars": [one.description() for one in self.exemplars],
             "parts": list(self.parts.names),
             "combine": self.combine,
             "registration": self.registration.description(),

@@ -31,6 +31,7 @@ class Exemplar:
         parts: `[1, parts, size, size]`, 0 or 1.
         names: The parts, in the order of the channels.
         sha256: Of image and masks together.
+        image_sha256: Of the image's file, as a store's manifest has it.
     """
 
     name: str
@@ -38,6 +39,11 @@ class Exemplar:
     parts: Float[Tensor, "1 parts size size"]
     names: tuple[str, ...]
     sha256: str
+    image_sha256: str
+
+    def description(self) -> dict[str, str]:
+        """Tell what identifies it."""
+        return {"name": self.name, "sha256": self.sha256, "image_sha256": self.image_sha256}
 
 
 def read_exemplar(
@@ -86,7 +92,14 @@ def read_exemplar(
     for path in (image, *(files[name] for name in sorted(files))):
         digest.update(path.read_bytes())
     pixels = torch.from_numpy(decoded.images).float()[:, None] / 255
-    return Exemplar(name=image.name, image=pixels, parts=parts, names=names, sha256=digest.hexdigest())
+    return Exemplar(
+        name=image.name,
+        image=pixels,
+        parts=parts,
+        names=names,
+        sha256=digest.hexdigest(),
+        image_sha256=hashlib.sha256(image.read_bytes()).hexdigest(),
+    )
 
 
 def _check_of_same_image(image: Path, mask: Path) -> None:

@@ -44,7 +44,7 @@ def study(
         tasks: Of `attention`, `coordinates`, `knn`, `linear`.
         arms: Which; by default all.
         seeds: Trainings an arm.
-        overrides: Assignments for every arm, as in `training.epochs=10`.
+        overrides: Assignments for every arm, after its own, as in `training.epochs=10`.
         budget_minutes: Minutes for every arm instead of the recipes' epochs.
         console: Where to speak; standard output by default.
 
@@ -73,7 +73,7 @@ def study(
     run.begin({"pool": pool, "budget_minutes": budget_minutes, "overrides": list(overrides)})
 
     def train(recipe: str, changes: Sequence[str], folder: Path, resume: bool) -> None:
-        given = [] if resume else [*overrides, *changes]
+        given = [] if resume else [*changes, *overrides]
         minutes = None if resume else budget_minutes
         pretrain(recipe, data=data, out=folder, overrides=given, budget_minutes=minutes, resume=resume, console=console)
 

@@ -53,7 +53,7 @@ def check_arms(study: Study, data: Data, overrides: Sequence[str]) -> str:
     """
     pool, about = open_pool(data)
     for arm in study.arms.values():
-        recipe = load_recipe(arm.recipe, overrides=[*overrides, *arm.set])
+        recipe = load_recipe(arm.recipe, overrides=[*arm.set, *overrides])
         if recipe.guidance is not None:
             open_knowledge(pool, recipe.guidance.maps, coordinates=recipe.guidance.coordinates is not None)
     return str(about["fingerprint"])

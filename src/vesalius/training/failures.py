@@ -7,9 +7,10 @@ import shutil
 
 import torch
 
-from vesalius.errors import RunError, TrainingError, VesaliusError
+from vesalius.errors import CheckpointError, RunError, TrainingError, VesaliusError
 from vesalius.training.recipe import Recipe
 from vesalius.training.run_folder import RunFolder
+from vesalius.version import __version__
 
 __all__ = ["explain"]
 
@@ -36,6 +37,13 @@ def explain(error: BaseException, folder: RunFolder, recipe: Recipe) -> Vesalius
         return TrainingError(
             f"out of memory with training.batch_size = {recipe.training.batch_size}: lower it, or the number and size "
             f"of the views (views.options); {resume}another batch needs a new run folder"
+        )
+    if isinstance(error, RuntimeError) and "in loading state_dict" in str(error):
+        made_by = folder.state().get("versions", {}).get("vesalius", "another version")
+        return CheckpointError(
+            f"{folder.checkpoint}: its parts have other names or shapes than vesalius {__version__} gives them (it "
+            f"was written by {made_by}): resume with that version, or begin a new run from RUN/backbone by "
+            "backbone.weights"
         )
     return None
 
