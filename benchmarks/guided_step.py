@@ -52,7 +52,7 @@ class Side:
     """One kind of step, ready to be taken again and again."""
 
     def __init__(self, guidance: str | None, store: Path, case: tuple[str, int, int]) -> None:
-        from vesalius.backbones.timm_backbones import create_backbone
+        from vesalius.backbones.create_backbone import create_backbone
         from vesalius.data.batches import TrainingBatches
         from vesalius.data.knowledge_maps import open_knowledge
         from vesalius.data.open_pool import open_pool

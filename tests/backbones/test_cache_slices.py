@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vesalius.backbones import cache_slices
 from vesalius.backbones.cache_slices import LARGEST_BYTES, rows_in_cache
-from vesalius.backbones.timm_backbones import BackboneConfig, create_backbone
+from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
 
 VIT = create_backbone(BackboneConfig(name="vit_tiny_patch16_224")).model
 

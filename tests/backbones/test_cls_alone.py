@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from vesalius.backbones.cls_alone import can_compute_cls_alone
-from vesalius.backbones.timm_backbones import BackboneConfig, TimmBackbone, create_backbone
+from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
+from vesalius.backbones.timm_backbones import TimmBackbone
 from vesalius.errors import BackboneError
 from vesalius.records.features import Features
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from timm.layers.attention import Attention
 
+from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
 from vesalius.backbones.explicit_attention import ExplicitAttention, use_explicit_attention
-from vesalius.backbones.timm_backbones import BackboneConfig, create_backbone
 
 
 @pytest.mark.parametrize("options", [{}, {"qk_norm": True, "scale_norm": True}, {"gated": True}, {"qkv_bias": True}])

@@ -9,8 +9,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
 from vesalius.backbones.load import load_backbone
-from vesalius.backbones.timm_backbones import BackboneConfig, create_backbone
 from vesalius.backbones.weights import save_backbone
 from vesalius.errors import BackboneError
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from vesalius import pipeline
-from vesalius.backbones.timm_backbones import BackboneConfig, create_backbone
+from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
 from vesalius.backbones.weights import save_backbone
 from vesalius.data.pool_record import count_seen, write_pool
 from vesalius.data.prepare import prepare

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from vesalius.backbones.timm_backbones import BackboneConfig, create_backbone
+from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
 from vesalius.data.store import Store
 from vesalius.errors import BackboneError, ConfigError
 from vesalius.evaluation.features import cached_features, choose_kind, extract_features, to_input

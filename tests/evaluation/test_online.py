@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from vesalius.backbones.timm_backbones import BackboneConfig, create_backbone
+from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
 from vesalius.data.store import Store, open_store
 from vesalius.errors import LabelError
 from vesalius.evaluation.online import knn_probe, rank_probe

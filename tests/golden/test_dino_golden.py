@@ -106,7 +106,7 @@ def test_clipping_is_per_tensor_and_equals_the_authors_figures() -> None:
 
 
 def test_momentum_update_is_the_papers_line() -> None:
-    from vesalius.backbones.timm_backbones import BackboneConfig, create_backbone
+    from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
 
     student = create_backbone(BackboneConfig(name="resnet18", image_size=32))
     head = nn.Linear(4, 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vesalius.backbones.timm_backbones import BackboneConfig, create_backbone
+from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
 from vesalius.errors import ConfigError
 from vesalius.guidance.attention_alignment import AttentionAlignment, AttentionConfig
 from vesalius.guidance.coordinates import Coordinates, CoordinatesConfig
@@ -105,6 +105,7 @@ def test_coordinates_are_learned_and_their_error_is_told() -> None:
         ({"attention": {"heads": {"left": 9}}}, "test_vit", "head 9, but the backbone has 0 to"),
         ({"attention": {"heads": {"left": 0, "right": 0}}}, "test_vit", "one part only"),
         ({"attention": {"heads": {"left": 0}}}, "resnet18", "no .CLS. token"),
+        ({"coordinates": {"tokens": "inner"}}, "resnet18", "no blocks of tokens"),
         ({}, "test_vit", "guidance.attention, guidance.coordinates or both"),
     ],
 )
@@ -141,3 +142,25 @@ def test_the_student_gives_what_guidance_needs_without_being_asked() -> None:
     features = student.forward_features(torch.randn(2, 1, 32, 32), patches=False)
     assert features.attention is not None
     assert features.patches is not None
+
+
+def test_inner_tokens_teach_without_the_rest_of_the_last_block() -> None:
+    """The tokens that enter the last block are the same whether it is computed for all of them or for [CLS] alone."""
+    student = create_backbone(BackboneConfig(name="test_vit", image_size=32, drop_path=0))
+    inner = GuidanceConfig(coordinates=CoordinatesConfig(tokens="inner"))
+    guidance = build_guidance(inner, NAMES, student)
+    images = torch.randn(2, 1, 32, 32)
+    seen: list[torch.Tensor] = []
+    handle = student.model.blocks[-1].register_forward_pre_hook(lambda _, given: seen.append(given[0][:, 1:]))
+    alone, whole = (student.forward_features(images, patches=patches) for patches in (False, True))
+    handle.remove()
+    assert alone.patches is None
+    assert whole.patches is not None
+    for features, entered in zip((alone, whole), seen, strict=True):
+        torch.testing.assert_close(features.inner, entered)
+    torch.testing.assert_close(alone.inner, whole.inner)
+    view = View(pixels=images, affine=torch.eye(2, 3).expand(2, 2, 3), image_size=(32, 32))
+    _, _, knowledge, now = scene()
+    guidance([alone], [view], knowledge, now).loss.backward()
+    assert student.model.blocks[0].mlp.fc1.weight.grad.abs().sum() > 0
+    assert student.model.blocks[-1].mlp.fc1.weight.grad is None

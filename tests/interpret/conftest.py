@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vesalius import pipeline
-from vesalius.backbones.timm_backbones import create_backbone
+from vesalius.backbones.create_backbone import create_backbone
 from vesalius.backbones.weights import save_backbone
 from vesalius.training.recipe import load_recipe
 from vesalius.training.run_folder import RunFolder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vesalius.backbones.timm_backbones import BackboneConfig, create_backbone
+from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
 from vesalius.losses.koleo_loss import koleo_loss
 from vesalius.losses.nt_xent_loss import nt_xent_loss
 from vesalius.methods.dino import Dino, DinoConfig

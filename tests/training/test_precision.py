@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
 from vesalius.backbones.explicit_attention import ExplicitAttention
-from vesalius.backbones.timm_backbones import BackboneConfig, TimmBackbone, create_backbone
+from vesalius.backbones.timm_backbones import TimmBackbone
 from vesalius.training.precision import choose_precision, suit_accelerator
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vesalius.errors import BackboneError
 
-__all__ = ["AttentionRow", "capture_cls_row", "cls_row"]
+__all__ = ["AttentionRow", "InnerTokens", "capture_cls_row", "capture_input", "cls_row"]
 
 
 class AttentionRow:
@@ -50,6 +50,43 @@ def capture_cls_row(attention: nn.Module, prefix_tokens: int) -> Iterator[Attent
     handle = attention.register_forward_pre_hook(record)
     try:
         yield row
+    finally:
+        handle.remove()
+
+
+class InnerTokens:
+    """Holds the patch tokens that `capture_input` saw enter a block."""
+
+    value: Float[Tensor, "batch tokens dim"] | None = None
+
+    def take(self) -> Float[Tensor, "batch tokens dim"]:
+        """Return the tokens.
+
+        Raises:
+            BackboneError: No forward pass went through the captured block.
+        """
+        if self.value is None:
+            raise BackboneError("no tokens were captured: the forward pass did not reach the last block")
+        return self.value
+
+
+@contextmanager
+def capture_input(block: nn.Module, prefix_tokens: int) -> Iterator[InnerTokens]:
+    """Keep the patch tokens that enter a block during the forward passes inside the context; differentiable.
+
+    Args:
+        block: Of a ViT.
+        prefix_tokens: How many tokens stand before the patches; they are left out.
+    """
+    tokens = InnerTokens()
+
+    def record(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        del module
+        tokens.value = arguments[0][:, prefix_tokens:]
+
+    handle = block.register_forward_pre_hook(record)
+    try:
+        yield tokens
     finally:
         handle.remove()
 

@@ -44,9 +44,11 @@ class Backbone(nn.Module, ABC):
     has_cls: bool
     attention_heads: int
     drops_patches: bool
+    has_inner: bool
     preprocessing: Preprocessing
     _always_attention: bool = False
     _always_patches: bool = False
+    _always_inner: bool = False
 
     @abstractmethod
     def forward_features(
@@ -55,6 +57,7 @@ class Backbone(nn.Module, ABC):
         *,
         patches: bool = True,
         attention: bool = False,
+        inner: bool = False,
         stages: bool = False,
     ) -> Features:
         """Compute features.
@@ -63,18 +66,19 @@ class Backbone(nn.Module, ABC):
             x: Normalised pixels, `[batch, channels, height, width]`.
             patches: Also give the patch tokens. Without them a ViT whose pooled vector is [CLS] has less to compute.
             attention: Also give the last block's [CLS] row for every head.
+            inner: Also give the patch tokens that enter the last block of a ViT: other families have none.
             stages: Also give the feature maps of every stage, fine to coarse.
 
         Raises:
-            BackboneError: Attention or stages asked of a family that has none.
+            BackboneError: Attention, inner tokens or stages asked of a family that has none.
         """
 
-    def always(self, *, attention: bool = False, patches: bool = False) -> None:
-        """Let every forward pass give attention or patches, whether its caller asks for them or not.
+    def always(self, *, attention: bool = False, patches: bool = False, inner: bool = False) -> None:
+        """Let every forward pass give attention, patches or inner tokens, whether its caller asks for them or not.
 
         So guidance gets what it needs from a method's student without the method knowing of it.
         """
-        self._always_attention, self._always_patches = attention, patches
+        self._always_attention, self._always_patches, self._always_inner = attention, patches, inner
 
     @abstractmethod
     def twin(self, *, drop_path: float = 0.0) -> Backbone:

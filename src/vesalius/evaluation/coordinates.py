@@ -141,9 +141,8 @@ def predict_places(
     for start in range(0, len(rows), batch_size):
         inputs = to_input(store.images[rows[start : start + batch_size]], backbone, where, size)
         with torch.autocast(where.type, dtype=torch.bfloat16, enabled=half):
-            features = backbone.forward_features(inputs)
-        assert features.patches is not None  # noqa: S101 (asked for)
-        found.append(head(features.patches).transpose(1, 2).unflatten(2, features.grid).cpu())
+            features = backbone.forward_features(inputs, patches=not head.reads_inner, inner=head.reads_inner)
+        found.append(head(features).transpose(1, 2).unflatten(2, features.grid).cpu())
         advance(len(inputs))
     return torch.cat(found)
 

@@ -44,7 +44,6 @@ class AttentionAlignment(Guidance):
     """Compares each guided head's [CLS] row with its part's map, in every view of the student."""
 
     needs_attention = True
-    needs_patches = False
 
     def __init__(self, config: AttentionConfig, names: PartNames, *, heads: int) -> None:
         """Check that the parts and heads are there.

@@ -48,11 +48,12 @@ class Guidance(nn.Module, ABC):
     """Knows nothing of the method: it sees the student's features of each view and what is known of the images.
 
     Attributes:
-        needs_attention, needs_patches: What the student's features must carry.
+        needs_attention, needs_patches, needs_inner: What the student's features must carry.
     """
 
-    needs_attention: bool
-    needs_patches: bool
+    needs_attention: bool = False
+    needs_patches: bool = False
+    needs_inner: bool = False
 
     @abstractmethod
     def forward(
@@ -66,6 +67,10 @@ class Guidance(nn.Module, ABC):
             knowledge: Of the images that the views show.
             progress: The step about to be taken.
         """
+
+    def kept_buffers(self) -> Iterable[tuple[str, Tensor]]:
+        """Yield what belongs to the trained parameters and is not trained, by name; nothing by default."""
+        return ()
 
     def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
         """Yield what the optimizer trains beside the method, by name; nothing by default."""

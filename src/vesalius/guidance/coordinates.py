@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -26,23 +27,25 @@ class CoordinatesConfig(WeightedConfig):
     Attributes:
         weight: Of the loss.
         beta: Of the smooth L1 loss, in shares of the template's side: errors below it count squared.
+        tokens: Which patch tokens are asked: `last`, those of the backbone's output, or `inner`, those that enter a
+            ViT's last block, of which its [CLS] attention takes its keys. Where a method trains [CLS] alone, the rest
+            of the last block then need not be computed.
     """
 
     weight: float = Field(default=20.0, gt=0)
     beta: float = Field(default=0.025, gt=0)
+    tokens: Literal["last", "inner"] = "last"
 
 
 class Coordinates(Guidance):
     """One linear layer on the patch tokens, smooth L1 to the places that the registration found."""
 
-    needs_attention = False
-    needs_patches = True
-
     def __init__(self, config: CoordinatesConfig, names: PartNames, *, dim: int, template_side: int = 1) -> None:
         """Build the head for tokens of `dim`; errors are logged in pixels of a template of this side."""
         super().__init__()
         self.config, self.names, self.template_side = config, names, template_side
-        self.head = PlacesHead(dim)
+        self.head = PlacesHead(dim, inner=config.tokens == "inner")
+        self.needs_patches, self.needs_inner = config.tokens == "last", config.tokens == "inner"
 
     def forward(
         self, features: Sequence[Features], views: Sequence[View], knowledge: Knowledge, progress: Progress
@@ -50,9 +53,8 @@ class Coordinates(Guidance):
         """Compute the loss; see `Guidance.forward`."""
         predicted, places, trusted = [], [], []
         for feature, view in zip(features, views, strict=True):
-            assert feature.patches is not None  # noqa: S101 (build_guidance asked for it)
             target, known = coordinates_in_view(knowledge, view, self.names, feature.grid)
-            predicted.append(self.head(feature.patches))
+            predicted.append(self.head(feature))
             places.append(target)
             trusted.append(known * knowledge.guided[:, None])
         sums = [self._sums(*one) for one in zip(predicted, places, trusted, strict=True)]
@@ -62,6 +64,10 @@ class Coordinates(Guidance):
         error_px = self.template_side * (distance / count).detach()
         logs = {"coordinate_loss": loss.detach(), "coordinate_error_px": error_px}
         return GuidanceOutput(loss=self.config.weight_at(progress) * loss, logs=logs)
+
+    def kept_buffers(self) -> Iterable[tuple[str, Tensor]]:
+        """Yield which tokens the head reads."""
+        yield from self.head.named_buffers(prefix="coordinates")
 
     def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
         """Yield the head."""

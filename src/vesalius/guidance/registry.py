@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vesalius.backbones.interface import Backbone
 from vesalius.config import StrictModel
@@ -43,6 +43,7 @@ class _Together(Guidance):
         self.parts = nn.ModuleList(parts)
         self.needs_attention = any(part.needs_attention for part in parts)
         self.needs_patches = any(part.needs_patches for part in parts)
+        self.needs_inner = any(part.needs_inner for part in parts)
 
     def forward(
         self, features: Sequence[Features], views: Sequence[View], knowledge: Knowledge, progress: Progress
@@ -50,6 +51,11 @@ class _Together(Guidance):
         outputs: list[GuidanceOutput] = [part(features, views, knowledge, progress) for part in self.parts]
         logs = {name: value for output in outputs for name, value in output.logs.items()}
         return GuidanceOutput(loss=torch.stack([output.loss for output in outputs]).sum(), logs=logs)
+
+    def kept_buffers(self) -> Iterable[tuple[str, Tensor]]:
+        for part in self.parts:
+            assert isinstance(part, Guidance)  # noqa: S101 (for the type checker)
+            yield from part.kept_buffers()
 
     def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
         for part in self.parts:
@@ -77,9 +83,13 @@ def build_guidance(config: GuidanceConfig, names: PartNames, student: Backbone, 
             )
         parts.append(AttentionAlignment(config.attention, names, heads=student.attention_heads))
     if config.coordinates is not None:
+        if config.coordinates.tokens == "inner" and not student.has_inner:
+            raise ConfigError(
+                f"guidance.coordinates.tokens = inner: {student.name} has no blocks of tokens; leave it at last"
+            )
         parts.append(Coordinates(config.coordinates, names, dim=student.feature_dim, template_side=template_side))
     if not parts:
         raise ConfigError("guidance: name guidance.attention, guidance.coordinates or both")
     guidance = _Together(parts)
-    student.always(attention=guidance.needs_attention, patches=guidance.needs_patches)
+    student.always(attention=guidance.needs_attention, patches=guidance.needs_patches, inner=guidance.needs_inner)
     return guidance

@@ -22,6 +22,7 @@ class Features:
         grid: (rows, columns) of the patch tokens; (1, tokens) where some were left out in training.
         cls: `[batch, dim]` or None for a backbone without a class token.
         attention: `[batch, heads, tokens]`, the last block's [CLS] row without [CLS] -> [CLS]; only where asked for.
+        inner: `[batch, tokens, dim]`, the patch tokens that enter a ViT's last block; only where asked for.
         stages: Feature maps `[batch, dim, rows, columns]`, fine to coarse; only where asked for.
     """
 
@@ -30,6 +31,7 @@ class Features:
     grid: tuple[int, int]
     cls: Float[Tensor, "batch dim"] | None = None
     attention: Float[Tensor, "batch heads tokens"] | None = None
+    inner: Float[Tensor, "batch tokens dim"] | None = None
     stages: tuple[Float[Tensor, "batch ..."], ...] = ()
 
     def split(self, rows: int) -> tuple[Features, ...]:
@@ -45,6 +47,7 @@ class Features:
                 grid=self.grid,
                 cls=cut(self.cls, start),
                 attention=cut(self.attention, start),
+                inner=cut(self.inner, start),
                 stages=tuple(stage[start : start + rows] for stage in self.stages),
             )
             for start in range(0, len(self.pooled), rows)
@@ -66,5 +69,6 @@ class Features:
             grid=parts[0].grid,
             cls=join([part.cls for part in parts]),
             attention=join([part.attention for part in parts]),
+            inner=join([part.inner for part in parts]),
             stages=tuple(torch.cat(maps) for maps in zip(*(part.stages for part in parts), strict=True)),
         )

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from vesalius.backbones.timm_backbones import BackboneConfig
+from vesalius.backbones.create_backbone import BackboneConfig
 from vesalius.config import StrictModel, apply_overrides, build, load_yaml
 from vesalius.errors import ConfigError, nearest
 from vesalius.guidance.registry import GuidanceConfig

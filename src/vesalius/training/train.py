@@ -16,7 +16,7 @@ from lightning import Callback, Trainer, seed_everything
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from vesalius.backbones.timm_backbones import create_backbone
+from vesalius.backbones.create_backbone import create_backbone
 from vesalius.data.batches import ImagePool, TrainingBatches
 from vesalius.data.kept_template import keep_template
 from vesalius.data.knowledge_maps import KnowledgePool
