@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -15,7 +19,6 @@ Maps = Float[Tensor, "images height width"]
 Truth = Bool[Tensor, "images height width"]
 
 _THRESHOLDS = 50
-_TOGETHER = 8
 
 
 def enlarge(
@@ -32,19 +35,21 @@ def average_precision(scores: Maps, truth: Truth) -> Float[Tensor, "images"]:
 
     Pixels of equal score enter together, as in scikit-learn. NaN where an image has nothing of the part.
     """
-    if len(scores) > _TOGETHER:  # the working set of many images leaves the cache and costs minutes of page faults
-        parts = zip(torch.split(scores, _TOGETHER), torch.split(truth, _TOGETHER), strict=True)
-        return torch.cat([average_precision(*part) for part in parts])
-    ordered, order = scores.flatten(1).sort(dim=1, descending=True)
-    hits = truth.flatten(1).gather(1, order).double().cumsum(1)
-    last = torch.ones_like(ordered, dtype=torch.bool)
-    last[:, :-1] = ordered[:, :-1] != ordered[:, 1:]
-    at_last = torch.where(last, hits, torch.zeros_like(hits))
-    before = torch.zeros_like(hits)
-    before[:, 1:] = at_last.cummax(1).values[:, :-1]
-    count = torch.arange(1, hits.shape[1] + 1, device=hits.device)
-    area = (last * (hits - before) * hits / count).sum(1)
-    return (area / hits[:, -1]).float()  # 0 / 0 is NaN
+    pairs = zip(scores.flatten(1).float().numpy(), truth.flatten(1).numpy(), strict=True)
+    return torch.tensor([_average_precision(*pair) for pair in pairs], dtype=torch.float32)
+
+
+def _average_precision(scores: npt.NDArray[np.float32], truth: npt.NDArray[np.bool_]) -> float:
+    """Sort one integer a pixel, its score above and its truth in the lowest bit: many times as fast as an argsort."""
+    bits = (scores + np.float32(0)).view(np.int32).astype(np.int64)  # adding 0 makes one of both zeros
+    order = np.where(bits < 0, np.int64(np.iinfo(np.int32).min) - bits, bits)  # negative floats descend as integers
+    keys = np.sort((order << 1) | truth)[::-1]
+    hits = np.cumsum(keys & 1)
+    if not len(hits) or hits[-1] == 0:
+        return math.nan
+    last = np.flatnonzero(np.diff(keys >> 1, append=np.int64(1) << 40))
+    reached = hits[last]
+    return float(np.sum(np.diff(reached, prepend=0) * (reached / (last + 1))) / hits[-1])
 
 
 def pointing_game(scores: Maps, truth: Truth) -> Float[Tensor, "images"]:
