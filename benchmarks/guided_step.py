@@ -1,8 +1,9 @@
 """What guidance adds to a training step: the same DINO step with and without it, alternating in one process.
 
 Each step reads its batch (and, guided, its knowledge maps), draws and makes the views, runs method, guidance, backward
-and optimizer, as a training does (`TrainingStep`). Phantom radiographs, ViT-Ti/16 and ViT-S/16, the [CLS] token as
-the trained vector, bf16 where the CPU multiplies it. Peak memory is measured in a process of its own for each side.
+and optimizer, as a training does (`TrainingStep`). Phantom radiographs, ViT-Ti/16 and ViT-S/16, bf16
+where the CPU multiplies it. Peak memory is measured in a process of its own for each side. `--only 'tiny.*cls'` runs the
+cases that it meets (`backbone px batch vector`) and leaves the others in the results file as they are.
 
     OMP_NUM_THREADS=2 taskset -c 0,1 python benchmarks/guided_step.py
 """
@@ -15,6 +16,7 @@ import json
 import multiprocessing
 import os
 import platform
+import re
 import resource
 import statistics
 import tempfile
@@ -30,8 +32,15 @@ GUIDANCE = {
     "attention": "{attention: {heads: {left_lung: 0, right_lung: 1, heart: 2}}}",
     "coordinates": "{coordinates: {}}",
     "both": "{attention: {heads: {left_lung: 0, right_lung: 1, heart: 2}}, coordinates: {}}",
+    "both, inner tokens": "{attention: {heads: {left_lung: 0, right_lung: 1, heart: 2}}, coordinates: {tokens: inner}}",
 }
-CASES = (("vit_tiny_patch16_224", 112, 64), ("vit_small_patch16_224", 224, 16))
+CASES = (
+    ("vit_tiny_patch16_224", 112, 64, "cls"),
+    ("vit_tiny_patch16_224", 112, 64, "average"),
+    ("vit_small_patch16_224", 224, 16, "cls"),
+)
+"""Backbone, side of the views, batch, and the vector that DINO trains: [CLS] alone, or its average with the mean patch,
+as in the shipped recipes for small sets."""
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -51,7 +60,7 @@ def make_store(folder: Path, images: int) -> Path:
 class Side:
     """One kind of step, ready to be taken again and again."""
 
-    def __init__(self, guidance: str | None, store: Path, case: tuple[str, int, int]) -> None:
+    def __init__(self, guidance: str | None, store: Path, case: tuple[str, int, int, str]) -> None:
         from vesalius.backbones.create_backbone import create_backbone
         from vesalius.data.batches import TrainingBatches
         from vesalius.data.knowledge_maps import open_knowledge
@@ -64,9 +73,12 @@ class Side:
         from vesalius.training.step import TrainingStep
         from vesalius.views.plans import plan_by_name
 
-        name, size, batch = case
+        name, size, batch, vector = case
         options = [f"views.options={{locals: 0, size: {size}, area: [0.4, 1.0]}}", f"training.batch_size={batch}"]
-        options += [f"backbone={{name: {name}, image_size: {size}, drop_path: 0}}", "method.prototypes=2048"]
+        options += [
+            f"backbone={{name: {name}, image_size: {size}, drop_path: 0, pool: {vector}}}",
+            "method.prototypes=2048",
+        ]
         recipe = load_recipe("dino", overrides=[*options, *([] if guidance is None else [f"guidance={guidance}"])])
         pool, _ = open_pool(f"{store}@all")
         plan = plan_by_name(recipe.views.plan, **recipe.views.options)
@@ -104,7 +116,7 @@ class Side:
         return time.perf_counter() - start
 
 
-def peak_mib(guidance: str | None, store: Path, case: tuple[str, int, int], steps: int = 4) -> float:
+def peak_mib(guidance: str | None, store: Path, case: tuple[str, int, int, str], steps: int = 4) -> float:
     """Take some steps in this (fresh) process; return its high-water mark."""
     from vesalius.training.allocator import memory_kept
 
@@ -115,12 +127,12 @@ def peak_mib(guidance: str | None, store: Path, case: tuple[str, int, int], step
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _in_a_fresh_process(guidance: str | None, store: Path, case: tuple[str, int, int]) -> float:
+def _in_a_fresh_process(guidance: str | None, store: Path, case: tuple[str, int, int, str]) -> float:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(peak_mib, guidance, store, case).result()
 
 
-def measure(store: Path, case: tuple[str, int, int], rounds: int) -> list[dict[str, Any]]:
+def measure(store: Path, case: tuple[str, int, int, str], rounds: int) -> list[dict[str, Any]]:
     from vesalius.training.allocator import memory_kept
 
     peaks = {name: _in_a_fresh_process(guidance, store, case) for name, guidance in GUIDANCE.items()}
@@ -141,6 +153,8 @@ def measure(store: Path, case: tuple[str, int, int], rounds: int) -> list[dict[s
                 "backbone": case[0],
                 "size": case[1],
                 "batch": case[2],
+                "pool": case[3],
+                "date": datetime.date.today().isoformat(),
                 "guidance": name,
                 "seconds": round(statistics.median(values), 4),
                 "ratio": round(ratio, 3),
@@ -152,15 +166,25 @@ def measure(store: Path, case: tuple[str, int, int], rounds: int) -> list[dict[s
     return rows
 
 
+def _kept(measured: list[tuple[str, int, int, str]]) -> list[dict[str, Any]]:
+    """Return the rows of other cases that the results file holds; each row has its own date."""
+    file = RESULTS / "guided_step.json"
+    there = json.loads(file.read_text())["rows"] if file.is_file() else []
+    return [row for row in there if (row["backbone"], row["size"], row["batch"], row["pool"]) not in measured]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--only", default="")
     options = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     with tempfile.TemporaryDirectory() as folder:
         store = make_store(Path(folder), options.images)
-        rows = [row for case in CASES for row in measure(store, case, options.rounds)]
+        chosen = [case for case in CASES if re.search(options.only, " ".join(str(one) for one in case))]
+        rows = [row for case in chosen for row in measure(store, case, options.rounds)]
+    rows += _kept(chosen)
     about = {
         "date": datetime.date.today().isoformat(),
         "cores": sorted(os.sched_getaffinity(0)),
@@ -173,11 +197,14 @@ def main() -> None:
         "",
         "  ".join(f"{key}: {value};" for key, value in about.items()),
     ]
-    lines += ["", "| backbone | px | batch | guidance | s a step | ratio (asked <= 1.05) | peak MiB | ratio |"]
-    lines += ["|---|---|---|---|---|---|---|---|"]
     lines += [
-        f"| {r['backbone']} | {r['size']} | {r['batch']} | {r['guidance']} | {r['seconds']} | {r['ratio']} | "
-        f"{r['peak_mib']:,} | {r['peak_ratio']} |"
+        "",
+        "| backbone | px | batch | trained vector | guidance | s a step | ratio (asked <= 1.05) | peak MiB | ratio |",
+    ]
+    lines += ["|---|---|---|---|---|---|---|---|---|"]
+    lines += [
+        f"| {r['backbone']} | {r['size']} | {r['batch']} | {r['pool']} | {r['guidance']} | {r['seconds']} | "
+        f"{r['ratio']} | {r['peak_mib']:,} | {r['peak_ratio']} |"
         for r in rows
     ]
     (RESULTS / "guided_step.json").write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")

@@ -9,10 +9,15 @@ from typing import ClassVar
 import pytest
 import torch
 
-from vesalius.errors import TrainingError
+from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
+from vesalius.errors import ConfigError, TrainingError
 from vesalius.methods.dino import Dino
-from vesalius.schedules import cosine
+from vesalius.methods.no_method import NoMethod
+from vesalius.schedules import Progress, cosine
 from vesalius.training.module import PretrainingModule
+from vesalius.training.recipe import load_recipe
+from vesalius.training.step import TrainingStep
+from vesalius.views.plans import plan_by_name
 
 
 class Watched(PretrainingModule):
@@ -158,3 +163,30 @@ def test_the_seed_decides(pretrain, figures) -> None:
     )
     assert figures(one, "loss") == figures(same, "loss")
     assert figures(one, "loss") != figures(other, "loss")
+
+
+def test_sizes_take_turns_and_are_drawn_by_the_step() -> None:
+    """Each size once in as many steps, in orders that differ, the same whenever a step is taken again."""
+    recipe = load_recipe("anatomy/small", overrides=["views.sizes=[32,48,64]", "views.options.locals=2"])
+    plan = plan_by_name(recipe.views.plan, **recipe.views.options)
+    step = TrainingStep(recipe, NoMethod(create_backbone(BackboneConfig(name="test_vit", image_size=32))), plan)
+    images = torch.zeros(2, 1, 40, 40, dtype=torch.uint8)
+    images[:, :, 10:30, 10:30] = 200
+
+    def sizes(number: int) -> list[int]:
+        now = Progress(step=number, total_steps=100, steps_per_epoch=10)
+        return [view.pixels.shape[-1] for view in step._views(images, now, 0, 1)]
+
+    taken = [sizes(number) for number in range(30)]
+    assert [one[1:] for one in taken] == [[80, 80]] * 30, "local views keep their size"
+    cycles = [tuple(one[0] for one in taken[start : start + 3]) for start in range(0, 30, 3)]
+    assert all(sorted(cycle) == [32, 48, 64] for cycle in cycles)
+    assert len(set(cycles)) > 2
+    assert sizes(7) == taken[7]
+
+
+def test_a_training_of_several_sizes_resumes_and_learns(pretrain, figures) -> None:
+    run = pretrain("run", "views.sizes=[24,32,48]", "training.epochs=2")
+    assert len(figures(run, "loss")) == 8
+    with pytest.raises(ConfigError, match=r"views\.sizes"):
+        pretrain("other", "views.sizes=[4]")

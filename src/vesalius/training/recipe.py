@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -27,10 +27,13 @@ class ViewsConfig(StrictModel):
     Attributes:
         plan: Name of a plan, see `views.plans`.
         options: Overrides by the plan's own names (`size`, `locals`, `flip_p`, ...).
+        sizes: Sides of the global views in pixels, one for each step, each as often as the others; empty for the plan's
+            own. A ViT that has seen one size alone takes a larger input for a closer look, and misplaces what it sees.
     """
 
     plan: str = "dino"
     options: dict[str, Any] = Field(default_factory=dict)
+    sizes: tuple[Annotated[int, Field(ge=16)], ...] = ()
 
 
 class TrainingConfig(StrictModel):

@@ -96,14 +96,23 @@ class TrainingStep:
         """Let the teacher follow."""
         self.method.after_step(now)
 
+    def _plan(self, now: Progress) -> ViewPlan:
+        """Return the step's plan: of several sizes each comes once in as many steps, in an order drawn anew."""
+        sizes = self.recipe.views.sizes
+        if not sizes:
+            return self.plan
+        cycle, place = divmod(now.step, len(sizes))
+        generator = torch.Generator().manual_seed(step_seed(self.recipe.training.seed, cycle, 2**31))
+        return self.plan.at_size(sizes[int(torch.randperm(len(sizes), generator=generator)[place])])
+
     def _views(
         self, images: Shaped[Tensor, "batch channels height width"], now: Progress, rank: int, processes: int
     ) -> tuple[View, ...]:
         """Draw the views of the whole batch of all processes, which is cheap, and make those of this one's images."""
         generator = torch.Generator().manual_seed(step_seed(self.recipe.training.seed, now.step))
-        size = (images.shape[2], images.shape[3])
-        drawn = draw_views(self.plan, len(images) * processes, size, generator)
+        size, plan = (images.shape[2], images.shape[3]), self._plan(now)
+        drawn = draw_views(plan, len(images) * processes, size, generator)
         own = [parameters.some(slice(rank, None, processes)) for parameters in drawn]
         about = self.method.student.preprocessing
         with torch.autocast(images.device.type, enabled=False):
-            return apply_views(images, self.plan, own, out_channels=about.in_chans, mean=about.mean, std=about.std)
+            return apply_views(images, plan, own, out_channels=about.in_chans, mean=about.mean, std=about.std)

@@ -108,6 +108,13 @@ class ViewPlan(BaseModel):
     def __len__(self) -> int:
         return sum(spec.count for spec in self.specs)
 
+    def at_size(self, size: int) -> ViewPlan:
+        """Return the plan with global views of another size; local ones keep theirs."""
+        specs = tuple(
+            spec.model_copy(update={"size": size}) if spec.name.startswith("global") else spec for spec in self.specs
+        )
+        return self.model_copy(update={"specs": specs})
+
     @property
     def expanded(self) -> tuple[tuple[str, ViewSpec], ...]:
         """Name and spec of every view; the views of a spec with count > 1 are numbered from 1."""
