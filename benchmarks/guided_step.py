@@ -1,9 +1,9 @@
 """What guidance adds to a training step: the same DINO step with and without it, alternating in one process.
 
 Each step reads its batch (and, guided, its knowledge maps), draws and makes the views, runs method, guidance, backward
-and optimizer, as a training does (`TrainingStep`). Phantom radiographs, ViT-Ti/16 and ViT-S/16, bf16
-where the CPU multiplies it. Peak memory is measured in a process of its own for each side. `--only 'tiny.*cls'` runs the
-cases that it meets (`backbone px batch vector`) and leaves the others in the results file as they are.
+and optimizer, as a training does (`TrainingStep`). Phantom radiographs, ViT-Ti/16 and ViT-S/16, bf16 where the CPU
+multiplies it. Peak memory is measured in a process of its own for each side. `--only 'tiny.*cls'` runs the cases that
+it meets (`backbone px batch vector`) and leaves the others in the results file as they are.
 
     OMP_NUM_THREADS=2 taskset -c 0,1 python benchmarks/guided_step.py
 """
