@@ -67,3 +67,34 @@ def test_exclusion_alone_is_satisfied_by_looking_nowhere() -> None:
 def test_coverage_spreads_over_the_whole_part() -> None:
     row = trained(coverage_loss)
     torch.testing.assert_close(row, PART / PART.sum(), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize(("inclusion", "exclusion"), [(2.0, 0.0), (0.0, 2.0), (0.5, 1.5)])
+def test_the_two_linear_terms_are_one_where_all_attention_goes_to_patches(inclusion: float, exclusion: float) -> None:
+    """sum a = 1 makes exclusion 1 - inclusion: any split of their sum has the same gradient, and the same optima."""
+    gradients = []
+    for first, second in ((1.0, 1.0), (inclusion, exclusion)):
+        scores = torch.randn(8, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        linear_alignment_loss(scores.softmax(0), PART, inclusion=first, exclusion=second).backward()
+        gradients.append(scores.grad)
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+@pytest.mark.parametrize(("inclusion", "exclusion"), [(1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
+def test_linear_ends_on_the_surest_pixel_and_coverage_does_not(inclusion: float, exclusion: float) -> None:
+    """On a soft map, one pixel surer than the rest: linear gives it nearly all, coverage its own share."""
+    soft = torch.tensor([0.0, 0.6, 0.7, 1.0, 0.8, 0.6, 0.2, 0.0])
+
+    def ended(loss) -> torch.Tensor:
+        scores = torch.zeros(8, requires_grad=True)
+        optimizer = torch.optim.Adam([scores], 0.05)
+        for _ in range(2000):
+            optimizer.zero_grad()
+            loss(scores.softmax(0), soft).backward()
+            optimizer.step()
+        return scores.detach().softmax(0)
+
+    collapsed = ended(lambda a, k: linear_alignment_loss(a, k, inclusion=inclusion, exclusion=exclusion))
+    assert collapsed.argmax() == 3
+    assert float(collapsed.max()) > 0.95
+    torch.testing.assert_close(ended(coverage_loss), soft / soft.sum(), atol=0.02, rtol=0)

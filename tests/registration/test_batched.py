@@ -95,3 +95,9 @@ def test_refuses_an_image_without_contrast() -> None:
         BatchedRegistration().register(torch.cat([blobs(0), torch.zeros(1, 1, SIZE, SIZE)]), blobs(0))
     with pytest.raises(RegistrationError, match="template"):
         BatchedRegistration().register(blobs(0), torch.full((1, 1, SIZE, SIZE), torch.nan))
+
+
+def test_a_search_that_diverges_is_told() -> None:
+    wild = BatchedRegistration(BatchedOptions(learning_rate=1e38))
+    with pytest.raises(RegistrationError, match="not finite; lower its learning_rate"):
+        wild.register(blobs(1), blobs(0))
