@@ -26,7 +26,7 @@ QUICK = {"progress": False, "precision": "fp32", "device": "cpu", "bootstrap": 5
 def run(guided_store: Path, tmp_path_factory) -> Path:
     """A tiny ViT that has learned where its patches lie."""
     overrides = (
-        "views.options={size: 80, area: [0.8, 1], rotation_p: 0}",
+        "views={plan: guided-chest, options: {size: 80, area: [0.8, 1], rotation_p: 0}}",
         "backbone={name: test_vit, image_size: 80, drop_path: 0}",
         "guidance={coordinates: {}}",
         "optimizer.lr=0.003",

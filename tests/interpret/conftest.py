@@ -43,7 +43,7 @@ def guided_run(write_run: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def guided_store(phantom_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def triangle_store(phantom_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the phantom store and its scans, with maps of triangles under the name that recipes look for."""
     folder = tmp_path_factory.mktemp("guided")
     shutil.copytree(phantom_store.parent / "scans", folder / "scans")

@@ -131,12 +131,12 @@ def test_a_slice_of_a_volume(guided_run: Path, tmp_path: Path) -> None:
     assert read(other / "head_0.png").shape == (30, 20, 3)
 
 
-def test_an_image_of_a_store_is_found_by_its_content(guided_run: Path, guided_store: Path, tmp_path: Path) -> None:
+def test_an_image_of_a_store_is_found_by_its_content(guided_run: Path, triangle_store: Path, tmp_path: Path) -> None:
     """The run's recipe names the maps `deformable`; the store has them under this name, and they are drawn."""
-    scans = guided_store.parent / "scans" / "images"
+    scans = triangle_store.parent / "scans" / "images"
     image = tmp_path / "renamed.png"
     image.write_bytes(sorted(scans.iterdir())[7].read_bytes())
-    (folder,) = explain(guided_run, image, store=guided_store)
+    (folder,) = explain(guided_run, image, store=triangle_store)
     assert "maps_deformable.png" in {path.name for path in folder.iterdir()}
     plan = record(folder)["plan"]
     assert [one["name"] for one in plan["maps"]] == ["deformable"]
@@ -146,11 +146,11 @@ def test_an_image_of_a_store_is_found_by_its_content(guided_run: Path, guided_st
     assert (known[..., 0] != known[..., 1]).any(), "coloured outlines"
 
 
-def test_maps_of_an_image_that_the_store_does_not_hold(guided_run: Path, guided_store: Path, dicom: Path) -> None:
-    (folder,) = explain(guided_run, dicom, store=guided_store)
+def test_maps_of_an_image_that_the_store_does_not_hold(guided_run: Path, triangle_store: Path, dicom: Path) -> None:
+    (folder,) = explain(guided_run, dicom, store=triangle_store)
     assert record(folder)["plan"]["maps"] == []
     with pytest.raises(KnowledgeError, match=r"case\.dcm: no image of .*store was made from this file"):
-        explain(guided_run, dicom, store=guided_store, maps=["deformable"])
+        explain(guided_run, dicom, store=triangle_store, maps=["deformable"])
     with pytest.raises(ConfigError, match="name it by --store"):
         explain(guided_run, dicom, maps=["deformable"])
 

@@ -31,8 +31,8 @@ def free_run(write_run: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def images(guided_store: Path) -> list[Path]:
-    return sorted((guided_store.parent / "scans" / "images").iterdir())[:3]
+def images(triangle_store: Path) -> list[Path]:
+    return sorted((triangle_store.parent / "scans" / "images").iterdir())[:3]
 
 
 def figure(name: str, run: Path, images: list[Path], **options) -> Path:
@@ -57,11 +57,11 @@ def test_all_heads_of_two_runs(guided_run: Path, free_run: Path, images: list[Pa
 
 
 def test_a_guided_head_stands_for_its_part_and_the_best_where_none_is_guided(
-    guided_run: Path, free_run: Path, guided_store: Path, images: list[Path]
+    guided_run: Path, free_run: Path, triangle_store: Path, images: list[Path]
 ) -> None:
     """The best by mean IoU with the masks at 60 % of the mass, over the images that are shown."""
-    path = figure("parts", guided_run, images, compare=[free_run], store=guided_store, parts=["heart", "left_lung"])
-    store = open_store(guided_store)
+    path = figure("parts", guided_run, images, compare=[free_run], store=triangle_store, parts=["heart", "left_lung"])
+    store = open_store(triangle_store)
     rows = [int(np.flatnonzero(store.manifest["source"].str.endswith(image.name))[0]) for image in images]
     free = open_run(free_run).backbone
     attention = attention_rows(free, store, np.array(rows), options=AttentionOptions(precision="fp32"), device="cpu")
@@ -93,8 +93,8 @@ def test_without_any_knowledge_guided_parts_are_shown_and_no_head_is_chosen(
         figure("parts", guided_run, images, parts=["hart"])
 
 
-def test_templates_of_a_store_beside_its_masks(guided_run: Path, guided_store: Path, images: list[Path]) -> None:
-    path = figure("templates", guided_run, images, store=guided_store)
+def test_templates_of_a_store_beside_its_masks(guided_run: Path, triangle_store: Path, images: list[Path]) -> None:
+    path = figure("templates", guided_run, images, store=triangle_store)
     sheet = np.asarray(Image.open(path))
     titles, legend = 56, 28
     columns = [sheet[titles:-legend, left : left + CELL] for left in (6, 184, 350)]
@@ -117,8 +117,8 @@ def test_a_figure_of_other_images_is_refused(guided_run: Path, images: list[Path
         figure("heads", guided_run, images[:2])
 
 
-def test_the_command_line(guided_run: Path, guided_store: Path, images: list[Path], tmp_path: Path) -> None:
-    words = [str(guided_run), *map(str, images[:2]), "--store", str(guided_store), "--device", "cpu"]
+def test_the_command_line(guided_run: Path, triangle_store: Path, images: list[Path], tmp_path: Path) -> None:
+    words = [str(guided_run), *map(str, images[:2]), "--store", str(triangle_store), "--device", "cpu"]
     done = CliRunner().invoke(app, ["explain", *words, "--part", "heart", "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     assert [line.rsplit("/", 1)[1] for line in done.output.splitlines() if line.startswith("explanation:")] == [

@@ -190,3 +190,5 @@ def test_a_training_of_several_sizes_resumes_and_learns(pretrain, figures) -> No
     assert len(figures(run, "loss")) == 8
     with pytest.raises(ConfigError, match=r"views\.sizes"):
         pretrain("other", "views.sizes=[4]")
+    with pytest.raises(ConfigError, match=r"sizes = \[48, 64\] are not about backbone\.image_size = 32"):
+        pretrain("other", "views.sizes=[48,64]")

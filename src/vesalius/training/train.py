@@ -50,7 +50,8 @@ def resolve_recipe(recipe: Recipe, images: int) -> tuple[Recipe, tuple[str, ...]
     """Replace every `auto` that depends on the number of images; return the recipe and what was chosen.
 
     Raises:
-        ConfigError: The global views and the backbone are of different sizes.
+        ConfigError: The global views and the backbone are of different sizes, or the several sizes of the views all
+            larger, or all smaller.
     """
     method, notes = resolve_method(recipe.method, images)
     plan = plan_by_name(recipe.views.plan, **recipe.views.options)
@@ -59,6 +60,12 @@ def resolve_recipe(recipe: Recipe, images: int) -> tuple[Recipe, tuple[str, ...]
         raise ConfigError(
             f"global views of {sorted(seen)} px, but backbone.image_size = {recipe.backbone.image_size}: the backbone "
             "is exported and evaluated at its image_size; set views.options.size and backbone.image_size alike"
+        )
+    sizes = recipe.views.sizes
+    if sizes and not min(sizes) <= recipe.backbone.image_size <= max(sizes):
+        raise ConfigError(
+            f"views.sizes = {list(sizes)} are not about backbone.image_size = {recipe.backbone.image_size}, at which "
+            "the backbone is exported and evaluated; set views.sizes as well (views.sizes=[] for one size)"
         )
     return recipe.model_copy(update={"method": method}), notes
 
