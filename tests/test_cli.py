@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from vesalius import cli, pipeline
 from vesalius.data.phantom import write_phantom
 
-COMMANDS = ("prepare", "doctor", "guide", "pretrain", "evaluate", "explain", "report", "demo", "recipes")
+COMMANDS = ("prepare", "doctor", "guide", "pretrain", "evaluate", "study", "explain", "report", "demo", "recipes")
 TINY = [
     "--set=views.options={size: 32, locals: 0}",
     "--set=backbone={name: test_vit, image_size: 32}",

@@ -16,7 +16,7 @@ from vesalius import pipeline
 from vesalius.cli import app
 from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, EvaluationError, RunError
-from vesalius.evaluation.attention import AttentionOptions, attention_rows
+from vesalius.evaluation.attention_rows import attention_rows
 from vesalius.interpret.explain_figures import FIGURES
 from vesalius.interpret.explained_run import open_run
 from vesalius.interpret.localisation import mass_overlap
@@ -64,7 +64,7 @@ def test_a_guided_head_stands_for_its_part_and_the_best_where_none_is_guided(
     store = open_store(triangle_store)
     rows = [int(np.flatnonzero(store.manifest["source"].str.endswith(image.name))[0]) for image in images]
     free = open_run(free_run).backbone
-    attention = attention_rows(free, store, np.array(rows), options=AttentionOptions(precision="fp32"), device="cpu")
+    attention = attention_rows(free, store, np.array(rows), precision="fp32", device="cpu")
     names = list(store.info["arrays"]["masks"]["parts"])
     best = {}
     for part in ("heart", "left_lung"):

@@ -30,7 +30,7 @@ def write(folder: Path, name: str, image: npt.NDArray, labels: npt.NDArray) -> N
 
 def carried(folder: Path, exemplar: str, parts: dict[str, int], *, combine: int = 1) -> dict[str, tuple[float, float]]:
     """Guide the folder's images by the first exemplar; return each part's mean Dice, carried and left where it was."""
-    pipeline.prepare(folder / "images", folder / "store", size=SIDE, split="image", progress=False)
+    pipeline.prepare(folder / "images", folder / "store", size=SIDE, split="patient", progress=False)
     image, mask = folder / "images" / f"{exemplar}.png", folder / "labels" / f"{exemplar}.png"
     how = {"exemplars": [image], "masks": [mask], "parts": parts, "map_size": 64, "progress": False, "device": "cpu"}
     maps = pipeline.guide(folder / "store", **how)

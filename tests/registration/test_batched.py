@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch.nn import functional
 
 from vesalius.errors import RegistrationError
@@ -97,7 +98,13 @@ def test_refuses_an_image_without_contrast() -> None:
         BatchedRegistration().register(blobs(0), torch.full((1, 1, SIZE, SIZE), torch.nan))
 
 
-def test_a_search_that_diverges_is_told() -> None:
-    wild = BatchedRegistration(BatchedOptions(learning_rate=1e38))
-    with pytest.raises(RegistrationError, match="not finite; lower its learning_rate"):
-        wild.register(blobs(1), blobs(0))
+def test_a_search_that_diverges_is_told(monkeypatch) -> None:
+    """A rate of the whole side a step throws places far out, and they stay finite; places that are not are refused."""
+    wild = BatchedRegistration(BatchedOptions(learning_rate=1.0))
+    assert torch.isfinite(wild.register(blobs(1), blobs(0)).coordinates).all()
+    with pytest.raises(ValidationError, match="learning_rate"):
+        BatchedOptions(learning_rate=1e30)
+    broken = torch.full((1, 5, 2, 3), torch.inf)
+    monkeypatch.setattr("vesalius.registration.batched.find_affines", lambda *_, **__: broken)
+    with pytest.raises(RegistrationError, match="diverged: its places are not finite; lower its learning_rate"):
+        BatchedRegistration().register(blobs(1), blobs(0))

@@ -24,6 +24,10 @@ from vesalius.registration.similarity import GlobalCorrelation, LocalCorrelation
 __all__ = ["BatchedOptions", "BatchedRegistration", "Level"]
 
 
+_FAR = 4.0
+"""How far outside of the template, in shares of its side, a place may lie while it is searched for."""
+
+
 class Level(StrictModel):
     """One level from coarse to fine.
 
@@ -64,7 +68,7 @@ class BatchedOptions(StrictModel):
     affine_steps: int = Field(default=25, ge=0)
     starts: int = Field(default=5, ge=1, le=27)
     stiffness: float = Field(default=0.2, ge=0)
-    learning_rate: float = Field(default=0.02, gt=0)
+    learning_rate: float = Field(default=0.02, gt=0, le=1)
 
 
 class BatchedRegistration(Registration):
@@ -99,8 +103,7 @@ class BatchedRegistration(Registration):
             control, similarity = self._climb(pair, places, control, level)
         if control is not None:
             places = places + evaluate(control, spacing, size)
-        if not bool(torch.isfinite(places).all()):
-            raise RegistrationError("the registration ended in numbers that are not finite; lower its learning_rate")
+        _check_finite(places)
         return Deformation(coordinates=places, similarity=similarity)
 
     def description(self) -> dict[str, Any]:
@@ -135,7 +138,9 @@ class BatchedRegistration(Registration):
         value = fixed.new_zeros(len(fixed))
         for step in range(level.steps):
             optimizer.param_groups[0]["lr"] = self.options.learning_rate * (1 - 0.8 * step / level.steps)
-            at = base + evaluate(control, level.spacing, side)
+            # Beyond the border there is nothing new to see, and sampling far outside is not safe in torch.
+            at = (base + evaluate(control, level.spacing, side)).clamp(-_FAR, 1 + _FAR)
+            _check_finite(at)
             moved = functional.grid_sample(
                 moving, (2 * at - 1).permute(0, 2, 3, 1), padding_mode="border", align_corners=False
             )
@@ -165,6 +170,11 @@ def _similarity(fixed: Tensor, level: Level, weight: Tensor | None) -> Similarit
     if level.similarity == "global":
         return GlobalCorrelation(fixed)
     return LocalCorrelation(fixed, window=level.window, stride=level.stride, weight=weight)
+
+
+def _check_finite(places: Tensor) -> None:
+    if not bool(torch.isfinite(places).all()):
+        raise RegistrationError("the registration diverged: its places are not finite; lower its learning_rate")
 
 
 def _check(images: Tensor, template: Tensor) -> None:
