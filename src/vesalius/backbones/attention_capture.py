@@ -12,27 +12,30 @@ from torch import Tensor, nn
 
 from vesalius.errors import BackboneError
 
-__all__ = ["AttentionRow", "InnerTokens", "capture_cls_row", "capture_input", "cls_row"]
+__all__ = ["Captured", "capture_cls_row", "capture_input", "cls_row"]
 
 
-class AttentionRow:
-    """Holds the row that `capture_cls_row` computed during a forward pass."""
+class Captured:
+    """Holds what a hook saw during a forward pass: a row of attention, or tokens."""
 
-    value: Float[Tensor, "batch heads tokens"] | None = None
+    def __init__(self, what: str) -> None:
+        """Name it, for the error of a pass that never came."""
+        self.what = what
+        self.value: Float[Tensor, "batch first second"] | None = None
 
-    def take(self) -> Float[Tensor, "batch heads tokens"]:
-        """Return the row.
+    def take(self) -> Float[Tensor, "batch first second"]:
+        """Return it.
 
         Raises:
             BackboneError: No forward pass went through the captured block.
         """
         if self.value is None:
-            raise BackboneError("no attention was captured: the forward pass did not reach the last block")
+            raise BackboneError(f"no {self.what} captured: the forward pass did not reach the last block")
         return self.value
 
 
 @contextmanager
-def capture_cls_row(attention: nn.Module, prefix_tokens: int) -> Iterator[AttentionRow]:
+def capture_cls_row(attention: nn.Module, prefix_tokens: int) -> Iterator[Captured]:
     """Record softmax(q_cls . K / sqrt(d)) over the patches during the forward passes inside the context.
 
     The softmax runs over all tokens, as the model's own does; the columns of the prefix tokens ([CLS], registers) are
@@ -42,7 +45,7 @@ def capture_cls_row(attention: nn.Module, prefix_tokens: int) -> Iterator[Attent
         attention: A timm `Attention` module (with `qkv`, `num_heads`, `q_norm`, `k_norm`, `scale`).
         prefix_tokens: How many tokens stand before the patches.
     """
-    row = AttentionRow()
+    row = Captured("attention was")
 
     def record(module: nn.Module, arguments: tuple[Any, ...]) -> None:
         row.value = cls_row(module, arguments[0])[:, :, prefix_tokens:]
@@ -54,31 +57,15 @@ def capture_cls_row(attention: nn.Module, prefix_tokens: int) -> Iterator[Attent
         handle.remove()
 
 
-class InnerTokens:
-    """Holds the patch tokens that `capture_input` saw enter a block."""
-
-    value: Float[Tensor, "batch tokens dim"] | None = None
-
-    def take(self) -> Float[Tensor, "batch tokens dim"]:
-        """Return the tokens.
-
-        Raises:
-            BackboneError: No forward pass went through the captured block.
-        """
-        if self.value is None:
-            raise BackboneError("no tokens were captured: the forward pass did not reach the last block")
-        return self.value
-
-
 @contextmanager
-def capture_input(block: nn.Module, prefix_tokens: int) -> Iterator[InnerTokens]:
+def capture_input(block: nn.Module, prefix_tokens: int) -> Iterator[Captured]:
     """Keep the patch tokens that enter a block during the forward passes inside the context; differentiable.
 
     Args:
         block: Of a ViT.
         prefix_tokens: How many tokens stand before the patches; they are left out.
     """
-    tokens = InnerTokens()
+    tokens = Captured("tokens were")
 
     def record(module: nn.Module, arguments: tuple[Any, ...]) -> None:
         del module

@@ -13,7 +13,7 @@ from timm.layers.attention import Attention
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from vesalius.backbones.attention_capture import AttentionRow, cls_row
+from vesalius.backbones.attention_capture import Captured, cls_row
 from vesalius.backbones.explicit_attention import ExplicitAttention
 
 __all__ = ["can_compute_cls_alone", "compute_cls_alone"]
@@ -33,7 +33,7 @@ def can_compute_cls_alone(model: nn.Module) -> bool:
 
 
 @contextmanager
-def compute_cls_alone(block: nn.Module, prefix_tokens: int) -> Iterator[AttentionRow]:
+def compute_cls_alone(block: nn.Module, prefix_tokens: int) -> Iterator[Captured]:
     """Make the block return [CLS] alone, `[batch, 1, dim]`, in the forward passes inside the context.
 
     It is the [CLS] that the whole block would give (to rounding), with its gradients, for a sixth of the work: one
@@ -45,7 +45,7 @@ def compute_cls_alone(block: nn.Module, prefix_tokens: int) -> Iterator[Attentio
         block: The last block of a model that `can_compute_cls_alone` admits.
         prefix_tokens: How many tokens stand before the patches; the first of them is [CLS].
     """
-    row = AttentionRow()
+    row = Captured("attention was")
     block.forward = partial(_forward, block, row, prefix_tokens)
     try:
         yield row
@@ -54,7 +54,7 @@ def compute_cls_alone(block: nn.Module, prefix_tokens: int) -> Iterator[Attentio
 
 
 def _forward(
-    block: Any, row: AttentionRow, prefix_tokens: int, x: Float[Tensor, "batch all_tokens dim"]
+    block: Any, row: Captured, prefix_tokens: int, x: Float[Tensor, "batch all_tokens dim"]
 ) -> Float[Tensor, "batch 1 dim"]:
     attention, tokens = block.attn, block.norm1(x)
     weights = cls_row(attention, tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,7 @@ from torch import Tensor
 
 from vesalius.backbones.interface import Backbone
 from vesalius.data.store import Store
-from vesalius.devices import choose_device
-from vesalius.evaluation.features import autocast_bf16, to_input
+from vesalius.evaluation.features import look_at
 from vesalius.interpret.attention_maps import attention_maps
 
 __all__ = ["attention_rows"]
@@ -31,16 +31,10 @@ def attention_rows(
     advance: Callable[[int], None] = lambda _: None,
 ) -> Float[Tensor, "images heads down across"]:
     """Compute every head's [CLS] attention over the patch grid, each map summing to 1."""
-    where = choose_device(device)
-    size = backbone.preprocessing.image_size if image_size is None else (image_size,) * 2
-    half = autocast_bf16(precision, where)
-    backbone = backbone.to(where).eval()
+    how: dict[str, Any] = {"image_size": image_size, "batch_size": batch_size, "device": device}
     parts = []
-    for start in range(0, len(rows), batch_size):
-        inputs = to_input(store.images[rows[start : start + batch_size]], backbone, where, size)
-        with torch.autocast(where.type, dtype=torch.bfloat16, enabled=half):
-            features = backbone.forward_features(inputs, patches=False, attention=True)
+    for features in look_at(backbone, store, rows, precision=precision, patches=False, attention=True, **how):
         assert features.attention is not None  # noqa: S101 (asked for)
         parts.append(attention_maps(features.attention.float().cpu(), features.grid))
-        advance(len(inputs))
+        advance(len(parts[-1]))
     return torch.cat(parts)

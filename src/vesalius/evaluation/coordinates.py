@@ -23,7 +23,7 @@ from vesalius.data.pool_record import count_seen, read_pool
 from vesalius.data.store import Store
 from vesalius.devices import choose_device
 from vesalius.errors import EvaluationError
-from vesalius.evaluation.features import autocast_bf16, to_input
+from vesalius.evaluation.features import look_at
 from vesalius.evaluation.image_scores import score_images
 from vesalius.evaluation.intervals import PatientResamples, draw_resamples
 from vesalius.evaluation.mask_parts import given_maps, leave_out_labelled, mask_parts
@@ -133,17 +133,13 @@ def predict_places(
     advance: Callable[[int], None] = lambda _: None,
 ) -> Float[Tensor, "rows 2 down across"]:
     """Predict where every patch's centre lies in the template (x, y as shares of its sides), on the patch grid."""
-    where = choose_device(device)
-    size = backbone.preprocessing.image_size if image_size is None else (image_size, image_size)
-    half = autocast_bf16(precision, where)
-    backbone, head = backbone.to(where).eval(), head.to(where)
+    head = head.to(choose_device(device))
+    how: dict[str, Any] = {"image_size": image_size, "batch_size": batch_size, "device": device}
+    how |= {"patches": not head.reads_inner, "inner": head.reads_inner}
     found = []
-    for start in range(0, len(rows), batch_size):
-        inputs = to_input(store.images[rows[start : start + batch_size]], backbone, where, size)
-        with torch.autocast(where.type, dtype=torch.bfloat16, enabled=half):
-            features = backbone.forward_features(inputs, patches=not head.reads_inner, inner=head.reads_inner)
+    for features in look_at(backbone, store, rows, precision=precision, **how):
         found.append(head(features).transpose(1, 2).unflatten(2, features.grid).cpu())
-        advance(len(inputs))
+        advance(len(found[-1]))
     return torch.cat(found)
 
 

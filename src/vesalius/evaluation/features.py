@@ -30,6 +30,7 @@ __all__ = [
     "cached_features",
     "choose_kind",
     "extract_features",
+    "look_at",
     "to_input",
 ]
 
@@ -77,6 +78,40 @@ def to_input(images: npt.NDArray[Any], backbone: Backbone, device: torch.device,
     return normalise(pixels, backbone.preprocessing, size=size)
 
 
+def look_at(
+    backbone: Backbone,
+    store: Store,
+    rows: Int[np.ndarray, " rows"],
+    *,
+    image_size: int | None,
+    batch_size: int,
+    device: str,
+    precision: str,
+    **wanted: bool,
+) -> Iterator[Features]:
+    """Yield what the backbone makes of the rows, batch by batch, in evaluation mode; the caller turns gradients off.
+
+    Args:
+        backbone: Moved to the device; its training mode is put back afterwards.
+        store: Where the images are.
+        rows: Which.
+        image_size: Side of the input; by default the size that belongs to the weights.
+        batch_size: Images at a time.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+        precision: `auto`, `bf16` or `fp32`.
+        wanted: What the features shall carry, see `Backbone.forward_features`.
+    """
+    where = choose_device(device)
+    size = backbone.preprocessing.image_size if image_size is None else (image_size, image_size)
+    half = autocast_bf16(precision, where)
+    with _frozen(backbone.to(where)):
+        for start in range(0, len(rows), batch_size):
+            inputs = to_input(store.images[rows[start : start + batch_size]], backbone, where, size)
+            with torch.autocast(where.type, dtype=torch.bfloat16, enabled=half):
+                features = backbone.forward_features(inputs, **wanted)
+            yield features
+
+
 def extract_features(
     backbone: Backbone,
     store: Store,
@@ -102,16 +137,11 @@ def extract_features(
         precision: `auto`, `bf16` or `fp32`.
         advance: Called with the number of images of each finished batch.
     """
-    where = choose_device(device)
     kind = choose_kind(backbone, kind)
-    size = backbone.preprocessing.image_size if image_size is None else (image_size, image_size)
-    half = autocast_bf16(precision, where)
+    how: dict[str, Any] = {"image_size": image_size, "batch_size": batch_size, "device": device}
     parts = []
-    with _frozen(backbone.to(where)), torch.inference_mode():
-        for start in range(0, len(rows), batch_size):
-            inputs = to_input(store.images[rows[start : start + batch_size]], backbone, where, size)
-            with torch.autocast(where.type, dtype=torch.bfloat16, enabled=half):
-                features = backbone.forward_features(inputs, patches=kind != "cls")
+    with torch.inference_mode():
+        for features in look_at(backbone, store, rows, precision=precision, patches=kind != "cls", **how):
             parts.append(_select(features, kind).float().cpu().numpy())
             if advance is not None:
                 advance(len(parts[-1]))

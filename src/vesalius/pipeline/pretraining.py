@@ -59,8 +59,9 @@ def pretrain(
     from vesalius.evaluation.online import choose_probes
     from vesalius.interpret.run_pictures import draw_run
     from vesalius.training.recipe import load_recipe
+    from vesalius.training.resolve_recipe import resolve_recipe
     from vesalius.training.run_folder import RunFolder
-    from vesalius.training.train import Pretraining, leads, resolve_recipe
+    from vesalius.training.train import Pretraining, leads
 
     console = console or Console()
     folder = RunFolder(Path(out))

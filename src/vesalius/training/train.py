@@ -25,7 +25,7 @@ from vesalius.distributed import is_first_process
 from vesalius.errors import CheckpointError, ConfigError, RunError
 from vesalius.guidance.registry import build_guidance
 from vesalius.methods.no_method import NoMethod
-from vesalius.methods.registry import build_method, resolve_method
+from vesalius.methods.registry import build_method
 from vesalius.training.allocator import memory_kept
 from vesalius.training.checkpoint import CheckpointWriter, read_step
 from vesalius.training.cost import measure_cost, steps_within
@@ -40,34 +40,10 @@ from vesalius.training.run_folder import RunFolder, environment, now
 from vesalius.training.step import TrainingStep
 from vesalius.views.plans import plan_by_name
 
-__all__ = ["Pretraining", "leads", "resolve_recipe"]
+__all__ = ["Pretraining", "leads"]
 
 PLAN_SECONDS = 1800
 """How long the other processes wait for the first to time its trial steps."""
-
-
-def resolve_recipe(recipe: Recipe, images: int) -> tuple[Recipe, tuple[str, ...]]:
-    """Replace every `auto` that depends on the number of images; return the recipe and what was chosen.
-
-    Raises:
-        ConfigError: The global views and the backbone are of different sizes, or the several sizes of the views all
-            larger, or all smaller.
-    """
-    method, notes = resolve_method(recipe.method, images)
-    plan = plan_by_name(recipe.views.plan, **recipe.views.options)
-    seen = {spec.size for place, (_, spec) in enumerate(plan.expanded) if place in plan.teacher_views}
-    if seen != {recipe.backbone.image_size}:
-        raise ConfigError(
-            f"global views of {sorted(seen)} px, but backbone.image_size = {recipe.backbone.image_size}: the backbone "
-            "is exported and evaluated at its image_size; set views.options.size and backbone.image_size alike"
-        )
-    sizes = recipe.views.sizes
-    if sizes and not min(sizes) <= recipe.backbone.image_size <= max(sizes):
-        raise ConfigError(
-            f"views.sizes = {list(sizes)} are not about backbone.image_size = {recipe.backbone.image_size}, at which "
-            "the backbone is exported and evaluated; set views.sizes as well (views.sizes=[] for one size)"
-        )
-    return recipe.model_copy(update={"method": method}), notes
 
 
 def leads(recipe: Recipe) -> bool:

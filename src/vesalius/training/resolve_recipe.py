@@ -1,0 +1,34 @@
+"""What a recipe leaves open until the images are counted."""
+
+from __future__ import annotations
+
+from vesalius.errors import ConfigError
+from vesalius.methods.registry import resolve_method
+from vesalius.training.recipe import Recipe
+from vesalius.views.plans import plan_by_name
+
+__all__ = ["resolve_recipe"]
+
+
+def resolve_recipe(recipe: Recipe, images: int) -> tuple[Recipe, tuple[str, ...]]:
+    """Replace every `auto` that depends on the number of images; return the recipe and what was chosen.
+
+    Raises:
+        ConfigError: The global views and the backbone are of different sizes, or the several sizes of the views all
+            larger, or all smaller.
+    """
+    method, notes = resolve_method(recipe.method, images)
+    plan = plan_by_name(recipe.views.plan, **recipe.views.options)
+    seen = {spec.size for place, (_, spec) in enumerate(plan.expanded) if place in plan.teacher_views}
+    if seen != {recipe.backbone.image_size}:
+        raise ConfigError(
+            f"global views of {sorted(seen)} px, but backbone.image_size = {recipe.backbone.image_size}: the backbone "
+            "is exported and evaluated at its image_size; set views.options.size and backbone.image_size alike"
+        )
+    sizes = recipe.views.sizes
+    if sizes and not min(sizes) <= recipe.backbone.image_size <= max(sizes):
+        raise ConfigError(
+            f"views.sizes = {list(sizes)} are not about backbone.image_size = {recipe.backbone.image_size}, at which "
+            "the backbone is exported and evaluated; set views.sizes as well (views.sizes=[] for one size)"
+        )
+    return recipe.model_copy(update={"method": method}), notes
