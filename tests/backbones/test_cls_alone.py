@@ -54,7 +54,8 @@ def test_attention_is_given_over_the_tokens_that_are_left() -> None:
     student = away_from_init("vit_tiny_patch16_224", patch_drop=0.5).train()
     features = student.forward_features(torch.randn(2, 1, 64, 64), patches=False, attention=True)
     assert features.attention is not None
-    assert (features.grid, features.attention.shape) == ((1, 8), (2, 3, 8))
+    assert (features.grid, features.attention.shape) == ((4, 4), (2, 3, 8))
+    assert features.kept.shape == (2, 8)
 
 
 def test_the_last_block_has_no_more_work_than_one_query() -> None:

@@ -155,11 +155,13 @@ def test_tokens_are_left_out_in_the_students_training_only() -> None:
     config = BackboneConfig(name="vit_tiny_patch16_224", image_size=64, patch_drop=0.5, drop_path=0.0)
     student, x = create_backbone(config).train(), torch.randn(3, 1, 64, 64)
     features = student.forward_features(x)
-    assert (features.grid, features.patches.shape) == ((1, 8), (3, 8, 192))
+    assert (features.grid, features.patches.shape) == ((4, 4), (3, 8, 192))
+    assert features.kept.shape == (3, 8)
     assert not torch.equal(student(x), student(x))
-    assert student.eval().forward_features(x).grid == (4, 4)
+    whole = student.eval().forward_features(x)
+    assert (whole.grid, whole.patches.shape, whole.kept) == ((4, 4), (3, 16, 192), None)
     twin = student.twin().train()
-    assert twin.forward_features(x).grid == (4, 4)
+    assert twin.forward_features(x).patches.shape == (3, 16, 192)
     assert "patch_drop_rate" not in student.description()["model_args"]
     with pytest.raises(BackboneError, match=r"patch_drop = 0\.5: only plain ViTs leave tokens out, resnet18 cannot"):
         create_backbone(BackboneConfig(name="resnet18", patch_drop=0.5))

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
 from vesalius.data.store import Store
-from vesalius.errors import BackboneError, ConfigError
-from vesalius.evaluation.features import cached_features, choose_kind, extract_features, to_input
+from vesalius.errors import EvaluationError
+from vesalius.evaluation.features import cached_features, extract_features, to_input
 from vesalius.evaluation.raw_pixels import area_weights, pixel_features, shrink
 from vesalius.evaluation.untrained_twin import calibrate_batch_norm, random_twin
 
@@ -61,14 +61,15 @@ def test_kinds_are_cls_and_mean_side_by_side_and_match_the_backbone() -> None:
     np.testing.assert_allclose(mean, expected.patches.mean(dim=1).numpy(), atol=1e-5)
 
 
-def test_a_backbone_without_cls_gives_the_mean_and_refuses_cls() -> None:
-    backbone = _resnet()
-    assert choose_kind(backbone, "auto") == "mean"
-    assert extract_features(backbone, _Pixels(_images()), np.arange(3), **CPU).shape == (3, 512)
-    with pytest.raises(BackboneError, match=r"has no .CLS. token; use features='mean'"):
-        choose_kind(backbone, "cls+mean")
-    with pytest.raises(ConfigError, match="did you mean 'mean'"):
-        choose_kind(backbone, "meen")
+def test_a_backbone_without_cls_gives_the_mean_and_no_rows_are_refused() -> None:
+    assert extract_features(_resnet(), _Pixels(_images()), np.arange(3), **CPU).shape == (3, 512)
+    with pytest.raises(EvaluationError, match="features of no image"):
+        extract_features(_resnet(), _Pixels(_images()), np.arange(0), **CPU)
+
+
+def test_heads_and_grid_are_extracted_like_any_other_kind() -> None:
+    features = extract_features(_vit(), _Pixels(_images()), np.arange(7), kind="heads+grid", batch_size=3, **CPU)
+    assert features.shape == (7, 192 * (3 + 3 * 3))  # a grid of 3 x 3 tokens has no finer cells than that
 
 
 def test_sixteen_bits_are_not_cut_to_eight_and_channels_are_fitted() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -115,10 +117,30 @@ def test_what_cannot_be_guided_is_refused(config: dict, backbone: str, message: 
         build_guidance(GuidanceConfig(**config), NAMES, student)
 
 
-def test_dropped_patches_are_refused() -> None:
-    student = create_backbone(BackboneConfig(name="test_vit", image_size=32, patch_drop=0.5, drop_path=0))
-    with pytest.raises(ConfigError, match="patch_drop"):
-        build_guidance(GuidanceConfig(coordinates=CoordinatesConfig()), NAMES, student)
+def test_guidance_finds_the_place_of_every_patch_that_was_kept() -> None:
+    """Tokens in another order, each with its place told, are the same image; half of them are guided as well."""
+    student = create_backbone(BackboneConfig(name="test_vit", image_size=64, drop_path=0))
+    view = View(pixels=torch.randn(2, 1, 64, 64), affine=torch.eye(2, 3).expand(2, 2, 3), image_size=(64, 64))
+    _, _, knowledge, now = scene()
+    config = GuidanceConfig(
+        attention=AttentionConfig(heads={"left": 0, "right": 1}), coordinates=CoordinatesConfig(weight=3)
+    )
+    guidance = build_guidance(config, NAMES, student)
+    whole = student.forward_features(view.pixels)
+    order = torch.stack([torch.randperm(whole.patches.shape[1]) for _ in range(len(view.pixels))])
+    mixed = replace(
+        whole,
+        patches=whole.patches.gather(1, order[..., None].expand_as(whole.patches)),
+        attention=whole.attention.gather(2, order[:, None].expand_as(whole.attention)),
+        kept=order,
+    )
+    same, moved = (guidance([one], [view], knowledge, now).loss for one in (whole, mixed))
+    torch.testing.assert_close(same, moved)
+    dropping = create_backbone(BackboneConfig(name="test_vit", image_size=64, patch_drop=0.5, drop_path=0)).train()
+    guidance = build_guidance(config, NAMES, dropping)
+    output = guidance([dropping.forward_features(view.pixels, patches=False)], [view], knowledge, now)
+    output.loss.backward()
+    assert torch.isfinite(output.loss)
 
 
 @pytest.mark.parametrize("backbone", ["test_vit", "resnet18", "swin_tiny_patch4_window7_224"])

@@ -76,3 +76,10 @@ def test_patches_beyond_the_image_or_in_a_fold_are_not_known() -> None:
     _, known = coordinates_in_view(folded, view(WHOLE), NAMES, (4, 4))
     assert known.view(4, 4)[0, 0] == 0
     assert known.view(4, 4)[3, 3] == 1
+
+
+def test_a_patch_that_only_leans_over_the_edge_is_known() -> None:
+    leaning = [[1.0, 0.0, SIZE / 16], [0.0, 1.0, 0.0]]  # half a map pixel beyond the right edge
+    places, known = coordinates_in_view(knowledge(1), view(leaning), NAMES, (4, 4))
+    assert (known == 1).all()
+    assert float(places.view(4, 4, 2)[0, 3, 0]) > 0.87

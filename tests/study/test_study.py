@@ -32,6 +32,8 @@ tables:
     metric: roc_auc
     arms: [unguided, guided]
     baselines: [pixels]
+    features: grid
+    against: [unguided, pixels]
 """
 TINY = (
     "views={plan: small-chest, options: {size: 32}}",
@@ -69,7 +71,12 @@ def test_every_arm_is_trained_and_scored_once(definition: Path, guided_store: Pa
     before = [path.stat().st_mtime_ns for path in weights]
     again = go(definition, guided_store, tmp_path / "study", tasks=["attention", "linear"])
     assert [path.stat().st_mtime_ns for path in weights] == before
-    assert "## Linear probe" in again.read_text()
+    text = again.read_text()
+    assert "## Linear probe" in text
+    assert "- store, any_finding: DINO guided - DINO alone " in text
+    assert "- store, any_finding: DINO guided - pixels " in text
+    assert "- store, any_finding: DINO alone - pixels " in text
+    assert (tmp_path / "study" / "results" / "guided-seed0" / "linear-store-any_finding-grid.json").is_file()
     with pytest.raises(RunError, match="a study with other overrides"):
         go(definition, guided_store, tmp_path / "study", overrides=(*TINY, "training.epochs=2"))
 

@@ -43,7 +43,6 @@ class Backbone(nn.Module, ABC):
     patch_size: int | None
     has_cls: bool
     attention_heads: int
-    drops_patches: bool
     has_inner: bool
     preprocessing: Preprocessing
     _always_attention: bool = False

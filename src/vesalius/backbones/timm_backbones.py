@@ -16,6 +16,7 @@ from vesalius.backbones.attention_capture import capture_cls_row, capture_input
 from vesalius.backbones.cache_slices import rows_in_cache
 from vesalius.backbones.cls_alone import can_compute_cls_alone, compute_cls_alone
 from vesalius.backbones.interface import Backbone, Pool, Preprocessing
+from vesalius.backbones.patch_drop import PatchDrop
 from vesalius.errors import BackboneError
 from vesalius.records.features import Features
 
@@ -53,7 +54,9 @@ class TimmBackbone(Backbone):
         self.prefix_tokens = int(getattr(self.model, "num_prefix_tokens", 0))
         self.has_cls = getattr(self.model, "cls_token", None) is not None
         self.attention_heads = int(self.model.blocks[-1].attn.num_heads) if self.has_cls else 0
-        self.drops_patches = float(arguments.get("patch_drop_rate", 0.0)) > 0.0
+        left_out = float(arguments.get("patch_drop_rate", 0.0))
+        if left_out > 0.0:
+            self.model.patch_drop = PatchDrop(left_out, self.prefix_tokens)
         if pool in ("cls", "average") and not self.has_cls:
             raise BackboneError(f"pool = {pool}: {name} has no [CLS] token; use 'mean'")
         self.pool = pool if pool != "auto" else ("cls" if self.has_cls else "mean")
@@ -148,10 +151,11 @@ class TimmBackbone(Backbone):
             return Features(
                 pooled=output[:, 0],
                 patches=None,
-                grid=self._token_grid(x, seen),
+                grid=self._token_grid(x),
                 cls=output[:, 0],
                 attention=seen,
                 inner=within,
+                kept=self._kept(),
             )
         return replace(self._features(x, output, seen, ()), inner=within)
 
@@ -162,10 +166,11 @@ class TimmBackbone(Backbone):
             return Features(
                 pooled=self._pooled(cls, patches),
                 patches=patches,
-                grid=self._token_grid(x, patches.transpose(1, 2)),
+                grid=self._token_grid(x),
                 cls=cls,
                 attention=attention,
                 stages=stages,
+                kept=self._kept(),
             )
         if self._channels_last:
             output = output.permute(0, 3, 1, 2)
@@ -179,12 +184,13 @@ class TimmBackbone(Backbone):
             return patches.mean(dim=1)
         return cls if self.pool == "cls" else 0.5 * (cls + patches.mean(dim=1))
 
-    def _token_grid(self, x: Tensor, of_patches: Tensor | None) -> tuple[int, int]:
+    def _token_grid(self, x: Tensor) -> tuple[int, int]:
         size = self.patch_size or 1
-        grid = -(-x.shape[2] // size), -(-x.shape[3] // size)
-        if of_patches is not None and of_patches.shape[-1] < grid[0] * grid[1]:
-            return 1, of_patches.shape[-1]  # a student in training leaves tokens out (`patch_drop`)
-        return grid
+        return -(-x.shape[2] // size), -(-x.shape[3] // size)
+
+    def _kept(self) -> Tensor | None:
+        dropping = getattr(self.model, "patch_drop", None)
+        return dropping.kept if isinstance(dropping, PatchDrop) else None
 
     def _with_stages(self, x: Tensor) -> Features:
         try:

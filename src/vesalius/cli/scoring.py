@@ -33,7 +33,7 @@ def evaluate(
     fractions: Annotated[str, typer.Option(help="Shares of the training labels, by commas.")] = "0.01,0.05,0.1,1",
     seeds: Annotated[int, typer.Option(help="Draws of the labels at each fraction.")] = 3,
     random_inits: Annotated[int, typer.Option(help="Untrained twins to compare with, at least 1.")] = 2,
-    features: Annotated[str, typer.Option(help="auto, cls, mean or cls+mean.")] = "auto",
+    features: Annotated[str, typer.Option(help="auto, or of cls, mean, heads, grid joined by +.")] = "auto",
     solver: Annotated[str, typer.Option(help="Linear probe: lbfgs (L2, chosen inside) or sgd (100 epochs).")] = "lbfgs",
     image_size: Annotated[int | None, typer.Option(help="Side of the input; by default the weights' own.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 128,

@@ -15,7 +15,8 @@ from vesalius.backbones.load import load_backbone
 from vesalius.data.pool_record import count_seen, read_pool
 from vesalius.data.store import Store
 from vesalius.errors import RunError
-from vesalius.evaluation.features import cached_features, choose_kind
+from vesalius.evaluation.feature_kinds import choose_kind
+from vesalius.evaluation.features import cached_features
 from vesalius.evaluation.gather import EvaluationTask, gather
 from vesalius.evaluation.neighbours import nearest_neighbours
 from vesalius.evaluation.options import EvaluationOptions

@@ -19,39 +19,21 @@ from vesalius.backbones.interface import Backbone
 from vesalius.backbones.normalise import normalise
 from vesalius.data.store import Store
 from vesalius.devices import choose_device
-from vesalius.errors import BackboneError, ConfigError, nearest
+from vesalius.errors import ConfigError, EvaluationError
+from vesalius.evaluation.feature_kinds import asked_of_backbone, choose_kind, pool_features
 from vesalius.records.features import Features
 from vesalius.training.precision import choose_precision
 
 __all__ = [
-    "FEATURE_KINDS",
     "autocast_bf16",
     "backbone_fingerprint",
     "cached_features",
-    "choose_kind",
     "extract_features",
     "look_at",
     "to_input",
 ]
 
-FEATURE_KINDS = ("auto", "cls", "mean", "cls+mean")
 _LAYOUT = 2  # of the cache; a change of how features are computed raises it, so that old files are not read
-
-
-def choose_kind(backbone: Backbone, kind: str) -> str:
-    """Resolve `auto`: [CLS] and mean patch side by side where there is a [CLS] token, else the mean.
-
-    Raises:
-        ConfigError: Unknown kind.
-        BackboneError: [CLS] asked of a backbone without one.
-    """
-    if kind not in FEATURE_KINDS:
-        raise ConfigError(f"unknown features '{kind}'{nearest(kind, FEATURE_KINDS)}; known: {', '.join(FEATURE_KINDS)}")
-    if kind == "auto":
-        return "cls+mean" if backbone.has_cls else "mean"
-    if "cls" in kind and not backbone.has_cls:
-        raise BackboneError(f"{backbone.name} has no [CLS] token; use features='mean'")
-    return kind
 
 
 def autocast_bf16(precision: str, device: torch.device) -> bool:
@@ -133,20 +115,23 @@ def extract_features(
         image_size: Side of the input; by default the size that belongs to the weights.
         batch_size: Images at a time.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-        kind: One of `FEATURE_KINDS`.
+        kind: See `vesalius.evaluation.feature_kinds`.
         precision: `auto`, `bf16` or `fp32`.
         advance: Called with the number of images of each finished batch.
+
+    Raises:
+        EvaluationError: No rows.
     """
+    if not len(rows):
+        raise EvaluationError("features of no image were asked for: name at least one row")
     kind = choose_kind(backbone, kind)
     how: dict[str, Any] = {"image_size": image_size, "batch_size": batch_size, "device": device}
     parts = []
     with torch.inference_mode():
-        for features in look_at(backbone, store, rows, precision=precision, patches=kind != "cls", **how):
-            parts.append(_select(features, kind).float().cpu().numpy())
+        for features in look_at(backbone, store, rows, precision=precision, **how, **asked_of_backbone(kind)):
+            parts.append(pool_features(features, kind).cpu().numpy())
             if advance is not None:
                 advance(len(parts[-1]))
-    if not parts:
-        return np.zeros((0, backbone.feature_dim * (2 if kind == "cls+mean" else 1)), dtype=np.float32)
     return np.concatenate(parts)
 
 
@@ -196,15 +181,6 @@ def backbone_fingerprint(backbone: Backbone) -> str:
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _select(features: Features, kind: str) -> Float[Tensor, "batch dim"]:
-    parts = []
-    if "cls" in kind and features.cls is not None:
-        parts.append(features.cls.float())
-    if "mean" in kind and features.patches is not None:
-        parts.append(features.patches.float().mean(dim=1))
-    return torch.cat(parts, dim=1)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,8 @@ from vesalius.backbones.interface import Backbone
 from vesalius.data.batches import ImagePool
 from vesalius.data.store import Store, open_store
 from vesalius.errors import LabelError, VesaliusError
-from vesalius.evaluation.features import choose_kind, extract_features
+from vesalius.evaluation.feature_kinds import choose_kind
+from vesalius.evaluation.features import extract_features
 from vesalius.evaluation.knn import knn_scores
 from vesalius.evaluation.protocol import fold_sides, make_sides
 from vesalius.evaluation.targets import read_targets

@@ -25,7 +25,7 @@ class EvaluationOptions:
         fractions: Shares of the training labels.
         seeds: Label draws at each fraction below 1.
         random_inits: Untrained twins, at least one: a score without its baseline says nothing.
-        features: `auto`, `cls`, `mean` or `cls+mean`.
+        features: `auto`, or of `cls`, `mean`, `heads`, `grid` joined by `+`, see `vesalius.evaluation.feature_kinds`.
         solver: `lbfgs` or `sgd`, of the linear probe.
         image_size: Side of the input; by default the size that belongs to the weights.
         precision: `auto`, `bf16` or `fp32`.

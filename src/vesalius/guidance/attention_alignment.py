@@ -80,7 +80,7 @@ class AttentionAlignment(Guidance):
         losses, insides, seen = [], [], []
         for feature, view in zip(features, views, strict=True):
             assert feature.attention is not None  # noqa: S101 (build_guidance asked for it)
-            target = parts_in_view(knowledge, view, self.names, feature.grid)[:, self.channels]
+            target = feature.at_tokens(parts_in_view(knowledge, view, self.names, feature.grid)[:, self.channels])
             attention = feature.attention[:, self.heads].float()
             losses.append(self._loss(attention, target))
             insides.append(attention_inside(attention, target)[0])

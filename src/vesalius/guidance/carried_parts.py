@@ -14,6 +14,10 @@ __all__ = ["carry", "focus_on"]
 REACH, ELSEWHERE = 0.06, 0.05
 """About the parts a registration looks this share of the image's side further; all else counts this little."""
 
+BEYOND = 0.1
+"""A place this share of the template's side outside of it is still trusted: the deformation is smooth, and a patch at
+the image's rim has to learn that it lies outside rather than nothing at all."""
+
 
 def carry(
     parts: Float[Tensor, "1 parts rows columns"],
@@ -36,9 +40,9 @@ def carry(
     """
     moved = warp(parts, found.coordinates) if moved is None else moved
     factor = area_factor(found.coordinates)
-    inside = ((found.coordinates >= 0) & (found.coordinates <= 1)).all(1, keepdim=True)
+    near = ((found.coordinates >= -BEYOND) & (found.coordinates <= 1 + BEYOND)).all(1, keepdim=True)
     size = (map_size, map_size)
-    trusted = ((factor[:, None] > 0) & inside).to(found.coordinates)
+    trusted = ((factor[:, None] > 0) & near).to(found.coordinates)
     known = functional.interpolate(trusted, size=size, mode="area") > 0.999
     quality = {"similarity": found.similarity, "folding": (factor <= 0).float().mean((1, 2))}
     if parts.shape[1]:

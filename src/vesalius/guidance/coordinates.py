@@ -55,8 +55,8 @@ class Coordinates(Guidance):
         for feature, view in zip(features, views, strict=True):
             target, known = coordinates_in_view(knowledge, view, self.names, feature.grid)
             predicted.append(self.head(feature))
-            places.append(target)
-            trusted.append(known * knowledge.guided[:, None])
+            places.append(feature.at_tokens(target.transpose(1, 2)).transpose(1, 2))
+            trusted.append(feature.at_tokens(known[:, None])[:, 0] * knowledge.guided[:, None])
         sums = [self._sums(*one) for one in zip(predicted, places, trusted, strict=True)]
         error, distance, total = torch.stack([torch.stack(one) for one in sums]).sum(0)
         count = total.clamp_min(1)

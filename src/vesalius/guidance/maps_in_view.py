@@ -39,11 +39,14 @@ def coordinates_in_view(
     """Return where every patch lies in the template and how far that is known, in [0, 1].
 
     Where parts come in pairs the template is taken as symmetric: a mirrored view's patch lies at the mirrored place.
-    Patches that reach beyond the image, or into a fold, are known less, those wholly outside not at all.
+    Patches whose centre lies outside the image, or that reach into a fold, are not known; those at the image's edge
+    are, or no patch at the rim of a whole image would ever be told its place.
     """
     places = map_to_view(knowledge.coordinates.float(), view, size=grid, fill="edge")
-    known = map_to_view(knowledge.known.float().div_(255), view, size=grid).flatten(1).clamp(0, 1)
+    share = knowledge.known.float().div_(255)
+    known = map_to_view(share, view, size=grid, fill="edge").flatten(1).clamp(0, 1)
+    inside = map_to_view(torch.ones_like(share), view, size=grid, mode="nearest").flatten(1)
     if names.pairs:
         mirrored = torch.stack([1 - places[:, 0], places[:, 1]], 1)
         places = torch.where(mirrored_views(view)[:, None, None, None], mirrored, places)
-    return places.flatten(2).transpose(1, 2), (known > 0.99).float() * known
+    return places.flatten(2).transpose(1, 2), (known > 0.99).float() * known * inside

@@ -67,13 +67,8 @@ def build_guidance(config: GuidanceConfig, names: PartNames, student: Backbone, 
     """Build the guidance for maps of these parts, and let the student's features carry what it needs.
 
     Raises:
-        ConfigError: No way of teaching is named; heads are guided of a backbone without [CLS], or that do not exist; or
-            the student leaves out patches, whose places would be lost.
+        ConfigError: No way of teaching is named; heads are guided of a backbone without [CLS], or that do not exist.
     """
-    if student.drops_patches:
-        raise ConfigError(
-            "guidance needs every patch at its place, but the student leaves some out; set backbone.patch_drop=0"
-        )
     parts: list[Guidance] = []
     if config.attention is not None:
         if not student.has_cls:

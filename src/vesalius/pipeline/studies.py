@@ -67,7 +67,7 @@ def study(
     console = console or Console()
     chosen = load_study(name).some(tuple(arms))
     probes = [(Path(store), label) for store, label in labels]
-    scored = planned_tasks(tasks, masks=[Path(store) for store in masks], labels=probes)
+    scored = planned_tasks(chosen, tasks, masks=[Path(store) for store in masks], labels=probes)
     pool = check_arms(chosen, data, overrides)
     run = StudyRun(chosen, Path(out), seeds, scored)
     run.begin({"pool": pool, "budget_minutes": budget_minutes, "overrides": list(overrides)})
@@ -78,10 +78,10 @@ def study(
         pretrain(recipe, data=data, out=folder, overrides=given, budget_minutes=minutes, resume=resume, console=console)
 
     def score(folder: Path, task: Scored) -> Sequence[Result]:
-        if task.task in ("knn", "linear"):
-            return [evaluate(folder, data=task.store, task=task.task, label=task.label, fractions=(1.0,), seeds=1,
-                             random_inits=1)]  # fmt: skip
         how: dict[str, Any] = {"data": task.store, "image_size": chosen.image_size}
+        if task.task in ("knn", "linear"):
+            few: dict[str, Any] = {"fractions": (1.0,), "seeds": 1, "random_inits": 1}
+            return [evaluate(folder, task=task.task, label=task.label, features=task.features, **how, **few)]
         verb = evaluate_attention if task.task == "attention" else evaluate_coordinates
         return verb(folder, maps=_maps_of(task.store), **how)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 __all__ = ["Features"]
@@ -19,10 +19,12 @@ class Features:
     Attributes:
         pooled: `[batch, dim]`, the vector that methods train: [CLS], the mean patch or their average, as configured.
         patches: `[batch, tokens, dim]`, row-major over `grid`; None where they were not asked for.
-        grid: (rows, columns) of the patch tokens; (1, tokens) where some were left out in training.
+        grid: (rows, columns) of all patches of the images.
         cls: `[batch, dim]` or None for a backbone without a class token.
         attention: `[batch, heads, tokens]`, the last block's [CLS] row without [CLS] -> [CLS]; only where asked for.
         inner: `[batch, tokens, dim]`, the patch tokens that enter a ViT's last block; only where asked for.
+        kept: `[batch, tokens]`, where a ViT in training left patches out: the place of each token on the grid, row by
+            row. `patches`, `attention` and `inner` hold these tokens in this order.
         stages: Feature maps `[batch, dim, rows, columns]`, fine to coarse; only where asked for.
     """
 
@@ -32,7 +34,12 @@ class Features:
     cls: Float[Tensor, "batch dim"] | None = None
     attention: Float[Tensor, "batch heads tokens"] | None = None
     inner: Float[Tensor, "batch tokens dim"] | None = None
+    kept: Int[Tensor, "batch tokens"] | None = None
     stages: tuple[Float[Tensor, "batch ..."], ...] = ()
+
+    def at_tokens(self, maps: Float[Tensor, "batch channels cells"]) -> Float[Tensor, "batch channels tokens"]:
+        """Return of maps on the whole grid what lies at the tokens that are there."""
+        return maps if self.kept is None else maps.gather(2, self.kept[:, None].expand(-1, maps.shape[1], -1))
 
     def split(self, rows: int) -> tuple[Features, ...]:
         """Cut the batch into parts of `rows` images, the last one of what is left."""
@@ -48,6 +55,7 @@ class Features:
                 cls=cut(self.cls, start),
                 attention=cut(self.attention, start),
                 inner=cut(self.inner, start),
+                kept=cut(self.kept, start),
                 stages=tuple(stage[start : start + rows] for stage in self.stages),
             )
             for start in range(0, len(self.pooled), rows)
@@ -70,5 +78,6 @@ class Features:
             cls=join([part.cls for part in parts]),
             attention=join([part.attention for part in parts]),
             inner=join([part.inner for part in parts]),
+            kept=join([part.kept for part in parts]),
             stages=tuple(torch.cat(maps) for maps in zip(*(part.stages for part in parts), strict=True)),
         )

@@ -35,8 +35,10 @@ class StudyTable(StrictModel):
         title: Above it.
         task: `attention`, `coordinates`, `knn` or `linear`.
         metric: Of that task.
+        features: Kind of frozen features of a probe, see `vesalius.evaluation.feature_kinds`.
         arms: By name, in the order in which they are expected to grow better.
         baselines: Arms of the results themselves that stand beside (`mean_template`, `chance`, ...).
+        against: Arms or baselines that every arm is compared with; by default the neighbours in the table.
         published: Figures of the paper by data set (`jsrt`), label and arm, as shares of 1.
         note: Below it.
     """
@@ -44,8 +46,10 @@ class StudyTable(StrictModel):
     title: str
     task: str
     metric: str
+    features: str = "auto"
     arms: tuple[str, ...] = Field(min_length=1)
     baselines: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
     published: Mapping[str, Mapping[str, Mapping[str, float]]] = {}
     note: str = ""
 
@@ -57,7 +61,7 @@ class Study(StrictModel):
         about: What is compared, and after whom.
         arms: By name.
         tables: By name.
-        image_size: Side of the input at scoring of attention; None for the size of the training.
+        image_size: Side of the input at scoring; None for the size of the training.
     """
 
     about: str
@@ -71,6 +75,9 @@ class Study(StrictModel):
             for arm in table.arms:
                 if arm not in self.arms:
                     raise ValueError(f"table {name}: no arm '{arm}'{nearest(arm, self.arms)}")
+            for other in table.against:
+                if other not in (known := (*self.arms, *table.baselines)):
+                    raise ValueError(f"table {name}: against '{other}', no arm or baseline{nearest(other, known)}")
         return self
 
     def some(self, arms: tuple[str, ...]) -> Study:
@@ -86,7 +93,12 @@ class Study(StrictModel):
                 )
         kept = {name: arm for name, arm in self.arms.items() if not arms or name in arms}
         tables = {
-            name: table.model_copy(update={"arms": tuple(arm for arm in table.arms if arm in kept)})
+            name: table.model_copy(
+                update={
+                    "arms": tuple(arm for arm in table.arms if arm in kept),
+                    "against": tuple(one for one in table.against if one in kept or one not in self.arms),
+                }
+            )
             for name, table in self.tables.items()
             if any(arm in kept for arm in table.arms)
         }

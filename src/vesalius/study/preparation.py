@@ -19,9 +19,9 @@ _ON_MASKS, _ON_LABELS = ("attention", "coordinates"), ("knn", "linear")
 
 
 def planned_tasks(
-    tasks: Sequence[str], *, masks: Sequence[Path], labels: Sequence[tuple[Path, str]]
+    study: Study, tasks: Sequence[str], *, masks: Sequence[Path], labels: Sequence[tuple[Path, str]]
 ) -> tuple[Scored, ...]:
-    """Return every task on every store that it takes.
+    """Return every task on every store that it takes, for probes with every kind of features of the study's tables.
 
     Raises:
         ConfigError: An unknown task, or none that the stores given can serve.
@@ -36,7 +36,10 @@ def planned_tasks(
     for store, _ in labels:
         open_store(store)
     planned = [Scored(task, store) for task in tasks if task in _ON_MASKS for store in masks]
-    planned += [Scored(task, store, label) for task in tasks if task in _ON_LABELS for store, label in labels]
+    for task in tasks:
+        kinds = dict.fromkeys(table.features for table in study.tables.values() if table.task == task)
+        if task in _ON_LABELS:
+            planned += [Scored(task, store, label, kind) for kind in kinds or ("auto",) for store, label in labels]
     if not planned:
         raise ConfigError(
             "the study would score nothing: give --masks STORE for attention, --label STORE=LABEL for probes"

@@ -27,16 +27,19 @@ class Scored:
         task: `attention`, `coordinates`, `knn` or `linear`.
         store: Where.
         label: To predict; empty for tasks on masks, which take all parts.
+        features: Kind of frozen features of a probe.
     """
 
     task: str
     store: Path
     label: str = ""
+    features: str = "auto"
 
     @property
     def name(self) -> str:
         """Name of its file of results."""
-        return "-".join(word for word in (self.task, self.store.name, self.label) if word)
+        features = "" if self.features == "auto" else self.features
+        return "-".join(word for word in (self.task, self.store.name, self.label, features) if word)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,127 @@
+"""Which arms of a study a table can tell apart: paired differences, resampled over patients."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from jaxtyping import Shaped
+
+from vesalius.data.store import open_store
+from vesalius.evaluation.intervals import bootstrap_metrics, draw_resamples, paired_interval
+from vesalius.evaluation.write_result import result_folder
+from vesalius.records.result import Result
+from vesalius.study.definition import StudyTable
+from vesalius.study.run_study import Scored, StudyRun
+from vesalius.study.scores import labels_of, own_arm, results_of, score_of
+
+__all__ = ["paired_differences"]
+
+_OF_IMAGES = ("attention", "coordinates")
+"""Tasks whose figures every image has of its own; a probe's figure is of all images together."""
+
+_RESAMPLES = 1000
+
+_Draws = npt.NDArray[np.float64]
+_Names = Shaped[np.ndarray, " images"]
+
+
+def paired_differences(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]) -> list[str]:
+    """Say of pairs of arms which is better, 95 % by the paired bootstrap over patients, first seed of each.
+
+    Pairs are every arm against each of `table.against`, or, where that is empty, neighbours in the table's order.
+    """
+    lines = []
+    for task in tasks:
+        for label in labels_of(run, table, task):
+            compare = _Comparison(run, table, task, label)
+            there = [arm for arm in table.arms if results_of(run, arm, task, label)]
+            if table.against:
+                pairs = [(other, arm) for other in table.against for arm in there if arm != other]
+            else:
+                pairs = list(itertools.pairwise(there))
+            lines += [line for other, arm in pairs if (line := compare(arm, other))]
+    return ["Differences (95 %, paired over patients):", "", *lines, ""] if lines else []
+
+
+class _Comparison:
+    """Compares two arms, or an arm with a baseline, on one task and label."""
+
+    def __init__(self, run: StudyRun, table: StudyTable, task: Scored, label: str) -> None:
+        self._run, self._table, self._task, self._label = run, table, task, label
+        self._known: dict[tuple[str, str], tuple[float, _Draws]] = {}
+
+    def __call__(self, arm: str, other: str) -> str:
+        """Return a line, or nothing where the other was not scored."""
+        arms = self._run.study.arms
+        # A baseline has no training of its own: it stands in the result of the arm that it is compared with.
+        beside = (other, "") if other in arms else (arm, other)
+        if not results_of(self._run, beside[0], self._task, self._label):
+            return ""
+        ours, theirs = self._figure(arm, ""), self._figure(*beside)
+        if ours is None or theirs is None:
+            return ""
+        low, high = paired_interval([ours[1]], [theirs[1]])
+        word = "better" if low > 0 else "worse" if high < 0 else "not told apart"
+        title = arms[other].title if other in arms else other.replace("_", " ")
+        return (
+            f"- {self._task.store.name}, {self._label}: {arms[arm].title} - {title} "
+            f"{ours[0] - theirs[0]:+.3f} [{low:+.3f}, {high:+.3f}]: {word}"
+        )
+
+    def _figure(self, arm: str, baseline: str) -> tuple[float, _Draws] | None:
+        """Return the figure and its bootstrap distribution; the draws of patients are alike for all arms."""
+        key = (arm, baseline)
+        if key not in self._known:
+            result = results_of(self._run, arm, self._task, self._label)[0]
+            inside = baseline or own_arm(result)
+            score = score_of(result, inside, self._table.metric)
+            if score is None:
+                return None
+            predictions = _read_predictions(self._run, arm, self._task, self._label, result)
+            own = predictions[predictions["arm"] == inside].sort_values("image_id")
+            draw = _draw_images if self._task.task in _OF_IMAGES else _draw_probe
+            self._known[key] = (score.value, draw(own, result, self._table.metric, self._patients))
+        return self._known[key]
+
+    def _patients(self, image_ids: _Names) -> _Names:
+        manifest = open_store(self._task.store).manifest.set_index("source")
+        patients: _Names = manifest.loc[image_ids, "patient"].to_numpy(dtype=np.str_)
+        return patients
+
+
+def _read_predictions(run: StudyRun, arm: str, task: Scored, label: str, result: Result) -> pd.DataFrame:
+    folder = result_folder(
+        run.folder(arm, 0),
+        task=task.task,
+        label=label,
+        fingerprint=open_store(task.store).fingerprint,
+        changed=result.settings["changed"],
+    )
+    return pd.read_parquet(folder / "predictions.parquet")
+
+
+_PatientsOf = Callable[[_Names], _Names]
+
+
+def _draw_images(own: pd.DataFrame, _: Result, metric: str, patients_of: _PatientsOf) -> _Draws:
+    patients = patients_of(own["image_id"].to_numpy(dtype=np.str_))
+    values: npt.NDArray[np.float64] = own[metric].to_numpy(dtype=np.float64)
+    there = ~np.isnan(values)
+    resamples = draw_resamples(patients, resamples=_RESAMPLES, seed=0)
+    filled = np.where(there, values, 0.0)
+    parts = [(weights @ filled) / np.maximum(weights @ there, 1) for weights in resamples.weights()]
+    return np.concatenate(parts)
+
+
+def _draw_probe(own: pd.DataFrame, result: Result, metric: str, _: _PatientsOf) -> _Draws:
+    own = own[own["seed"] == 0]
+    classes = result.settings["classes"]
+    truth = own[[f"truth_{name}" for name in classes]].to_numpy(dtype=np.float64)
+    scores = own[[f"score_{name}" for name in classes]].to_numpy(dtype=np.float64)
+    labels = truth if result.kind == "multilabel" else truth.argmax(axis=1)
+    resamples = draw_resamples(own["patient"].to_numpy(dtype=np.str_), resamples=_RESAMPLES, seed=0)
+    return bootstrap_metrics(labels, scores, resamples, kind=result.kind, metrics=[metric])[metric]
