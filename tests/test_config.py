@@ -75,3 +75,31 @@ def test_bad_files_are_refused(tmp_path: Path, text: str, words: str) -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nothere\.yaml: cannot be read"):
         load_recipe(tmp_path / "nothere.yaml")
+
+
+def test_a_recipe_holds_what_it_changes_of_its_base(tmp_path: Path) -> None:
+    base = load_recipe("medino/deformable-small")
+    (tmp_path / "mine.yaml").write_text(
+        "base: medino/deformable-small\nguidance: {maps: other}\ntraining: {epochs: 3}\nviews: {plan: guided-chest}\n"
+    )
+    (tmp_path / "further.yaml").write_text(
+        "base: mine.yaml\nmethod: {name: none}\nguidance: {coordinates: {weight: 7}}\n"
+    )
+    mine, further = load_recipe(tmp_path / "mine.yaml"), load_recipe(tmp_path / "further.yaml")
+    assert (mine.name, mine.about) == ("unnamed", "")
+    assert mine.guidance.model_copy(update={"maps": "deformable"}) == base.guidance
+    assert mine.training == base.training.model_copy(update={"epochs": 3.0})
+    assert mine.method == base.method
+    assert mine.views.options == {}  # options of another plan would mean another thing
+    assert (further.method.name, further.guidance.maps, further.guidance.coordinates.weight) == ("none", "other", 7)
+    assert further.training == mine.training
+
+
+def test_a_recipe_that_is_its_own_base_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("base: two.yaml\n")
+    (tmp_path / "two.yaml").write_text("base: one.yaml\n")
+    with pytest.raises(ConfigError, match=r"one\.yaml: is its own base, by way of one\.yaml, two\.yaml"):
+        load_recipe(tmp_path / "one.yaml")
+    (tmp_path / "three.yaml").write_text("base: dino/smal\n")
+    with pytest.raises(ConfigError, match=r"no recipe 'dino/smal'"):
+        load_recipe(tmp_path / "three.yaml")

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vesalius.errors import ConfigError, nearest
 
-__all__ = ["StrictModel", "apply_overrides", "build", "dump_yaml", "load_yaml"]
+__all__ = ["StrictModel", "apply_overrides", "build", "dump_yaml", "load_yaml", "merge"]
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -68,6 +68,26 @@ def apply_overrides(content: Mapping[str, Any], assignments: Sequence[str]) -> d
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {assignment}: the value is not YAML: {error}") from error
     return result
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `changes` laid over it, section by section.
+
+    A section that names another thing than the base's (another `name` of a method, another `plan` of views) takes its
+    place whole, since the options of the one are not those of the other; so does anything that is no section.
+    """
+    result = _deep_copy(base)
+    for key, value in changes.items():
+        there = result.get(key)
+        if isinstance(value, Mapping) and isinstance(there, dict) and not _another(there, value):
+            result[key] = merge(there, value)
+        else:
+            result[key] = _deep_copy(value) if isinstance(value, Mapping) else value
+    return result
+
+
+def _another(there: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    return any(key in given and key in there and given[key] != there[key] for key in ("name", "plan"))
 
 
 def build(model: type[ModelT], content: Mapping[str, Any], *, source: str) -> ModelT:

@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,11 +17,29 @@ import torch
 
 from vesalius import pipeline
 from vesalius.backbones.load import load_backbone
+from vesalius.methods.base import Method
 from vesalius.methods.dino import Dino
+from vesalius.methods.no_method import NoMethod
+
+
+class Contender(NamedTuple):
+    """A method's class, its options, and where a checkpoint keeps the backbone that is exported."""
+
+    method: type[Method]
+    overrides: tuple[str, ...]
+    exported: str
+
 
 METHODS = {
-    "dino": "method={name: dino, prototypes: 32, hidden: 16, bottleneck: 8, teacher_momentum: 0.9, "
-    "frozen_prototypes_epochs: 0.5}",
+    "dino": Contender(
+        Dino,
+        (
+            "method={name: dino, prototypes: 32, hidden: 16, bottleneck: 8, teacher_momentum: 0.9, "
+            "frozen_prototypes_epochs: 0.5}",
+        ),
+        "method.teacher.backbone.model.",
+    ),
+    "none": Contender(NoMethod, ("method={name: none}", "guidance={coordinates: {}}"), "method.student.model."),
 }
 # name, side of the global views, of the local ones
 BACKBONES = {
@@ -56,15 +75,16 @@ def test_contract(
     channels: int,
     precision: str,
     drop_path: float,
-    phantom_store: Path,
+    guided_store: Path,
     tmp_path: Path,
     monkeypatch,
 ) -> None:
+    contender = METHODS[method]
     name, size, local = BACKBONES[family]
     overrides = [
         f"views.options={{size: {size}, locals: 1, local_size: {local}}}",
         f"backbone={{name: {name}, image_size: {size}, in_chans: {channels}, drop_path: {drop_path}}}",
-        METHODS[method],
+        *contender.overrides,
         OPTIMIZERS[family],
         f"training={{batch_size: 4, epochs: 0.1875, log_every_steps: 1, precision: {precision}, accelerator: cpu}}",
         "monitors={every_epochs: 9, images: 16, knn_images: 64}",
@@ -73,7 +93,7 @@ def test_contract(
     def train(folder: Path, *further: str, resume: bool = False) -> Path:
         return pipeline.pretrain(
             "dino/small",
-            data=f"{phantom_store}@all",
+            data=f"{guided_store}@all",
             out=folder,
             overrides=() if resume else [*overrides, *further],
             resume=resume,
@@ -85,15 +105,15 @@ def test_contract(
     losses = _losses(whole)
     assert len(losses) == 3
     assert np.isfinite(losses).all()
-    _stops_and_resumes(train, tmp_path / "cut", losses)
-    _timm_opens(whole, channels, size)
+    _stops_and_resumes(train, tmp_path / "cut", losses, contender.method)
+    _timm_opens(whole, channels, size, contender.exported)
     shutil.rmtree(tmp_path)  # a gigabyte for the large ones
 
 
-def _stops_and_resumes(train: Callable[..., Path], folder: Path, losses: list[float]) -> None:
+def _stops_and_resumes(train: Callable[..., Path], folder: Path, losses: list[float], method: type[Method]) -> None:
     """Press Ctrl-C in the second of the three steps, and go on from the checkpoint that it leaves."""
 
-    follow = Dino.after_step
+    follow = method.after_step
 
     def interrupt(self, progress) -> None:
         follow(self, progress)
@@ -101,7 +121,7 @@ def _stops_and_resumes(train: Callable[..., Path], folder: Path, losses: list[fl
             signal.raise_signal(signal.SIGINT)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Dino, "after_step", interrupt)
+        patch.setattr(method, "after_step", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(folder)
     assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
@@ -109,7 +129,7 @@ def _stops_and_resumes(train: Callable[..., Path], folder: Path, losses: list[fl
     assert _losses(folder) == losses
 
 
-def _timm_opens(run: Path, channels: int, size: int) -> None:
+def _timm_opens(run: Path, channels: int, size: int, prefix: str) -> None:
     ours = load_backbone(run / "backbone")
     theirs = timm.create_model(f"local-dir:{run / 'backbone'}", pretrained=True).eval()
     exported = {key: value.clone() for key, value in theirs.state_dict().items()}
@@ -126,8 +146,7 @@ def _timm_opens(run: Path, channels: int, size: int) -> None:
     assert settings["vesalius"]["in_chans"] == channels
     assert settings["vesalius"]["image_size"] == [size, size]
     assert settings["vesalius"]["pool"] == ours.pool
-    teacher = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    prefix = "method.teacher.backbone.model."
-    kept = {key.removeprefix(prefix): value for key, value in teacher.items() if key.startswith(prefix)}
+    trained = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    kept = {key.removeprefix(prefix): value for key, value in trained.items() if key.startswith(prefix)}
     assert kept.keys() == exported.keys()
     assert all(torch.equal(kept[key].to(exported[key].dtype), exported[key]) for key in kept)

@@ -15,9 +15,12 @@ __all__ = ["demo", "pretrain", "recipes"]
 
 @app.command()
 def pretrain(
-    recipe: Annotated[str, typer.Argument(help="Shipped recipe (see `vesalius recipes`) or YAML file.")],
     data: Stores,
     out: Annotated[Path, typer.Option(help="Run folder to write.")],
+    recipe: Annotated[
+        str | None,
+        typer.Argument(help="Shipped recipe (see `vesalius recipes`) or YAML file; by default anatomy/dino-small."),
+    ] = None,
     maps: Annotated[
         list[Path] | None, typer.Option(help="Knowledge maps, one folder a store; by default each store's own.")
     ] = None,

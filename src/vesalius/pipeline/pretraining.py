@@ -23,7 +23,7 @@ _NOTHING: tuple[str, ...] = ()
 
 
 def pretrain(
-    recipe: str | Path,
+    recipe: str | Path | None = None,
     *,
     data: Data,
     out: str | Path,
@@ -36,7 +36,8 @@ def pretrain(
     """Pretrain a backbone on the images of one or several stores.
 
     Args:
-        recipe: Name of a shipped recipe (`dino/small`) or path of a YAML file; not read when resuming.
+        recipe: Name of a shipped recipe (`dino/small`) or path of a YAML file; by default
+            `vesalius.training.recipe.DEFAULT_RECIPE`, whose guidance needs knowledge maps. Not read when resuming.
         data: Store, or stores; `STORE` means its train split, `STORE@all`, `STORE@train+val` others.
         out: Run folder to write.
         maps: Folders of knowledge maps, one a store, where the recipe has guidance; by default each store's own of the
@@ -58,7 +59,7 @@ def pretrain(
     from vesalius.data.open_pool import open_pool
     from vesalius.evaluation.online import choose_probes
     from vesalius.interpret.run_pictures import draw_run
-    from vesalius.training.recipe import load_recipe
+    from vesalius.training.recipe import DEFAULT_RECIPE, load_recipe
     from vesalius.training.resolve_recipe import resolve_recipe
     from vesalius.training.run_folder import RunFolder
     from vesalius.training.train import Pretraining, leads
@@ -77,7 +78,9 @@ def pretrain(
             return folder.path
     else:
         budget = () if budget_minutes is None else (f"training.budget_minutes={budget_minutes}",)
-        resolved, notes = resolve_recipe(load_recipe(recipe, overrides=[*overrides, *budget]), len(pool))
+        resolved, notes = resolve_recipe(
+            load_recipe(recipe or DEFAULT_RECIPE, overrides=[*overrides, *budget]), len(pool)
+        )
         if leads(resolved):
             folder.check_free()
         resume = False

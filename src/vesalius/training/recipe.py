@@ -11,14 +11,26 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from vesalius.backbones.create_backbone import BackboneConfig
-from vesalius.config import StrictModel, apply_overrides, build, load_yaml
+from vesalius.config import StrictModel, apply_overrides, build, load_yaml, merge
 from vesalius.errors import ConfigError, nearest
 from vesalius.guidance.registry import GuidanceConfig
 from vesalius.methods.dino import DinoConfig
 from vesalius.methods.registry import MethodConfig
 from vesalius.training.optimizers import OptimizerConfig
 
-__all__ = ["MonitorConfig", "Recipe", "TrainingConfig", "ViewsConfig", "available_recipes", "load_recipe"]
+__all__ = [
+    "DEFAULT_RECIPE",
+    "MonitorConfig",
+    "Recipe",
+    "TrainingConfig",
+    "ViewsConfig",
+    "available_recipes",
+    "load_recipe",
+]
+
+
+DEFAULT_RECIPE = "anatomy/dino-small"
+"""What is taught best in the same minutes (docs/LOG.md): agreement of two views, led by one labelled exemplar."""
 
 
 class ViewsConfig(StrictModel):
@@ -111,23 +123,43 @@ def available_recipes() -> dict[str, Traversable]:
 def load_recipe(name: str | Path, *, overrides: Sequence[str] = ()) -> Recipe:
     """Load a shipped recipe by name (`dino/small`; `dino` is `dino/paper`) or a YAML file by path.
 
+    A file may begin with `base:`, a shipped recipe or another file (from its own folder), and hold what it changes of
+    that one alone; see `vesalius.config.merge`.
+
     Args:
         name: Recipe name or path.
         overrides: Assignments as in `--set training.batch_size=32`.
 
     Raises:
-        ConfigError: No such recipe, an unknown key (the nearest is named) or a value out of range.
+        ConfigError: No such recipe, a recipe that is its own base, an unknown key (the nearest is named) or a value out
+            of range.
     """
-    path = Path(name)
+    content, source = _read(name, within=Path(), seen=())
+    return build(Recipe, apply_overrides(content, overrides), source=source)
+
+
+def _read(name: str | Path, *, within: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], str]:
+    """Return a recipe's keys, laid over those of its base, and where it comes from."""
+    file, key = _find(name, within)
+    if file in seen:
+        raise ConfigError(f"{file}: is its own base, by way of {', '.join(one.name for one in seen)}; break the circle")
+    content = load_yaml(file)
+    base = content.pop("base", None)
+    if base is not None:
+        below, _ = _read(str(base), within=file.parent, seen=(*seen, file))
+        content = merge({section: keys for section, keys in below.items() if section not in ("name", "about")}, content)
+    return ({"name": key, **content}, f"recipe {key}") if key else (content, str(file))
+
+
+def _find(name: str | Path, within: Path) -> tuple[Path, str]:
+    """Return a recipe's file, and its name where it is a shipped one."""
+    path = within / Path(name)
     if path.suffix in (".yaml", ".yml") or path.is_file():
-        content = load_yaml(path)
-        return build(Recipe, apply_overrides(content, overrides), source=str(path))
+        return path.resolve(), ""
     shipped = available_recipes()
     key = str(name) if str(name) in shipped else f"{name}/paper"
     if key not in shipped:
         raise ConfigError(
             f"no recipe '{name}'{nearest(str(name), shipped)} Shipped: {', '.join(shipped)}; or name a YAML file"
         )
-    with resources.as_file(shipped[key]) as file:
-        content = load_yaml(file)
-    return build(Recipe, apply_overrides({"name": key, **content}, overrides), source=f"recipe {key}")
+    return Path(str(shipped[key])), key
