@@ -173,7 +173,7 @@ def find_maps(store: Store, where: str | Path) -> KnowledgeMaps:
             there = sorted(path.parent.name for path in (store.path / "maps").glob("*/maps.json"))
             raise KnowledgeError(
                 f"{store.path}: no knowledge maps '{where}'; it has {', '.join(there) or 'none'}. Make them with "
-                f"`vesalius guide {store.path} --template ...`, or take a recipe that needs none, such as dino-cxr/small"
+                f"`vesalius guide {store.path} --template ...`, or take a recipe that needs none, as dino-cxr/small"
             )
         folder = inside
     maps = open_maps(folder)
