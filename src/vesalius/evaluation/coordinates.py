@@ -240,7 +240,8 @@ class _Scoring:
             test_patients=resamples.counts.shape[1],
             protocol="masks",
             settings=settings,
-            verdict=f"{label}: {first.replace('_', ' ')} {ours.value:.3f} ({ours.low:.3f} to {ours.high:.3f}); "
+            verdict=f"{label}: {first.replace('_', ' ')} {ours.value:.3f} ({ours.low:.3f} to {ours.high:.3f})"
+            f"{', lower is better; ' if first.startswith('error') else '; '}"
             f"{found.stands(first, others)}.",
         )
         table = pd.concat([pd.DataFrame({"arm": arm, **one}) for arm, one in figures.items()], ignore_index=True)
