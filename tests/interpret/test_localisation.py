@@ -45,6 +45,8 @@ def test_pointing_game_and_dice() -> None:
     scores = torch.where(truth, 0.9, 0.1)
     assert float(pointing_game(scores, truth)) == 1
     assert float(pointing_game(-scores, truth)) == 0
+    flat = torch.full_like(scores, 0.3)  # a map that says nothing points at the part as often as the part is large
+    assert float(pointing_game(flat, truth)) == pytest.approx(float(truth.float().mean()))
     level, dice = best_dice(scores, truth)
     assert float(dice) == 1
     assert 0.1 / 0.9 < level < 1

@@ -81,7 +81,7 @@ def _piece(features: Features, piece: str) -> Float[Tensor, "batch width"]:
         return (shares @ patches).flatten(1)
     rows, columns = features.grid
     cells = (min(_CELLS, rows), min(_CELLS, columns))
-    square = patches.unflatten(1, features.grid).permute(0, 3, 1, 2)
+    square = patches.transpose(1, 2).reshape(len(patches), -1, rows, columns)
     return functional.adaptive_avg_pool2d(square, cells).permute(0, 2, 3, 1).flatten(1)
 
 

@@ -126,9 +126,10 @@ def extract_features(
         raise EvaluationError("features of no image were asked for: name at least one row")
     kind = choose_kind(backbone, kind)
     how: dict[str, Any] = {"image_size": image_size, "batch_size": batch_size, "device": device}
+    how |= asked_of_backbone(kind)
     parts = []
     with torch.inference_mode():
-        for features in look_at(backbone, store, rows, precision=precision, **how, **asked_of_backbone(kind)):
+        for features in look_at(backbone, store, rows, precision=precision, **how):
             parts.append(pool_features(features, kind).cpu().numpy())
             if advance is not None:
                 advance(len(parts[-1]))

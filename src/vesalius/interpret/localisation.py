@@ -53,10 +53,14 @@ def _average_precision(scores: npt.NDArray[np.float32], truth: npt.NDArray[np.bo
 
 
 def pointing_game(scores: Maps, truth: Truth) -> Float[Tensor, "images"]:
-    """Return 1 where the map's highest pixel lies in the part, else 0; NaN where there is nothing of the part."""
-    peak = scores.flatten(1).argmax(1, keepdim=True)
-    hit = truth.flatten(1).gather(1, peak)[:, 0].float()
-    return torch.where(truth.flatten(1).any(1), hit, torch.nan)
+    """Return 1 where the map's highest pixel lies in the part, else 0; NaN where there is nothing of the part.
+
+    Of several pixels equally high, as in a mask, the share that lies in the part: what one drawn among them would get.
+    """
+    flat, inside = scores.flatten(1), truth.flatten(1)
+    highest = flat == flat.amax(1, keepdim=True)
+    hit = (highest & inside).sum(1) / highest.sum(1)
+    return torch.where(inside.any(1), hit, torch.nan)
 
 
 def mass_overlap(
