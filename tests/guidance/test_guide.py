@@ -65,6 +65,12 @@ def test_triangles_need_no_exemplar(phantom_store: Path, tmp_path: Path) -> None
     assert maps.guided.all()
     with pytest.raises(KnowledgeError, match="gives no coordinates"):
         _ = maps.coordinates
+    store = open_store(phantom_store)
+    for place, part in enumerate(maps.names.names):
+        truth = store.masks[:] == list(store.info["arrays"]["masks"]["parts"]).index(part)
+        drawn = np.kron(maps.parts[0][place], np.ones((2, 2))) > 127  # maps of 20, images of 40 pixels
+        dice = 2 * (truth & drawn).sum((1, 2)) / (truth.sum((1, 2)) + drawn.sum())
+        assert dice.mean() > 0.45, part
 
 
 def test_the_same_words_again_change_nothing_and_others_are_refused(

@@ -17,15 +17,16 @@ __all__ = ["THORAX", "TriangularTemplate", "triangle_map"]
 Corners = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
 
 THORAX: Mapping[str, Corners] = {
-    "left_lung": ((0.53, 0.16), (0.53, 0.78), (0.91, 0.78)),
-    "right_lung": ((0.47, 0.16), (0.47, 0.78), (0.09, 0.78)),
-    "heart": ((0.54, 0.40), (0.36, 0.78), (0.74, 0.78)),
+    "left_lung": ((0.66, 0.08), (0.60, 0.78), (0.92, 0.74)),
+    "right_lung": ((0.36, 0.08), (0.44, 0.78), (0.08, 0.74)),
+    "heart": ((0.52, 0.36), (0.38, 0.72), (0.76, 0.74)),
 }
-"""Of an upright frontal radiograph, (x, y) as shares of its width and height; sides are the patient's.
+"""Of an upright frontal radiograph that the thorax fills, (x, y) as shares of its width and height; sides are the
+patient's.
 
-A lung runs from its apex beside the spine (.53, .16) down to the cardiophrenic angle (.53, .78) and out to the
-costophrenic angle (.91, .78); the heart from the aortic arch (.54, .40) to its right border on the diaphragm (.36, .78)
-and its apex (.74, .78)."""
+A lung runs from its apex under the clavicle (.66, .08) down to the cardiophrenic angle (.60, .78) and out to the
+costophrenic angle (.92, .74), the right one nearer to the midline below, where no heart pushes it aside; the heart from
+the root of the great vessels (.52, .36) to its right border on the diaphragm (.38, .72) and its apex (.76, .74)."""
 
 _SUBPIXELS = 4
 
