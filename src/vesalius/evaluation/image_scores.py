@@ -12,7 +12,7 @@ from vesalius.evaluation.intervals import PatientResamples, percentile_interval
 from vesalius.evaluation.verdict import compare
 from vesalius.records.result import Score
 
-__all__ = ["ImageScores", "score_images"]
+__all__ = ["ImageScores", "resampled_means", "score_images"]
 
 Figures = npt.NDArray[np.float64]
 
@@ -53,14 +53,14 @@ def score_images(figures: Mapping[str, Mapping[str, Figures]], resamples: Patien
     scores, draws = [], {}
     for arm, metrics in figures.items():
         for metric, values in metrics.items():
-            draws[arm, metric] = _resampled(values, resamples)
+            draws[arm, metric] = resampled_means(values, resamples)
             low, high = percentile_interval(draws[arm, metric])
             scores.append(Score(arm=arm, metric=metric, value=float(np.nanmean(values)), low=low, high=high))
     return ImageScores(tuple(scores), draws)
 
 
-def _resampled(values: npt.NDArray[np.float64], resamples: PatientResamples) -> npt.NDArray[np.float64]:
-    """Mean of the images' figures in every resample, images without the part left out."""
+def resampled_means(values: npt.NDArray[np.float64], resamples: PatientResamples) -> npt.NDArray[np.float64]:
+    """Return the mean of the images' figures in every resample, images without a figure (NaN) left out."""
     there = ~np.isnan(values)
     filled = np.where(there, values, 0.0)
     means = [

@@ -61,7 +61,7 @@ def study(
     from vesalius.atomic import replace_text
     from vesalius.study.definition import load_study
     from vesalius.study.preparation import check_arms, planned_tasks
-    from vesalius.study.run_study import StudyRun, Verbs
+    from vesalius.study.run_study import ON_LABELS, StudyRun, Verbs
     from vesalius.study.tables import study_tables
 
     console = console or Console()
@@ -79,7 +79,7 @@ def study(
 
     def score(folder: Path, task: Scored) -> Sequence[Result]:
         how: dict[str, Any] = {"data": task.store, "image_size": chosen.image_size}
-        if task.task in ("knn", "linear"):
+        if task.task in ON_LABELS:
             few: dict[str, Any] = {"fractions": (1.0,), "seeds": 1, "random_inits": 1}
             return [evaluate(folder, task=task.task, label=task.label, features=task.features, **how, **few)]
         verb = evaluate_attention if task.task == "attention" else evaluate_coordinates

@@ -39,7 +39,8 @@ class Knowledge(NamedTuple):
         parts: `[batch, parts, rows, columns]` uint8, 255 where a pixel surely belongs to the part.
         coordinates: `[batch, 2, rows, columns]` float16, where each pixel lies in the template (shares of its width and
             height); no channels (`[batch, 0, rows, columns]`) where the maps have no template.
-        known: `[batch, 1, rows, columns]` uint8, 255 where the coordinates can be trusted (no fold, inside).
+        known: `[batch, 1, rows, columns]` uint8, 255 where the coordinates can be trusted (no fold, not far
+            outside of the template).
         guided: `[batch]`, False for images whose maps are not good enough to guide by.
     """
 

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from jaxtyping import Shaped
 
 from vesalius.data.store import open_store
+from vesalius.evaluation.image_scores import resampled_means
 from vesalius.evaluation.intervals import bootstrap_metrics, draw_resamples, paired_interval
 from vesalius.evaluation.write_result import result_folder
 from vesalius.records.result import Result
 from vesalius.study.definition import StudyTable
-from vesalius.study.run_study import Scored, StudyRun
+from vesalius.study.run_study import ON_MASKS, Scored, StudyRun
 from vesalius.study.scores import labels_of, own_arm, results_of, score_of
 
 __all__ = ["paired_differences"]
 
-_OF_IMAGES = ("attention", "coordinates")
-"""Tasks whose figures every image has of its own; a probe's figure is of all images together."""
-
 _RESAMPLES = 1000
 
 _Draws = npt.NDArray[np.float64]
-_Names = Shaped[np.ndarray, " images"]
 
 
 def paired_differences(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]) -> list[str]:
@@ -52,6 +48,7 @@ class _Comparison:
 
     def __init__(self, run: StudyRun, table: StudyTable, task: Scored, label: str) -> None:
         self._run, self._table, self._task, self._label = run, table, task, label
+        self._store = open_store(task.store)
         self._known: dict[tuple[str, str], tuple[float, _Draws]] = {}
 
     def __call__(self, arm: str, other: str) -> str:
@@ -81,47 +78,34 @@ class _Comparison:
             score = score_of(result, inside, self._table.metric)
             if score is None:
                 return None
-            predictions = _read_predictions(self._run, arm, self._task, self._label, result)
+            predictions = self._predictions(arm, result)
             own = predictions[predictions["arm"] == inside].sort_values("image_id")
-            draw = _draw_images if self._task.task in _OF_IMAGES else _draw_probe
-            self._known[key] = (score.value, draw(own, result, self._table.metric, self._patients))
+            draw = self._draw_images if self._task.task in ON_MASKS else self._draw_probe
+            self._known[key] = (score.value, draw(own, result))
         return self._known[key]
 
-    def _patients(self, image_ids: _Names) -> _Names:
-        manifest = open_store(self._task.store).manifest.set_index("source")
-        patients: _Names = manifest.loc[image_ids, "patient"].to_numpy(dtype=np.str_)
-        return patients
+    def _predictions(self, arm: str, result: Result) -> pd.DataFrame:
+        """Return what the evaluation of the arm's first seed wrote."""
+        folder = result_folder(
+            self._run.folder(arm, 0),
+            task=self._task.task,
+            label=self._label,
+            fingerprint=self._store.fingerprint,
+            changed=result.settings["changed"],
+        )
+        return pd.read_parquet(folder / "predictions.parquet")
 
+    def _draw_images(self, own: pd.DataFrame, _: Result) -> _Draws:
+        patient_of = self._store.manifest.set_index("source")["patient"]
+        patients = patient_of.loc[own["image_id"]].to_numpy(dtype=np.str_)
+        values: _Draws = own[self._table.metric].to_numpy(dtype=np.float64)
+        return resampled_means(values, draw_resamples(patients, resamples=_RESAMPLES, seed=0))
 
-def _read_predictions(run: StudyRun, arm: str, task: Scored, label: str, result: Result) -> pd.DataFrame:
-    folder = result_folder(
-        run.folder(arm, 0),
-        task=task.task,
-        label=label,
-        fingerprint=open_store(task.store).fingerprint,
-        changed=result.settings["changed"],
-    )
-    return pd.read_parquet(folder / "predictions.parquet")
-
-
-_PatientsOf = Callable[[_Names], _Names]
-
-
-def _draw_images(own: pd.DataFrame, _: Result, metric: str, patients_of: _PatientsOf) -> _Draws:
-    patients = patients_of(own["image_id"].to_numpy(dtype=np.str_))
-    values: npt.NDArray[np.float64] = own[metric].to_numpy(dtype=np.float64)
-    there = ~np.isnan(values)
-    resamples = draw_resamples(patients, resamples=_RESAMPLES, seed=0)
-    filled = np.where(there, values, 0.0)
-    parts = [(weights @ filled) / np.maximum(weights @ there, 1) for weights in resamples.weights()]
-    return np.concatenate(parts)
-
-
-def _draw_probe(own: pd.DataFrame, result: Result, metric: str, _: _PatientsOf) -> _Draws:
-    own = own[own["seed"] == 0]
-    classes = result.settings["classes"]
-    truth = own[[f"truth_{name}" for name in classes]].to_numpy(dtype=np.float64)
-    scores = own[[f"score_{name}" for name in classes]].to_numpy(dtype=np.float64)
-    labels = truth if result.kind == "multilabel" else truth.argmax(axis=1)
-    resamples = draw_resamples(own["patient"].to_numpy(dtype=np.str_), resamples=_RESAMPLES, seed=0)
-    return bootstrap_metrics(labels, scores, resamples, kind=result.kind, metrics=[metric])[metric]
+    def _draw_probe(self, own: pd.DataFrame, result: Result) -> _Draws:
+        own = own[own["seed"] == 0]
+        classes, metric = result.settings["classes"], self._table.metric
+        truth = own[[f"truth_{name}" for name in classes]].to_numpy(dtype=np.float64)
+        scores = own[[f"score_{name}" for name in classes]].to_numpy(dtype=np.float64)
+        labels = truth if result.kind == "multilabel" else truth.argmax(axis=1)
+        resamples = draw_resamples(own["patient"].to_numpy(dtype=np.str_), resamples=_RESAMPLES, seed=0)
+        return bootstrap_metrics(labels, scores, resamples, kind=result.kind, metrics=[metric])[metric]

@@ -10,12 +10,10 @@ from vesalius.data.open_pool import Data, open_pool
 from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, nearest
 from vesalius.study.definition import Study
-from vesalius.study.run_study import Scored
+from vesalius.study.run_study import ON_LABELS, ON_MASKS, Scored
 from vesalius.training.recipe import load_recipe
 
 __all__ = ["check_arms", "planned_tasks"]
-
-_ON_MASKS, _ON_LABELS = ("attention", "coordinates"), ("knn", "linear")
 
 
 def planned_tasks(
@@ -27,7 +25,7 @@ def planned_tasks(
         ConfigError: An unknown task, or none that the stores given can serve.
         StoreError: A store that is not there, or has no masks.
     """
-    known = (*_ON_MASKS, *_ON_LABELS)
+    known = (*ON_MASKS, *ON_LABELS)
     for task in tasks:
         if task not in known:
             raise ConfigError(f"no task '{task}'{nearest(task, known)}; use {', '.join(known)}")
@@ -35,10 +33,10 @@ def planned_tasks(
         open_store(store).masks  # noqa: B018 (refuses a store without masks)
     for store, _ in labels:
         open_store(store)
-    planned = [Scored(task, store) for task in tasks if task in _ON_MASKS for store in masks]
+    planned = [Scored(task, store) for task in tasks if task in ON_MASKS for store in masks]
     for task in tasks:
         kinds = dict.fromkeys(table.features for table in study.tables.values() if table.task == task)
-        if task in _ON_LABELS:
+        if task in ON_LABELS:
             planned += [Scored(task, store, label, kind) for kind in kinds or ("auto",) for store, label in labels]
     if not planned:
         raise ConfigError(

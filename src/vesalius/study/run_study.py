@@ -14,7 +14,13 @@ from vesalius.records.result import Result
 from vesalius.study.definition import Study, StudyArm
 from vesalius.training.run_folder import RunFolder
 
-__all__ = ["Scored", "StudyRun", "Verbs"]
+__all__ = ["ON_LABELS", "ON_MASKS", "Scored", "StudyRun", "Verbs"]
+
+ON_MASKS = ("attention", "coordinates")
+"""Tasks whose figures every image has of its own, by its mask."""
+
+ON_LABELS = ("knn", "linear")
+"""Probes, whose figures are of all images together."""
 
 _ABOUT = "study.json"
 
