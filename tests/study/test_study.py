@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -34,6 +35,13 @@ tables:
     baselines: [pixels]
     features: grid
     against: [unguided, pixels]
+  few:
+    title: Few labels
+    task: linear
+    metric: roc_auc
+    arms: [unguided, guided]
+    fraction: 0.5
+    labels: [sex]
 """
 TINY = (
     "views={plan: small-chest, options: {size: 32}}",
@@ -77,8 +85,26 @@ def test_every_arm_is_trained_and_scored_once(definition: Path, guided_store: Pa
     assert "- store, any_finding: DINO guided - pixels " in text
     assert "- store, any_finding: DINO alone - pixels " in text
     assert (tmp_path / "study" / "results" / "guided-seed0" / "linear-store-any_finding-grid.json").is_file()
+    assert "## Few labels" not in text  # it shows another label than was asked for
     with pytest.raises(RunError, match="a study with other overrides"):
         go(definition, guided_store, tmp_path / "study", overrides=(*TINY, "training.epochs=2"))
+
+
+def test_a_table_of_few_labels_learns_from_its_share_in_several_draws(
+    definition: Path, guided_store: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    text = go(definition, guided_store, out, tasks=["linear"], labels=[(guided_store, "sex")]).read_text()
+    few, whole = (
+        json.loads((out / "results" / "guided-seed0" / f"linear-store-sex-{ending}.json").read_text())[0]
+        for ending in ("0.5", "grid")
+    )
+    assert {(one["fraction"], one["seeds"]) for one in few["scores"] if one["arm"] == "pretrained"} == {(0.5, 3)}
+    assert {one["fraction"] for one in whole["scores"] if one["arm"] == "pretrained"} == {1.0}
+    area = next(one for one in few["scores"] if (one["arm"], one["metric"]) == ("pretrained", "roc_auc"))
+    shown = text[text.index("## Few labels") :]
+    assert f"{area['value']:.3f} [{area['low']:.3f}, {area['high']:.3f}]" in shown
+    assert "- store, sex: DINO guided - DINO alone " in shown
 
 
 def test_it_refuses_before_it_trains(definition: Path, guided_store: Path, phantom_store: Path, tmp_path: Path) -> None:

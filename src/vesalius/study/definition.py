@@ -36,6 +36,8 @@ class StudyTable(StrictModel):
         task: `attention`, `coordinates`, `knn` or `linear`.
         metric: Of that task.
         features: Kind of frozen features of a probe, see `vesalius.evaluation.feature_kinds`.
+        fraction: Share of the training labels that a probe learns from; below 1 over several draws.
+        labels: Labels of a probe that the table shows; empty for all that are asked for.
         arms: By name, in the order in which they are expected to grow better.
         baselines: Arms of the results themselves that stand beside (`mean_template`, `chance`, ...).
         against: Arms or baselines that every arm is compared with; by default the neighbours in the table.
@@ -47,11 +49,17 @@ class StudyTable(StrictModel):
     task: str
     metric: str
     features: str = "auto"
+    fraction: float = Field(default=1.0, gt=0, le=1)
+    labels: tuple[str, ...] = ()
     arms: tuple[str, ...] = Field(min_length=1)
     baselines: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
     published: Mapping[str, Mapping[str, Mapping[str, float]]] = {}
     note: str = ""
+
+    def shows(self, label: str) -> bool:
+        """Say whether a probe of this label belongs to the table."""
+        return not self.labels or label in self.labels
 
 
 class Study(StrictModel):

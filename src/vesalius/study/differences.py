@@ -49,7 +49,7 @@ class _Comparison:
     def __init__(self, run: StudyRun, table: StudyTable, task: Scored, label: str) -> None:
         self._run, self._table, self._task, self._label = run, table, task, label
         self._store = open_store(task.store)
-        self._known: dict[tuple[str, str], tuple[float, _Draws]] = {}
+        self._known: dict[tuple[str, str], tuple[float, list[_Draws]]] = {}
 
     def __call__(self, arm: str, other: str) -> str:
         """Return a line, or nothing where the other was not scored."""
@@ -61,7 +61,7 @@ class _Comparison:
         ours, theirs = self._figure(arm, ""), self._figure(*beside)
         if ours is None or theirs is None:
             return ""
-        low, high = paired_interval([ours[1]], [theirs[1]])
+        low, high = paired_interval(ours[1], theirs[1])
         word = "better" if low > 0 else "worse" if high < 0 else "not told apart"
         title = arms[other].title if other in arms else other.replace("_", " ")
         return (
@@ -69,8 +69,8 @@ class _Comparison:
             f"{ours[0] - theirs[0]:+.3f} [{low:+.3f}, {high:+.3f}]: {word}"
         )
 
-    def _figure(self, arm: str, baseline: str) -> tuple[float, _Draws] | None:
-        """Return the figure and its bootstrap distribution; the draws of patients are alike for all arms."""
+    def _figure(self, arm: str, baseline: str) -> tuple[float, list[_Draws]] | None:
+        """Return the figure and its bootstrap distributions, one a draw of labels; patients are drawn alike for all."""
         key = (arm, baseline)
         if key not in self._known:
             result = results_of(self._run, arm, self._task, self._label)[0]
@@ -95,14 +95,17 @@ class _Comparison:
         )
         return pd.read_parquet(folder / "predictions.parquet")
 
-    def _draw_images(self, own: pd.DataFrame, _: Result) -> _Draws:
+    def _draw_images(self, own: pd.DataFrame, _: Result) -> list[_Draws]:
         patient_of = self._store.manifest.set_index("source")["patient"]
         patients = patient_of.loc[own["image_id"]].to_numpy(dtype=np.str_)
         values: _Draws = own[self._table.metric].to_numpy(dtype=np.float64)
-        return resampled_means(values, draw_resamples(patients, resamples=_RESAMPLES, seed=0))
+        return [resampled_means(values, draw_resamples(patients, resamples=_RESAMPLES, seed=0))]
 
-    def _draw_probe(self, own: pd.DataFrame, result: Result) -> _Draws:
-        own = own[own["seed"] == 0]
+    def _draw_probe(self, own: pd.DataFrame, result: Result) -> list[_Draws]:
+        return [self._draw_labels(one, result) for _, one in own.groupby("seed")]
+
+    def _draw_labels(self, own: pd.DataFrame, result: Result) -> _Draws:
+        """Resample the patients for one draw of labels."""
         classes, metric = result.settings["classes"], self._table.metric
         truth = own[[f"truth_{name}" for name in classes]].to_numpy(dtype=np.float64)
         scores = own[[f"score_{name}" for name in classes]].to_numpy(dtype=np.float64)

@@ -19,7 +19,7 @@ __all__ = ["check_arms", "planned_tasks"]
 def planned_tasks(
     study: Study, tasks: Sequence[str], *, masks: Sequence[Path], labels: Sequence[tuple[Path, str]]
 ) -> tuple[Scored, ...]:
-    """Return every task on every store that it takes, for probes with every kind of features of the study's tables.
+    """Return every task on every store that it takes, for probes as the study's tables ask for them.
 
     Raises:
         ConfigError: An unknown task, or none that the stores given can serve.
@@ -34,15 +34,15 @@ def planned_tasks(
     for store, _ in labels:
         open_store(store)
     planned = [Scored(task, store) for task in tasks if task in ON_MASKS for store in masks]
-    for task in tasks:
-        kinds = dict.fromkeys(table.features for table in study.tables.values() if table.task == task)
-        if task in ON_LABELS:
-            planned += [Scored(task, store, label, kind) for kind in kinds or ("auto",) for store, label in labels]
+    for table in study.tables.values():
+        if table.task in ON_LABELS and table.task in tasks:
+            shown = [(store, label) for store, label in labels if table.shows(label)]
+            planned += [Scored(table.task, store, label, table.features, table.fraction) for store, label in shown]
     if not planned:
         raise ConfigError(
             "the study would score nothing: give --masks STORE for attention, --label STORE=LABEL for probes"
         )
-    return tuple(planned)
+    return tuple(dict.fromkeys(planned))
 
 
 def check_arms(study: Study, data: Data, overrides: Sequence[str]) -> str:

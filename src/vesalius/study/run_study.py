@@ -34,18 +34,22 @@ class Scored:
         store: Where.
         label: To predict; empty for tasks on masks, which take all parts.
         features: Kind of frozen features of a probe.
+        fraction: Share of the training labels that a probe learns from.
     """
 
     task: str
     store: Path
     label: str = ""
     features: str = "auto"
+    fraction: float = 1.0
 
     @property
     def name(self) -> str:
         """Name of its file of results."""
         features = "" if self.features == "auto" else self.features
-        return "-".join(word for word in (self.task, self.store.name, self.label, features) if word)
+        fraction = "" if self.fraction == 1.0 else f"{self.fraction:g}"
+        words = (self.task, self.store.name, self.label.replace(",", "+"), features, fraction)
+        return "-".join(word for word in words if word)
 
 
 @dataclass(frozen=True, slots=True)

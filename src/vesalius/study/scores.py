@@ -33,6 +33,6 @@ def own_arm(result: Result) -> str:
 
 
 def score_of(result: Result, arm: str, metric: str) -> Score | None:
-    """Return a figure with all labels, where the result has it."""
-    found = (one for one in result.scores if (one.arm, one.metric) == (arm, metric) and one.fraction == 1.0)
-    return next(found, None)
+    """Return a figure at the largest share of the labels that was scored, where the result has it."""
+    found = [one for one in result.scores if (one.arm, one.metric) == (arm, metric)]
+    return max(found, key=lambda one: one.fraction, default=None)

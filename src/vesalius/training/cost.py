@@ -20,7 +20,9 @@ from vesalius.training.step import TrainingStep
 
 __all__ = ["Cost", "measure_cost", "steps_within"]
 
-WARM_STEPS, TIMED_STEPS = 2, 6
+WARM_STEPS, TIMED_STEPS = 3, 6
+"""At least; of a recipe with several sizes each is warmed once, and timed equally often. The first step of a size makes
+the kernels for its shapes, and timed it would promise half of the steps that fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,9 @@ def measure_cost(
     rows = max(1, recipe.training.batch_size // processes)
     choose = torch.Generator().manual_seed(step_seed(recipe.training.seed, 0))
     seconds: list[float] = []
-    for number in range(WARM_STEPS + TIMED_STEPS):
+    sizes = max(1, len(recipe.views.sizes))
+    warm, timed = max(WARM_STEPS, sizes), sizes * math.ceil(TIMED_STEPS / sizes)
+    for number in range(warm + timed):
         start = time.perf_counter()
         now = Progress(step=number, total_steps=1000, steps_per_epoch=100)
         step.set_rates(optimizer, now)
@@ -85,4 +89,4 @@ def measure_cost(
     run_probes(probes, method.exported_backbone())
     # Steps of one size are alike and their median is free of hiccups; of several sizes each has its share in the mean.
     typical = statistics.fmean if recipe.views.sizes else statistics.median
-    return Cost(step_seconds=typical(seconds[WARM_STEPS:]), probe_seconds=time.perf_counter() - start)
+    return Cost(step_seconds=typical(seconds[warm:]), probe_seconds=time.perf_counter() - start)
