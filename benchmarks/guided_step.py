@@ -86,7 +86,7 @@ class Side:
         method = build_method(recipe.method, create_backbone(recipe.backbone), teacher_views=plan.teacher_views)
         knowledge, guiding = None, None
         if recipe.guidance is not None:
-            places = recipe.guidance.coordinates is not None
+            places = recipe.guidance.needs_coordinates
             knowledge = open_knowledge(pool, recipe.guidance.maps, coordinates=places)
             guiding = build_guidance(recipe.guidance, knowledge.names, method.student)
         suit_accelerator(method, accelerator="cpu")

@@ -108,7 +108,7 @@ def test_coordinates_are_learned_and_their_error_is_told() -> None:
         ({"attention": {"heads": {"left": 0, "right": 0}}}, "test_vit", "one part only"),
         ({"attention": {"heads": {"left": 0}}}, "resnet18", "no .CLS. token"),
         ({"coordinates": {"tokens": "inner"}}, "resnet18", "no blocks of tokens"),
-        ({}, "test_vit", "guidance.attention, guidance.coordinates or both"),
+        ({}, "test_vit", "one or several of guidance.attention"),
     ],
 )
 def test_what_cannot_be_guided_is_refused(config: dict, backbone: str, message: str) -> None:

@@ -98,3 +98,21 @@ def test_linear_ends_on_the_surest_pixel_and_coverage_does_not(inclusion: float,
     assert collapsed.argmax() == 3
     assert float(collapsed.max()) > 0.95
     torch.testing.assert_close(ended(coverage_loss), soft / soft.sum(), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("inclusion", "exclusion", "to_cls"),
+    [(1.0, 1.0, True), (0.0, 1.0, True), (1.0, 0.1, True), (1.0, 0.07, False), (1.0, 0.0, False)],
+)
+def test_exclusion_sends_a_row_that_knows_nothing_to_cls_where_the_part_is_small(
+    inclusion: float, exclusion: float, to_cls: bool
+) -> None:
+    """Of a part of 8 %: towards [CLS] if and only if 0.08 < exclusion / (inclusion + exclusion)."""
+    part = torch.zeros(100)
+    part[:8] = 1.0
+    scores = torch.zeros(101, requires_grad=True)
+    linear_alignment_loss(scores.softmax(0)[1:], part, inclusion=inclusion, exclusion=exclusion).backward()
+    assert (float(scores.grad[0]) < 0) == to_cls
+    scores = torch.zeros(101, requires_grad=True)
+    coverage_loss(scores.softmax(0)[1:], part).backward()
+    assert float(scores.grad[0]) > 0

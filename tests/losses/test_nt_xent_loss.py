@@ -33,3 +33,22 @@ def test_its_gradient_pulls_the_views_of_an_image_together() -> None:
         one, two = torch.autograd.grad(nt_xent_loss(first, second), (first, second))
         first, second = (first - one).detach().requires_grad_(), (second - two).detach().requires_grad_()
     assert functional.cosine_similarity(first, second).mean() > before + 0.3
+
+
+def test_groups_are_compared_each_for_itself() -> None:
+    torch.manual_seed(0)
+    first, second = torch.randn(3, 5, 8), torch.randn(3, 5, 8)
+    alone = torch.stack([nt_xent_loss(one, other) for one, other in zip(first, second, strict=True)])
+    torch.testing.assert_close(nt_xent_loss(first, second), alone.mean())
+
+
+def test_what_is_not_known_is_neither_anchor_nor_negative() -> None:
+    torch.manual_seed(0)
+    first, second = torch.randn(2, 5, 8, requires_grad=True), torch.randn(2, 5, 8)
+    known = torch.tensor([[True, True, False, True, False], [False] * 5])
+    loss = nt_xent_loss(first, second, known=known)
+    torch.testing.assert_close(loss, nt_xent_loss(first[0, known[0]], second[0, known[0]]))
+    loss.backward()
+    assert torch.isfinite(first.grad).all()
+    assert first.grad[~known].abs().sum() == 0
+    assert float(nt_xent_loss(first.detach(), second, known=torch.zeros(2, 5, dtype=torch.bool))) == 0

@@ -88,6 +88,9 @@ def test_every_arm_is_trained_and_scored_once(definition: Path, guided_store: Pa
     assert "## Few labels" not in text  # it shows another label than was asked for
     with pytest.raises(RunError, match="a study with other overrides"):
         go(definition, guided_store, tmp_path / "study", overrides=(*TINY, "training.epochs=2"))
+    definition.write_text(STUDY.replace("heads={heart: 1}", "heads={heart: 2}"))
+    with pytest.raises(RunError, match="a study with other arm 'guided'; arms of different settings"):
+        go(definition, guided_store, tmp_path / "study")
 
 
 def test_a_table_of_few_labels_learns_from_its_share_in_several_draws(

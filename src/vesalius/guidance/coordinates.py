@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from vesalius.guidance.base import Guidance, GuidanceOutput, WeightedConfig
 from vesalius.guidance.kept_heads import PlacesHead
-from vesalius.guidance.maps_in_view import coordinates_in_view
+from vesalius.guidance.maps_in_view import coordinates_at_tokens
 from vesalius.records.features import Features
 from vesalius.records.knowledge import Knowledge, PartNames
 from vesalius.records.view import View
@@ -53,10 +53,10 @@ class Coordinates(Guidance):
         """Compute the loss; see `Guidance.forward`."""
         predicted, places, trusted = [], [], []
         for feature, view in zip(features, views, strict=True):
-            target, known = coordinates_in_view(knowledge, view, self.names, feature.grid)
+            target, known = coordinates_at_tokens(knowledge, view, self.names, feature)
             predicted.append(self.head(feature))
-            places.append(feature.at_tokens(target.transpose(1, 2)).transpose(1, 2))
-            trusted.append(feature.at_tokens(known[:, None])[:, 0] * knowledge.guided[:, None])
+            places.append(target)
+            trusted.append(known)
         sums = [self._sums(*one) for one in zip(predicted, places, trusted, strict=True)]
         error, distance, total = torch.stack([torch.stack(one) for one in sums]).sum(0)
         count = total.clamp_min(1)

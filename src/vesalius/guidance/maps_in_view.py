@@ -6,11 +6,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from vesalius.records.features import Features
 from vesalius.records.knowledge import Knowledge, PartNames
 from vesalius.records.view import View
 from vesalius.views.geometry import map_to_view
 
-__all__ = ["coordinates_in_view", "mirrored_views", "parts_in_view"]
+__all__ = ["cell_shares", "coordinates_at_tokens", "coordinates_in_view", "mirrored_views", "parts_in_view"]
 
 
 def mirrored_views(view: View) -> Bool[Tensor, "batch"]:
@@ -50,3 +51,24 @@ def coordinates_in_view(
         mirrored = torch.stack([1 - places[:, 0], places[:, 1]], 1)
         places = torch.where(mirrored_views(view)[:, None, None, None], mirrored, places)
     return places.flatten(2).transpose(1, 2), (known > 0.99).float() * known * inside
+
+
+def coordinates_at_tokens(
+    knowledge: Knowledge, view: View, names: PartNames, features: Features
+) -> tuple[Float[Tensor, "batch tokens 2"], Float[Tensor, "batch tokens"]]:
+    """Return `coordinates_in_view` of the tokens that are there; of images that are not guided nothing is known."""
+    places, known = coordinates_in_view(knowledge, view, names, features.grid)
+    places = features.at_tokens(places.transpose(1, 2)).transpose(1, 2)
+    return places, features.at_tokens(known[:, None])[:, 0] * knowledge.guided[:, None]
+
+
+def cell_shares(places: Float[Tensor, "batch tokens 2"], cells: int) -> Float[Tensor, "batch tokens regions"]:
+    """Return how much of each token belongs to each of `cells` x `cells` regions of the template, row by row.
+
+    Shares fall off linearly from a region's centre to its neighbours' (as in bilinear interpolation), so that a place
+    that is a little wrong changes them a little; those of a place inside the template sum to 1.
+    """
+    centres = torch.arange(cells, device=places.device, dtype=places.dtype)
+    scaled = (places * cells - 0.5).clamp(0, cells - 1)
+    across, down = ((1 - (scaled[..., axis, None] - centres).abs()).clamp_min(0) for axis in (0, 1))
+    return (down[..., :, None] * across[..., None, :]).flatten(2)

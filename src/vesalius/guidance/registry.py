@@ -13,6 +13,7 @@ from vesalius.errors import ConfigError
 from vesalius.guidance.attention_alignment import AttentionAlignment, AttentionConfig
 from vesalius.guidance.base import Guidance, GuidanceOutput
 from vesalius.guidance.coordinates import Coordinates, CoordinatesConfig
+from vesalius.guidance.place_contrast import PlaceContrast, PlaceContrastConfig
 from vesalius.records.features import Features
 from vesalius.records.knowledge import Knowledge, PartNames
 from vesalius.records.view import View
@@ -22,17 +23,24 @@ __all__ = ["GuidanceConfig", "build_guidance"]
 
 
 class GuidanceConfig(StrictModel):
-    """What is known of the anatomy, and how it teaches; at least one of the two ways.
+    """What is known of the anatomy, and how it teaches; at least one of the three ways.
 
     Attributes:
         maps: Name of the stores' knowledge maps (`STORE/maps/<name>`), where no folder is given by `--maps`.
         attention: Heads look at parts, see `AttentionConfig`.
         coordinates: Patches know their place in the template, see `CoordinatesConfig`.
+        contrast: The same place is told apart from patient to patient, see `PlaceContrastConfig`.
     """
 
     maps: str = "deformable"
     attention: AttentionConfig | None = None
     coordinates: CoordinatesConfig | None = None
+    contrast: PlaceContrastConfig | None = None
+
+    @property
+    def needs_coordinates(self) -> bool:
+        """Whether the maps must tell where pixels lie in the template."""
+        return self.coordinates is not None or self.contrast is not None
 
 
 class _Together(Guidance):
@@ -83,8 +91,12 @@ def build_guidance(config: GuidanceConfig, names: PartNames, student: Backbone, 
                 f"guidance.coordinates.tokens = inner: {student.name} has no blocks of tokens; leave it at last"
             )
         parts.append(Coordinates(config.coordinates, names, dim=student.feature_dim, template_side=template_side))
+    if config.contrast is not None:
+        parts.append(PlaceContrast(config.contrast, names, dim=student.feature_dim))
     if not parts:
-        raise ConfigError("guidance: name guidance.attention, guidance.coordinates or both")
+        raise ConfigError(
+            "guidance: name one or several of guidance.attention, guidance.coordinates, guidance.contrast"
+        )
     guidance = _Together(parts)
     student.always(attention=guidance.needs_attention, patches=guidance.needs_patches, inner=guidance.needs_inner)
     return guidance

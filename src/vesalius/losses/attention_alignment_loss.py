@@ -25,6 +25,10 @@ def linear_alignment_loss(
     -inclusion * sum a k + exclusion * sum a (1 - k): the signs of the paper's prose; as printed they are inverted and
     would push attention out of the organs. It asks for no coverage: one pixel inside satisfies it.
 
+    What [CLS] gives to itself costs nothing. A row that knows nothing yet is therefore pushed onto [CLS], and may stay
+    there for good, where the part's share of the view is below exclusion / (inclusion + exclusion): of equal lambdas,
+    always. The head of the heart was lost so (docs/LOG.md); exclusion a tenth of inclusion kept it.
+
     Args:
         attention: Softmax row over the patches; its sum falls short of 1 by what [CLS] gives to itself.
         target: The part's share of every patch, in [0, 1].

@@ -86,7 +86,7 @@ def pretrain(
         resume = False
     knowledge = None
     if resolved.guidance is not None:
-        coordinates = resolved.guidance.coordinates is not None
+        coordinates = resolved.guidance.needs_coordinates
         knowledge = open_knowledge(pool, resolved.guidance.maps, maps, coordinates=coordinates)
         about |= {"maps": knowledge.description()}
     if not leads(resolved):

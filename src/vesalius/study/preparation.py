@@ -56,5 +56,5 @@ def check_arms(study: Study, data: Data, overrides: Sequence[str]) -> str:
     for arm in study.arms.values():
         recipe = load_recipe(arm.recipe, overrides=[*arm.set, *overrides])
         if recipe.guidance is not None:
-            open_knowledge(pool, recipe.guidance.maps, coordinates=recipe.guidance.coordinates is not None)
+            open_knowledge(pool, recipe.guidance.maps, coordinates=recipe.guidance.needs_coordinates)
     return str(about["fingerprint"])

@@ -85,22 +85,26 @@ class StudyRun:
         """Write down what makes arms comparable; a folder begun under other settings is refused.
 
         Raises:
-            RunError: The folder holds a study of other data or another budget, or other files.
+            RunError: The folder holds a study of other data or another budget, an arm of the same name that is defined
+                otherwise, or other files.
         """
         file = self.out / _ABOUT
         told = {"about": self.study.about, **settings}
+        arms = {name: {"recipe": arm.recipe, "set": list(arm.set)} for name, arm in self.study.arms.items()}
         if file.is_file():
             there = json.loads(file.read_text(encoding="utf-8"))
+            known = there.pop("arms", {})
             differing = sorted(key for key in {*told, *there} if told.get(key) != there.get(key))
+            differing += [f"arm '{name}'" for name, arm in arms.items() if known.get(name, arm) != arm]
             if differing:
                 raise RunError(
                     f"{self.out}: holds a study with other {', '.join(differing)}; arms of different settings cannot "
                     "be compared: name another folder"
                 )
-            return
-        if self.out.is_dir() and any(self.out.iterdir()):
+            arms = known | arms
+        elif self.out.is_dir() and any(self.out.iterdir()):
             raise RunError(f"{self.out}: holds other files; name an empty or a new folder for the study")
-        replace_text(file, json.dumps(told, indent=2) + "\n")
+        replace_text(file, json.dumps(told | {"arms": arms}, indent=2) + "\n")
 
     def run(self, verbs: Verbs, say: Callable[[str], None]) -> None:
         """Train and score whatever is not done yet."""
