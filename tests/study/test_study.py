@@ -76,6 +76,8 @@ def test_every_arm_is_trained_and_scored_once(definition: Path, guided_store: Pa
     weights = [tmp_path / "study" / "runs" / f"{arm}-seed0" / "backbone" / "model.safetensors" for arm in
                ("unguided", "guided")]  # fmt: skip
     assert weights[0].read_bytes() != weights[1].read_bytes()
+    one = go(definition, guided_store, tmp_path / "study", tasks=["attention"], arms=["guided"])
+    assert one.read_text() == text  # the other arm, done before, is not left out
     before = [path.stat().st_mtime_ns for path in weights]
     again = go(definition, guided_store, tmp_path / "study", tasks=["attention", "linear"])
     assert [path.stat().st_mtime_ns for path in weights] == before

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from vesalius.data.batches import ImagePool
     from vesalius.data.open_pool import Data
+    from vesalius.training.recipe import Recipe
     from vesalius.training.run_folder import RunFolder
 
 __all__ = ["pretrain"]
@@ -59,15 +60,14 @@ def pretrain(
     from vesalius.data.open_pool import open_pool
     from vesalius.evaluation.online import choose_probes
     from vesalius.interpret.run_pictures import draw_run
-    from vesalius.training.recipe import DEFAULT_RECIPE, load_recipe
-    from vesalius.training.resolve_recipe import resolve_recipe
     from vesalius.training.run_folder import RunFolder
     from vesalius.training.train import Pretraining, leads
 
     console = console or Console()
     folder = RunFolder(Path(out))
     pool, about = open_pool(data)
-    if resume and folder.exists:
+    resume = resume and folder.exists
+    if resume:
         if overrides or budget_minutes is not None:
             raise RunError(f"{folder.path}: a resumed run keeps its recipe; leave out --set and --budget-minutes")
         resolved, notes = folder.recipe(), _NOTHING
@@ -77,13 +77,9 @@ def pretrain(
             draw_run(resolved, pool, folder)
             return folder.path
     else:
-        budget = () if budget_minutes is None else (f"training.budget_minutes={budget_minutes}",)
-        resolved, notes = resolve_recipe(
-            load_recipe(recipe or DEFAULT_RECIPE, overrides=[*overrides, *budget]), len(pool)
-        )
+        resolved, notes = _resolved(recipe, overrides, budget_minutes, len(pool))
         if leads(resolved):
             folder.check_free()
-        resume = False
     knowledge = None
     if resolved.guidance is not None:
         coordinates = resolved.guidance.needs_coordinates
@@ -108,6 +104,17 @@ def pretrain(
     if leads(resolved):
         draw_run(resolved, pool, folder)
     return folder.path
+
+
+def _resolved(
+    recipe: str | Path | None, overrides: Sequence[str], budget_minutes: float | None, images: int
+) -> tuple[Recipe, Sequence[str]]:
+    """Load the recipe of a new run and let it suit the number of images; return it with what was chosen."""
+    from vesalius.training.recipe import DEFAULT_RECIPE, load_recipe
+    from vesalius.training.resolve_recipe import resolve_recipe
+
+    budget = () if budget_minutes is None else (f"training.budget_minutes={budget_minutes}",)
+    return resolve_recipe(load_recipe(recipe or DEFAULT_RECIPE, overrides=[*overrides, *budget]), images)
 
 
 def _keep_pool(pool: ImagePool, about: dict[str, Any], folder: RunFolder) -> None:

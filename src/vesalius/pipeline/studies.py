@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,9 +66,13 @@ def study(
     from vesalius.study.tables import study_tables
 
     console = console or Console()
-    chosen = load_study(name).some(tuple(arms))
-    probes = [(Path(store), label) for store, label in labels]
-    scored = planned_tasks(chosen, tasks, masks=[Path(store) for store in masks], labels=probes)
+    whole = load_study(name)
+    chosen = whole.some(tuple(arms))
+    on: dict[str, Any] = {
+        "masks": [Path(store) for store in masks],
+        "labels": [(Path(store), label) for store, label in labels],
+    }
+    scored = planned_tasks(chosen, tasks, **on)
     pool = check_arms(chosen, data, overrides)
     run = StudyRun(chosen, Path(out), seeds, scored)
     run.begin({"pool": pool, "budget_minutes": budget_minutes, "overrides": list(overrides)})
@@ -87,7 +92,9 @@ def study(
 
     run.run(Verbs(train, score), lambda text: console.print(text, highlight=False))
     file = run.out / "tables.md"
-    replace_text(file, study_tables(run))
+    # Arms that were done by earlier calls stand in the tables as well.
+    shown = whole.some(tuple(arm for arm in whole.arms if arm in chosen.arms or run.has_results(arm)))
+    replace_text(file, study_tables(replace(run, study=shown, tasks=planned_tasks(shown, tasks, **on))))
     return file
 
 

@@ -132,6 +132,10 @@ class StudyRun:
             if file.is_file()
         ]
 
+    def has_results(self, arm: str) -> bool:
+        """Say whether anything was scored of an arm, by this call or an earlier one."""
+        return any((self.out / "results").glob(f"{arm}-seed*/*.json"))
+
     def _file(self, arm: str, seed: int, task: Scored) -> Path:
         return self.out / "results" / f"{arm}-seed{seed}" / f"{task.name}.json"
 
