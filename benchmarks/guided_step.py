@@ -32,7 +32,7 @@ GUIDANCE = {
     "attention": "{attention: {heads: {left_lung: 0, right_lung: 1, heart: 2}}}",
     "coordinates": "{coordinates: {}}",
     "both": "{attention: {heads: {left_lung: 0, right_lung: 1, heart: 2}}, coordinates: {}}",
-    "both, inner tokens": "{attention: {heads: {left_lung: 0, right_lung: 1, heart: 2}}, coordinates: {tokens: inner}}",
+    "both, last tokens": "{attention: {heads: {left_lung: 0, right_lung: 1, heart: 2}}, coordinates: {tokens: last}}",
 }
 CASES = (
     ("vit_tiny_patch16_224", 112, 64, "cls"),

@@ -123,7 +123,7 @@ def test_guidance_finds_the_place_of_every_patch_that_was_kept() -> None:
     view = View(pixels=torch.randn(2, 1, 64, 64), affine=torch.eye(2, 3).expand(2, 2, 3), image_size=(64, 64))
     _, _, knowledge, now = scene()
     config = GuidanceConfig(
-        attention=AttentionConfig(heads={"left": 0, "right": 1}), coordinates=CoordinatesConfig(weight=3)
+        attention=AttentionConfig(heads={"left": 0, "right": 1}), coordinates=CoordinatesConfig(weight=3, tokens="last")
     )
     guidance = build_guidance(config, NAMES, student)
     whole = student.forward_features(view.pixels)
@@ -159,11 +159,29 @@ def test_coordinates_guide_any_backbone_with_a_grid(backbone: str) -> None:
 
 def test_the_student_gives_what_guidance_needs_without_being_asked() -> None:
     student = create_backbone(BackboneConfig(name="test_vit", image_size=32, drop_path=0))
-    both = GuidanceConfig(attention=AttentionConfig(heads={"left": 0}), coordinates=CoordinatesConfig())
+    last = CoordinatesConfig(tokens="last")
+    both = GuidanceConfig(attention=AttentionConfig(heads={"left": 0}), coordinates=last)
     build_guidance(both, NAMES, student)
     features = student.forward_features(torch.randn(2, 1, 32, 32), patches=False)
     assert features.attention is not None
     assert features.patches is not None
+
+
+@pytest.mark.parametrize(
+    ("pool", "config", "inner"),
+    [
+        ("cls", {}, True),
+        ("cls", {"tokens": "last"}, False),
+        ("average", {}, False),
+        ("average", {"tokens": "inner"}, True),
+    ],
+)
+def test_the_tokens_asked_are_those_that_cost_nothing_more(pool: str, config: dict, inner: bool) -> None:
+    student = create_backbone(BackboneConfig(name="test_vit", image_size=32, drop_path=0, pool=pool))
+    guidance = build_guidance(GuidanceConfig(coordinates=CoordinatesConfig(**config)), NAMES, student)
+    assert (guidance.needs_inner, guidance.needs_patches) == (inner, not inner)
+    features = student.forward_features(torch.randn(2, 1, 32, 32), patches=False)
+    assert (features.inner is not None, features.patches is not None) == (inner, not inner)
 
 
 def test_inner_tokens_teach_without_the_rest_of_the_last_block() -> None:

@@ -35,7 +35,19 @@ Pool = Literal["cls", "mean", "average"]
 
 
 class Backbone(nn.Module, ABC):
-    """A feature extractor that yields `Features`."""
+    """A feature extractor that yields `Features`.
+
+    Attributes:
+        name: As the family knows it.
+        pool: What `Features.pooled` is.
+        feature_dim: Its width, and that of the tokens.
+        patch_size: Side of a patch in pixels; None where there are none.
+        has_cls: Whether there is a [CLS] token.
+        attention_heads: Of the last block, whose [CLS] row can be given; 0 where there is none.
+        has_inner: Whether there are tokens that enter a last block.
+        cls_alone: Whether the pooled vector is [CLS] and can be had without the patches' share of the last block.
+        preprocessing: What belongs to the weights.
+    """
 
     name: str
     pool: Pool
@@ -44,6 +56,7 @@ class Backbone(nn.Module, ABC):
     has_cls: bool
     attention_heads: int
     has_inner: bool
+    cls_alone: bool
     preprocessing: Preprocessing
     _always_attention: bool = False
     _always_patches: bool = False

@@ -67,7 +67,7 @@ class TimmBackbone(Backbone):
             self.model = self.model.to(memory_format=torch.channels_last)
         self._channels_last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
         self.has_inner = embedding is not None and isinstance(getattr(self.model, "blocks", None), torch.nn.Sequential)
-        self._cls_alone = self.pool == "cls" and can_compute_cls_alone(self.model)
+        self.cls_alone = self.pool == "cls" and can_compute_cls_alone(self.model)
 
     def forward_features(
         self,
@@ -133,7 +133,7 @@ class TimmBackbone(Backbone):
 
     def _forward(self, x: Tensor, *, patches: bool, attention: bool, inner: bool) -> Features:
         blocks: Any = getattr(self.model, "blocks", None)
-        alone = self._cls_alone and not patches
+        alone = self.cls_alone and not patches
         with contextlib.ExitStack() as stack:
             row = None
             entering = stack.enter_context(capture_input(blocks[-1], self.prefix_tokens)) if inner else None

@@ -28,24 +28,26 @@ class CoordinatesConfig(WeightedConfig):
         weight: Of the loss.
         beta: Of the smooth L1 loss, in shares of the template's side: errors below it count squared.
         tokens: Which patch tokens are asked: `last`, those of the backbone's output, or `inner`, those that enter a
-            ViT's last block, of which its [CLS] attention takes its keys. Where a method trains [CLS] alone, the rest
-            of the last block then need not be computed.
+            ViT's last block, of which its [CLS] attention takes its keys. By default (`auto`) they are `inner` where
+            [CLS] alone is trained, so that the rest of the last block need not be computed, and `last` elsewhere.
     """
 
     weight: float = Field(default=20.0, gt=0)
     beta: float = Field(default=0.025, gt=0)
-    tokens: Literal["last", "inner"] = "last"
+    tokens: Literal["auto", "last", "inner"] = "auto"
 
 
 class Coordinates(Guidance):
     """One linear layer on the patch tokens, smooth L1 to the places that the registration found."""
 
-    def __init__(self, config: CoordinatesConfig, names: PartNames, *, dim: int, template_side: int = 1) -> None:
-        """Build the head for tokens of `dim`; errors are logged in pixels of a template of this side."""
+    def __init__(
+        self, config: CoordinatesConfig, names: PartNames, *, dim: int, inner: bool = False, template_side: int = 1
+    ) -> None:
+        """Build the head for tokens of `dim`, inner or last ones; errors are logged in pixels of such a template."""
         super().__init__()
         self.config, self.names, self.template_side = config, names, template_side
-        self.head = PlacesHead(dim, inner=config.tokens == "inner")
-        self.needs_patches, self.needs_inner = config.tokens == "last", config.tokens == "inner"
+        self.head = PlacesHead(dim, inner=inner)
+        self.needs_patches, self.needs_inner = not inner, inner
 
     def forward(
         self, features: Sequence[Features], views: Sequence[View], knowledge: Knowledge, progress: Progress

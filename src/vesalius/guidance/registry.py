@@ -86,11 +86,7 @@ def build_guidance(config: GuidanceConfig, names: PartNames, student: Backbone, 
             )
         parts.append(AttentionAlignment(config.attention, names, heads=student.attention_heads))
     if config.coordinates is not None:
-        if config.coordinates.tokens == "inner" and not student.has_inner:
-            raise ConfigError(
-                f"guidance.coordinates.tokens = inner: {student.name} has no blocks of tokens; leave it at last"
-            )
-        parts.append(Coordinates(config.coordinates, names, dim=student.feature_dim, template_side=template_side))
+        parts.append(_coordinates(config, names, student, template_side))
     if config.contrast is not None:
         parts.append(PlaceContrast(config.contrast, names, dim=student.feature_dim))
     if not parts:
@@ -100,3 +96,15 @@ def build_guidance(config: GuidanceConfig, names: PartNames, student: Backbone, 
     guidance = _Together(parts)
     student.always(attention=guidance.needs_attention, patches=guidance.needs_patches, inner=guidance.needs_inner)
     return guidance
+
+
+def _coordinates(config: GuidanceConfig, names: PartNames, student: Backbone, template_side: int) -> Coordinates:
+    """Choose the tokens that are asked for their place; contrast reads the last ones, which then cost nothing more."""
+    assert config.coordinates is not None  # noqa: S101 (the caller looked)
+    tokens = config.coordinates.tokens
+    if tokens == "inner" and not student.has_inner:
+        raise ConfigError(
+            f"guidance.coordinates.tokens = inner: {student.name} has no blocks of tokens; leave it at last"
+        )
+    inner = tokens == "inner" or (tokens == "auto" and student.cls_alone and config.contrast is None)
+    return Coordinates(config.coordinates, names, dim=student.feature_dim, inner=inner, template_side=template_side)
