@@ -19,6 +19,7 @@ about: Guided against unguided
 arms:
   unguided: {title: DINO alone, recipe: medino/deformable-small, set: ["guidance=null"]}
   guided: {title: DINO guided, recipe: medino/deformable-small, set: ["guidance.attention.heads={heart: 1}"]}
+  placed: {title: DINO placed, recipe: medino/deformable-small, set: ["guidance={coordinates: {}}"]}
 tables:
   attention:
     title: Average precision
@@ -35,6 +36,11 @@ tables:
     baselines: [pixels]
     features: grid
     against: [unguided, pixels]
+  coordinates:
+    title: Segmentation by predicted places
+    task: coordinates
+    metric: dice
+    arms: [placed]
   few:
     title: Few labels
     task: linear
@@ -110,6 +116,17 @@ def test_a_table_of_few_labels_learns_from_its_share_in_several_draws(
     shown = text[text.index("## Few labels") :]
     assert f"{area['value']:.3f} [{area['low']:.3f}, {area['high']:.3f}]" in shown
     assert "- store, sex: DINO guided - DINO alone " in shown
+
+
+def test_an_arm_is_scored_by_what_the_tables_show_of_it(definition: Path, guided_store: Path, tmp_path: Path) -> None:
+    """An arm without predicted places is not asked for them, nor a guided head of one that has none."""
+    out = tmp_path / "study"
+    text = go(
+        definition, guided_store, out, tasks=["attention", "coordinates"], arms=["unguided", "placed"]
+    ).read_text()
+    scored = {path.parent.name: path.name for path in (out / "results").glob("*/*.json")}
+    assert scored == {"unguided-seed0": "attention-store.json", "placed-seed0": "coordinates-store.json"}
+    assert "## Segmentation by predicted places" in text
 
 
 def test_it_refuses_before_it_trains(definition: Path, guided_store: Path, phantom_store: Path, tmp_path: Path) -> None:

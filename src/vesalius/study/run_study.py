@@ -11,7 +11,7 @@ from typing import Any
 from vesalius.atomic import replace_text
 from vesalius.errors import RunError
 from vesalius.records.result import Result
-from vesalius.study.definition import Study, StudyArm
+from vesalius.study.definition import Study, StudyArm, StudyTable
 from vesalius.training.run_folder import RunFolder
 
 __all__ = ["ON_LABELS", "ON_MASKS", "Scored", "StudyRun", "Verbs"]
@@ -50,6 +50,12 @@ class Scored:
         fraction = "" if self.fraction == 1.0 else f"{self.fraction:g}"
         words = (self.task, self.store.name, self.label.replace(",", "+"), features, fraction)
         return "-".join(word for word in words if word)
+
+    def is_of(self, table: StudyTable) -> bool:
+        """Say whether the table shows it."""
+        asked = (table.task, table.features, table.fraction)
+        same = (self.task, self.features, self.fraction) == asked
+        return same and (not self.label or table.shows(self.label))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +113,14 @@ class StudyRun:
         replace_text(file, json.dumps(told | {"arms": arms}, indent=2) + "\n")
 
     def run(self, verbs: Verbs, say: Callable[[str], None]) -> None:
-        """Train and score whatever is not done yet."""
+        """Train whatever is not done yet, and score every arm by what the tables show of it."""
         planned = [(name, arm, seed) for seed in range(self.seeds) for name, arm in self.study.arms.items()]
         for number, (name, arm, seed) in enumerate(planned, 1):
             say(f"{number} of {len(planned)}: {arm.title}, seed {seed}")
             folder = self.folder(name, seed)
             self._train(arm, folder, seed, verbs)
-            for task in self.tasks:
+            tables = [table for table in self.study.tables.values() if name in table.arms]
+            for task in (one for one in self.tasks if any(one.is_of(table) for table in tables)):
                 file = self._file(name, seed, task)
                 if not file.is_file():
                     content = [one.as_dict() for one in verbs.score(folder, task)]

@@ -19,7 +19,7 @@ def study_tables(run: StudyRun) -> str:
     """Return all tables as Markdown; arms that are not scored yet have a dash."""
     parts = [f"# {run.study.about}", ""]
     for table in run.study.tables.values():
-        tasks = [task for task in run.tasks if _belongs(task, table)]
+        tasks = [task for task in run.tasks if task.is_of(table)]
         if tasks:
             parts += [f"## {table.title}", "", *_rows(run, table, tasks), ""]
             parts += [table.note, ""] if table.note else []
@@ -46,11 +46,6 @@ def _rows(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]) -> list[str
             cells += [_cell(some, table.metric, _always(name)) for name in table.baselines]
             lines.append(f"| {' | '.join([task.store.name, label, *cells])} |")
     return lines
-
-
-def _belongs(task: Scored, table: StudyTable) -> bool:
-    asked = (table.task, table.features, table.fraction)
-    return (task.task, task.features, task.fraction) == asked and (not task.label or table.shows(task.label))
 
 
 def _always(name: str) -> Callable[[Result], str]:
