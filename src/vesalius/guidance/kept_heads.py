@@ -71,9 +71,9 @@ def read_places_head(folder: Path) -> PlacesHead:
     """
     try:
         tensors = safetensors.torch.load_file(folder / _FILE)
-        inner = bool(tensors[_PLACES + "inner"])
-        head = PlacesHead(int(tensors[_PLACES + "linear.weight"].shape[1]), inner=inner)
-        head.load_state_dict({name.removeprefix(_PLACES): tensor for name, tensor in tensors.items()})
+        own = {name.removeprefix(_PLACES): one for name, one in tensors.items() if name.startswith(_PLACES)}
+        head = PlacesHead(int(own["linear.weight"].shape[1]), inner=bool(own["inner"]))
+        head.load_state_dict(own)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise KnowledgeError(
             f"{folder}: holds no head that tells places ({error}); train with guidance.coordinates"
