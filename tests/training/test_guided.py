@@ -34,6 +34,15 @@ def test_guidance_joins_a_method(pretrain, guided_store: Path, figures) -> None:
         assert value == pytest.approx(method[step] + guidance[step], rel=1e-4)
 
 
+def test_contrast_by_place_is_learned_beside_a_method(pretrain, guided_store: Path, figures) -> None:
+    guidance = "guidance={contrast: {cells: 2}}"
+    run = pretrain("run", guidance, "optimizer.lr=0.003", "training.epochs=30", data=f"{guided_store}@all")
+    loss = [value for _, value in figures(run, "place_contrast_loss")]
+    assert sum(loss[-3:]) / 3 < sum(loss[:3]) / 3 - 0.2
+    with pytest.raises(ConfigError, match="two views of an image, the plan has one"):
+        pretrain("one", *ALONE, guidance, data=f"{guided_store}@all")
+
+
 def test_a_resumed_guided_training_is_the_uninterrupted_one(
     pretrain, guided_store: Path, figures, tmp_path: Path, monkeypatch
 ) -> None:

@@ -67,8 +67,8 @@ def measure_cost(
     rows = max(1, recipe.training.batch_size // processes)
     choose = torch.Generator().manual_seed(step_seed(recipe.training.seed, 0))
     seconds: list[float] = []
-    sizes = max(1, len(recipe.views.sizes))
-    warm, timed = max(WARM_STEPS, sizes), sizes * math.ceil(TIMED_STEPS / sizes)
+    sizes = len(recipe.views.sizes)
+    warm, timed = max(WARM_STEPS, sizes), max(1, sizes) * math.ceil(TIMED_STEPS / max(1, sizes))
     for number in range(warm + timed):
         start = time.perf_counter()
         now = Progress(step=number, total_steps=1000, steps_per_epoch=100)
