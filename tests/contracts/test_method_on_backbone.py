@@ -39,7 +39,9 @@ METHODS = {
         ),
         "method.teacher.backbone.model.",
     ),
-    "none": Contender(NoMethod, ("method={name: none}", "guidance={coordinates: {}, contrast: {}}"), "method.student.model."),
+    "none": Contender(
+        NoMethod, ("method={name: none}", "guidance={coordinates: {}, contrast: {}}"), "method.student.model."
+    ),
 }
 # name, side of the global views, of the local ones
 BACKBONES = {

@@ -108,7 +108,7 @@ def pretrain(
 
 def _resolved(
     recipe: str | Path | None, overrides: Sequence[str], budget_minutes: float | None, images: int
-) -> tuple[Recipe, Sequence[str]]:
+) -> tuple[Recipe, tuple[str, ...]]:
     """Load the recipe of a new run and let it suit the number of images; return it with what was chosen."""
     from vesalius.training.recipe import DEFAULT_RECIPE, load_recipe
     from vesalius.training.resolve_recipe import resolve_recipe
