@@ -160,6 +160,7 @@ def measure(store: Path, case: tuple[str, int, int, str], rounds: int) -> list[d
                 "batch": case[2],
                 "pool": case[3],
                 "date": datetime.date.today().isoformat(),
+                "rounds": rounds,
                 "guidance": name,
                 "seconds": round(statistics.median(values), 4),
                 "ratio": round(ratio, 3),
@@ -189,16 +190,15 @@ def main() -> None:
         store = make_store(Path(folder), options.images)
         chosen = [case for case in CASES if re.search(options.only, " ".join(str(one) for one in case))]
         for case in chosen:
-            write(measure(store, case, options.rounds) + _kept([case]), options.rounds)
+            write(measure(store, case, options.rounds) + _kept([case]))
 
 
-def write(rows: list[dict[str, Any]], rounds: int) -> None:
+def write(rows: list[dict[str, Any]]) -> None:
     about = {
         "date": datetime.date.today().isoformat(),
         "cores": sorted(os.sched_getaffinity(0)),
         "cpu": platform.processor() or platform.machine(),
         "torch": torch.__version__,
-        "rounds": rounds,
     }
     lines = [
         "# What guidance adds to a training step",
@@ -207,11 +207,13 @@ def write(rows: list[dict[str, Any]], rounds: int) -> None:
     ]
     lines += [
         "",
-        "| backbone | px | batch | trained vector | guidance | s a step | ratio (asked <= 1.05) | peak MiB | ratio |",
+        "| backbone | px | batch | trained vector | guidance | rounds "
+        "| s a step | ratio (asked <= 1.05) | peak MiB | ratio |",
     ]
-    lines += ["|---|---|---|---|---|---|---|---|---|"]
+    lines += ["|---|---|---|---|---|---|---|---|---|---|"]
     lines += [
-        f"| {r['backbone']} | {r['size']} | {r['batch']} | {r['pool']} | {r['guidance']} | {r['seconds']} | "
+        f"| {r['backbone']} | {r['size']} | {r['batch']} | {r['pool']} | {r['guidance']} | {r['rounds']} | "
+        f"{r['seconds']} | "
         f"{r['ratio']} | {r['peak_mib']:,} | {r['peak_ratio']} |"
         for r in rows
     ]
