@@ -6,12 +6,14 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from vesalius import pipeline
 from vesalius.errors import ConfigError, KnowledgeError, RunError
 from vesalius.study.definition import available_studies, load_study
+from vesalius.study.differences import _Figure
 from vesalius.training.recipe import load_recipe
 
 STUDY = """
@@ -99,6 +101,36 @@ def test_every_arm_is_trained_and_scored_once(definition: Path, guided_store: Pa
     definition.write_text(STUDY.replace("heads={heart: 1}", "heads={heart: 2}"))
     with pytest.raises(RunError, match="a study with other arm 'guided'; arms of different settings"):
         go(definition, guided_store, tmp_path / "study")
+
+
+def test_several_trainings_are_compared_by_their_means_and_redrawn(
+    definition: Path, guided_store: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    one = go(definition, guided_store, out, tasks=["attention"], arms=["unguided", "guided"]).read_text()
+    two = go(definition, guided_store, out, tasks=["attention"], arms=["unguided", "guided"], seeds=2).read_text()
+    say = "- store, heart: DINO guided - DINO alone "
+    single, several = (next(line for line in text.splitlines() if line.startswith(say)) for text in (one, two))
+    mean = float(several.removeprefix(say).split()[0])
+    seeds = [float(value) for value in several.split("(seed by seed ")[1].rstrip(")").split(", ")]
+    assert "seed by seed" not in single
+    assert seeds[0] == float(single.removeprefix(say).split()[0])
+    weights = [out / "runs" / f"guided-seed{seed}" / "backbone" / "model.safetensors" for seed in (0, 1)]
+    assert weights[0].read_bytes() != weights[1].read_bytes()
+    assert mean == pytest.approx(sum(seeds) / 2, abs=0.001)
+    low, high = (float(end) for end in several.split("[")[1].split("]")[0].split(", "))
+    assert low <= min(seeds) + 0.5 * (max(seeds) - min(seeds)) <= high
+    # The seeds of an earlier call stand in the tables of a later one.
+    assert go(definition, guided_store, out, tasks=["attention"], arms=["guided"]).read_text() == two
+
+
+def test_resampling_trainings_keeps_one_and_spreads_several() -> None:
+    draws = np.linspace(0.0, 1.0, 1000)
+    assert np.array_equal(_Figure([0.5], [[draws]]).resampled()[0], draws)
+    level = [np.zeros(1000), np.ones(1000)]
+    spread = _Figure([0.0, 1.0], [[one] for one in level]).resampled()[0]
+    assert set(np.unique(spread)) == {0.0, 0.5, 1.0}
+    assert spread.mean() == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_table_of_few_labels_learns_from_its_share_in_several_draws(

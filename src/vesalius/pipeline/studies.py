@@ -77,8 +77,9 @@ def study(
     run = StudyRun(chosen, Path(out), seeds, scored)
     run.begin({"pool": pool, "budget_minutes": budget_minutes, "overrides": list(overrides)})
 
-    def train(recipe: str, changes: Sequence[str], folder: Path, resume: bool) -> None:
-        given = [] if resume else [*changes, *overrides]
+    def train(recipe: str, changes: Sequence[str], seed: int, folder: Path, resume: bool) -> None:
+        # The seed comes last: an override of the whole `training` must not make all seeds one.
+        given = [] if resume else [*changes, *overrides, f"training.seed={seed}"]
         minutes = None if resume else budget_minutes
         pretrain(recipe, data=data, out=folder, overrides=given, budget_minutes=minutes, resume=resume, console=console)
 
@@ -92,9 +93,10 @@ def study(
 
     run.run(Verbs(train, score), lambda text: console.print(text, highlight=False))
     file = run.out / "tables.md"
-    # Arms that were done by earlier calls stand in the tables as well.
+    # Arms and seeds that were done by earlier calls stand in the tables as well.
     shown = whole.some(tuple(arm for arm in whole.arms if arm in chosen.arms or run.has_results(arm)))
-    replace_text(file, study_tables(replace(run, study=shown, tasks=planned_tasks(shown, tasks, **on))))
+    all_done = replace(run, study=shown, tasks=planned_tasks(shown, tasks, **on), seeds=run.seeds_scored())
+    replace_text(file, study_tables(all_done))
     return file
 
 

@@ -1,9 +1,10 @@
-"""Which arms of a study a table can tell apart: paired differences, resampled over patients."""
+"""Which arms of a study a table can tell apart: paired differences, resampled over patients and trainings."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,10 @@ _Draws = npt.NDArray[np.float64]
 
 
 def paired_differences(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]) -> list[str]:
-    """Say of pairs of arms which is better, 95 % by the paired bootstrap over patients, first seed of each.
+    """Say of pairs of arms which is better, 95 % by the paired bootstrap over patients.
+
+    With several seeds the difference is that of the means over them, every resample draws the trainings anew as well
+    as the patients, and the differences seed by seed stand beside.
 
     Pairs are every arm against each of `table.against`, or, where that is empty, neighbours in the table's order.
     """
@@ -43,51 +47,74 @@ def paired_differences(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]
     return ["Differences (95 %, paired over patients):", "", *lines, ""] if lines else []
 
 
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    """What the trainings of one arm reached.
+
+    Attributes:
+        values: The figure, one a training.
+        draws: Bootstrap distributions, one a training and draw of labels; patients are drawn alike for all.
+    """
+
+    values: list[float]
+    draws: list[list[_Draws]]
+
+    def resampled(self) -> list[_Draws]:
+        """Return the distributions of the mean over trainings, one a draw of labels."""
+        return [_over_trainings(np.stack(of_all)) for of_all in zip(*self.draws, strict=True)]
+
+
 class _Comparison:
     """Compares two arms, or an arm with a baseline, on one task and label."""
 
     def __init__(self, run: StudyRun, table: StudyTable, task: Scored, label: str) -> None:
         self._run, self._table, self._task, self._label = run, table, task, label
         self._store = open_store(task.store)
-        self._known: dict[tuple[str, str], tuple[float, list[_Draws]]] = {}
+        self._known: dict[tuple[str, str], _Figure | None] = {}
 
     def __call__(self, arm: str, other: str) -> str:
         """Return a line, or nothing where the other was not scored."""
         arms = self._run.study.arms
-        # A baseline has no training of its own: it stands in the result of the arm that it is compared with.
+        # A baseline has no training of its own: it stands in the results of the arm that it is compared with.
         beside = (other, "") if other in arms else (arm, other)
-        if not results_of(self._run, beside[0], self._task, self._label):
-            return ""
         ours, theirs = self._figure(arm, ""), self._figure(*beside)
         if ours is None or theirs is None:
             return ""
-        low, high = paired_interval(ours[1], theirs[1])
+        low, high = paired_interval(ours.resampled(), theirs.resampled())
         word = "better" if low > 0 else "worse" if high < 0 else "not told apart"
         title = arms[other].title if other in arms else other.replace("_", " ")
+        each = [one - two for one, two in zip(ours.values, theirs.values, strict=False)]
+        seeds = f" (seed by seed {', '.join(f'{one:+.3f}' for one in each)})" if len(each) > 1 else ""
         return (
             f"- {self._task.store.name}, {self._label}: {arms[arm].title} - {title} "
-            f"{ours[0] - theirs[0]:+.3f} [{low:+.3f}, {high:+.3f}]: {word}"
+            f"{np.mean(ours.values) - np.mean(theirs.values):+.3f} [{low:+.3f}, {high:+.3f}]: {word}{seeds}"
         )
 
-    def _figure(self, arm: str, baseline: str) -> tuple[float, list[_Draws]] | None:
-        """Return the figure and its bootstrap distributions, one a draw of labels; patients are drawn alike for all."""
+    def _figure(self, arm: str, baseline: str) -> _Figure | None:
+        """Return the figures of all trainings of an arm, or of a baseline that stands in their results."""
         key = (arm, baseline)
         if key not in self._known:
-            result = results_of(self._run, arm, self._task, self._label)[0]
-            inside = baseline or own_arm(result)
-            score = score_of(result, inside, self._table.metric)
-            if score is None:
-                return None
-            predictions = self._predictions(arm, result)
-            own = predictions[predictions["arm"] == inside].sort_values("image_id")
-            draw = self._draw_images if self._task.task in ON_MASKS else self._draw_probe
-            self._known[key] = (score.value, draw(own, result))
+            results = results_of(self._run, arm, self._task, self._label)
+            found = [self._training(arm, baseline, seed, result) for seed, result in results.items()]
+            scored = [one for one in found if one is not None]
+            self._known[key] = _Figure([one[0] for one in scored], [one[1] for one in scored]) if scored else None
         return self._known[key]
 
-    def _predictions(self, arm: str, result: Result) -> pd.DataFrame:
-        """Return what the evaluation of the arm's first seed wrote."""
+    def _training(self, arm: str, baseline: str, seed: int, result: Result) -> tuple[float, list[_Draws]] | None:
+        """Return the figure of one training and its bootstrap distributions, one a draw of labels."""
+        inside = baseline or own_arm(result)
+        score = score_of(result, inside, self._table.metric)
+        if score is None:
+            return None
+        predictions = self._predictions(arm, seed, result)
+        own = predictions[predictions["arm"] == inside].sort_values("image_id")
+        draw = self._draw_images if self._task.task in ON_MASKS else self._draw_probe
+        return score.value, draw(own, result)
+
+    def _predictions(self, arm: str, seed: int, result: Result) -> pd.DataFrame:
+        """Return what the evaluation of one training wrote."""
         folder = result_folder(
-            self._run.folder(arm, 0),
+            self._run.folder(arm, seed),
             task=self._task.task,
             label=self._label,
             fingerprint=self._store.fingerprint,
@@ -112,3 +139,11 @@ class _Comparison:
         labels = truth if result.kind == "multilabel" else truth.argmax(axis=1)
         resamples = draw_resamples(own["patient"].to_numpy(dtype=np.str_), resamples=_RESAMPLES, seed=0)
         return bootstrap_metrics(labels, scores, resamples, kind=result.kind, metrics=[metric])[metric]
+
+
+def _over_trainings(draws: _Draws) -> _Draws:
+    """Average (trainings, resamples) over trainings, which every resample draws with replacement."""
+    trainings, resamples = draws.shape
+    drawn = np.random.default_rng(0).integers(trainings, size=(trainings, resamples))
+    means: _Draws = np.take_along_axis(draws, drawn, axis=0).mean(axis=0)
+    return means

@@ -63,11 +63,11 @@ class Verbs:
     """What a study does with each arm; the pipeline's own verbs, their further options filled in.
 
     Attributes:
-        pretrain: (recipe, overrides, out, resume) -> None.
+        pretrain: (recipe, overrides, seed, out, resume) -> None.
         score: (run, task) -> results.
     """
 
-    pretrain: Callable[[str, Sequence[str], Path, bool], Any]
+    pretrain: Callable[[str, Sequence[str], int, Path, bool], Any]
     score: Callable[[Path, Scored], Sequence[Result]]
 
 
@@ -130,14 +130,18 @@ class StudyRun:
         """Return the run folder of an arm."""
         return self.out / "runs" / f"{arm}-seed{seed}"
 
-    def results(self, arm: str, task: Scored) -> list[list[Result]]:
-        """Return what was scored, one list a seed; seeds that are not done are left out."""
-        files = [self._file(arm, seed, task) for seed in range(self.seeds)]
-        return [
-            [Result.from_dict(one) for one in json.loads(file.read_text(encoding="utf-8"))]
-            for file in files
+    def results(self, arm: str, task: Scored) -> dict[int, list[Result]]:
+        """Return what was scored, by seed; seeds that are not done are left out."""
+        files = {seed: self._file(arm, seed, task) for seed in range(self.seeds)}
+        return {
+            seed: [Result.from_dict(one) for one in json.loads(file.read_text(encoding="utf-8"))]
+            for seed, file in files.items()
             if file.is_file()
-        ]
+        }
+
+    def seeds_scored(self) -> int:
+        """Return how many seeds the results go up to, of this call or an earlier one."""
+        return 1 + max(int(folder.name.rpartition("-seed")[2]) for folder in (self.out / "results").iterdir())
 
     def has_results(self, arm: str) -> bool:
         """Say whether anything was scored of an arm, by this call or an earlier one."""
@@ -150,4 +154,4 @@ class StudyRun:
         run = RunFolder(folder)
         if run.exists and run.state()["status"] == "done":
             return
-        verbs.pretrain(arm.recipe, [*arm.set, f"training.seed={seed}"], folder, run.exists)
+        verbs.pretrain(arm.recipe, arm.set, seed, folder, run.exists)

@@ -11,13 +11,13 @@ __all__ = ["labels_of", "own_arm", "results_of", "score_of"]
 
 def labels_of(run: StudyRun, table: StudyTable, task: Scored) -> list[str]:
     """Return the labels that any arm of the table was scored on, in their order."""
-    found = [one.label for arm in table.arms for seed in run.results(arm, task) for one in seed]
+    found = [one.label for arm in table.arms for seed in run.results(arm, task).values() for one in seed]
     return list(dict.fromkeys(found))
 
 
-def results_of(run: StudyRun, arm: str, task: Scored, label: str) -> list[Result]:
-    """Return what an arm got on a label, one result a seed."""
-    return [one for seed in run.results(arm, task) for one in seed if one.label == label]
+def results_of(run: StudyRun, arm: str, task: Scored, label: str) -> dict[int, Result]:
+    """Return what an arm got on a label, by seed."""
+    return {seed: one for seed, found in run.results(arm, task).items() for one in found if one.label == label}
 
 
 def own_arm(result: Result) -> str:

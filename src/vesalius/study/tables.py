@@ -36,13 +36,14 @@ def _rows(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]) -> list[str
     ]
     for task in tasks:
         for label in labels_of(run, table, task):
-            cells = [_cell(results_of(run, arm, task, label), table.metric, own_arm) for arm in table.arms]
+            found = [list(results_of(run, arm, task, label).values()) for arm in table.arms]
+            cells = [_cell(results, table.metric, own_arm) for results in found]
             published = table.published.get(task.store.name, {}).get(label, {})
             cells = [
                 f"{cell}<br>published {published[arm]:.3f}" if arm in published else cell
                 for arm, cell in zip(table.arms, cells, strict=True)
             ]
-            some = next((found for arm in table.arms if (found := results_of(run, arm, task, label))), [])
+            some = next((results for results in found if results), [])
             cells += [_cell(some, table.metric, _always(name)) for name in table.baselines]
             lines.append(f"| {' | '.join([task.store.name, label, *cells])} |")
     return lines
