@@ -50,10 +50,11 @@ BACKBONES = {
     "swin": ("swin_tiny_patch4_window7_224", 56, 28),
     "resnet": ("resnet18", 32, 24),
     "inception": ("inception_v3", 80, 80),
+    "vitae": ("vitae_v2_half", 64, 32),
 }
 # SGD keeps the checkpoints of the large ones small; AdamW's state is resumed with the others.
 _ADAMW, _SGD = "optimizer={name: adamw, lr: 1.0e-3}", "optimizer={name: sgd, lr: 1.0e-2, momentum: 0}"
-OPTIMIZERS = {"vit": _ADAMW, "deit": _ADAMW, "swin": _SGD, "resnet": _ADAMW, "inception": _SGD}
+OPTIMIZERS = {"vit": _ADAMW, "deit": _ADAMW, "swin": _SGD, "resnet": _ADAMW, "inception": _SGD, "vitae": _ADAMW}
 _SETTINGS = [
     ("vit", 1, "fp32", 0.2),
     ("vit", 3, "bf16", 0.0),
@@ -61,6 +62,7 @@ _SETTINGS = [
     ("swin", 1, "fp32", 0.2),
     ("resnet", 3, "fp32", 0.2),
     ("inception", 3, "fp32", 0.0),
+    ("vitae", 1, "bf16", 0.2),
 ]
 
 

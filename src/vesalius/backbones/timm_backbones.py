@@ -1,4 +1,4 @@
-"""Every timm model as a `Backbone`: ViT and DeiT with [CLS], Swin, ResNet, Inception and other feature maps."""
+"""Every timm model as a `Backbone`: ViT and DeiT with [CLS], Swin, ResNet, ViTAEv2 and other feature maps."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+import vesalius.backbones.vitae_v2  # noqa: F401 (makes its names known to timm)
 from vesalius.backbones.attention_capture import capture_cls_row, capture_input
 from vesalius.backbones.cache_slices import rows_in_cache
 from vesalius.backbones.cls_alone import can_compute_cls_alone, compute_cls_alone
