@@ -83,7 +83,7 @@ class Side:
         pool, _ = open_pool(f"{store}@all")
         plan = plan_by_name(recipe.views.plan, **recipe.views.options)
         torch.manual_seed(0)
-        method = build_method(recipe.method, create_backbone(recipe.backbone), teacher_views=plan.teacher_views)
+        method = build_method(recipe.method, create_backbone(recipe.backbone), plan)
         knowledge, guiding = None, None
         if recipe.guidance is not None:
             places = recipe.guidance.needs_coordinates

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["all_reduce_mean", "is_first_process", "rank", "world_size"]
+__all__ = [
+    "all_reduce_max",
+    "all_reduce_mean",
+    "all_reduce_sum",
+    "gather_rows",
+    "is_first_process",
+    "own_rows",
+    "rank",
+    "world_size",
+]
 
 
 def world_size() -> int:
@@ -33,11 +43,53 @@ def is_first_process() -> bool:
     return all(int(os.environ.get(name, "0")) == 0 for name in ("NODE_RANK", "LOCAL_RANK"))
 
 
-@torch.no_grad()
 def all_reduce_mean(value: Tensor) -> Tensor:
     """Mean of `value` over all processes, without gradient."""
+    return all_reduce_sum(value) / world_size()
+
+
+@torch.no_grad()
+def all_reduce_sum(value: Tensor) -> Tensor:
+    """Sum of `value` over all processes, without gradient."""
     if world_size() == 1:
         return value
     total = value.clone()
     dist.all_reduce(total)
-    return total / world_size()
+    return total
+
+
+@torch.no_grad()
+def all_reduce_max(value: Tensor) -> Tensor:
+    """Largest `value` over all processes, without gradient."""
+    if world_size() == 1:
+        return value
+    largest = value.clone()
+    dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    return largest
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Return the rows of all processes in the order of the whole batch, with gradients to each process's own.
+
+    Row i of process r is image i * processes + r of the batch (`vesalius.data.batches`). A loss that every process
+    computes of all rows gives, with the gradients averaged over processes, what one process would give.
+    """
+    return rows if world_size() == 1 else _Gather.apply(rows)
+
+
+def own_rows(count: int, device: torch.device | None = None) -> Tensor:
+    """Return the places of this process's `count` rows in what `gather_rows` returns."""
+    return torch.arange(count, device=device) * world_size() + rank()
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.count = len(rows)
+        parts = [torch.empty_like(rows) for _ in range(world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.stack(parts, dim=1).flatten(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return all_reduce_sum(gradient)[own_rows(ctx.count, gradient.device)]

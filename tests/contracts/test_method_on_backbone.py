@@ -18,8 +18,14 @@ import torch
 from vesalius import pipeline
 from vesalius.backbones.load import load_backbone
 from vesalius.methods.base import Method
+from vesalius.methods.byol import Byol
 from vesalius.methods.dino import Dino
+from vesalius.methods.moco import Moco
+from vesalius.methods.moco_v3 import MocoV3
 from vesalius.methods.no_method import NoMethod
+from vesalius.methods.simclr import SimClr
+from vesalius.methods.simsiam import SimSiam
+from vesalius.methods.swav import Swav
 
 
 class Contender(NamedTuple):
@@ -30,6 +36,7 @@ class Contender(NamedTuple):
     exported: str
 
 
+_NO_LOCALS = "views.options.locals=0"
 METHODS = {
     "dino": Contender(
         Dino,
@@ -39,6 +46,25 @@ METHODS = {
         ),
         "method.teacher.backbone.model.",
     ),
+    "byol": Contender(
+        Byol, ("method={name: byol, hidden: 32, dim: 16, teacher_momentum: 0.9}",), "method.student.model."
+    ),
+    "simsiam": Contender(SimSiam, ("method={name: simsiam, dim: 32, predictor_hidden: 8}",), "method.student.model."),
+    "swav": Contender(
+        Swav,
+        (
+            "method={name: swav, hidden: 32, dim: 16, prototypes: 8, queue: 4, queue_start_epoch: 0, "
+            "frozen_prototypes_epochs: 0.0625}",
+        ),
+        "method.student.model.",
+    ),
+    "moco": Contender(
+        Moco, ("method={name: moco, hidden: 32, dim: 16, queue: 10}", _NO_LOCALS), "method.student.model."
+    ),
+    "moco-v3": Contender(
+        MocoV3, ("method={name: moco-v3, hidden: 32, dim: 16, teacher_momentum: 0.9}",), "method.student.model."
+    ),
+    "simclr": Contender(SimClr, ("method={name: simclr, hidden: 32, dim: 16}", _NO_LOCALS), "method.student.model."),
     "none": Contender(
         NoMethod, ("method={name: none}", "guidance={coordinates: {}, contrast: {}}"), "method.student.model."
     ),

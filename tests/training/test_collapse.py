@@ -64,4 +64,24 @@ def test_rank_and_recovery_of_state() -> None:
     again.restore(json.loads(json.dumps(watch.state())))
     assert again.raised == {"rank", "one"}
     assert not again.observe(41, _figures(0.4, 0.05) | {"feature_rank": 1.0})
-    assert again.state()["relative_entropy"] == pytest.approx(watch.state()["relative_entropy"])
+    assert again.state()["smoothed"] == pytest.approx(watch.state()["smoothed"])
+
+
+def _codes(code: float, prototypes: float) -> dict[str, float]:
+    return {"code_entropy": code, "prototype_entropy": prototypes, "prototype_entropy_max": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("values", "alarm"),
+    [
+        ({"embedding_spread": 0.01}, "collapse to one point"),
+        (_codes(1.0, 0.9), "collapse to uniform codes"),
+        (_codes(0.5, 0.05), "collapse to one prototype"),
+    ],
+)
+def test_methods_without_a_teacher_s_entropy_have_their_own_signs(values: dict[str, float], alarm: str) -> None:
+    watch, sound = CollapseWatch(patience_steps=100), CollapseWatch(patience_steps=100)
+    spoken = [text for step in range(400) for text in watch.observe(step, values)]
+    assert [text.split(":")[0] for text in spoken] == [alarm]
+    healthy = _codes(0.5, 0.9) | {"embedding_spread": 0.6}
+    assert not [text for step in range(400) for text in sound.observe(step, healthy)]

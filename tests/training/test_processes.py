@@ -48,6 +48,37 @@ def test_two_processes_equal_one(start, pretrain, figures, tiny, phantom_store: 
     assert not (tmp_path / "rank1False.txt").read_text().count("step 1 of")
 
 
+METHODS = {
+    "byol": "{name: byol, hidden: 32, dim: 16, teacher_momentum: 0.9}",
+    "simsiam": "{name: simsiam, dim: 32, predictor_hidden: 8}",
+    "swav": "{name: swav, hidden: 32, dim: 16, prototypes: 8, queue: 24, queue_start_epoch: 0}",
+    "moco": "{name: moco, hidden: 32, dim: 16, queue: 24}",
+    "moco-v3": "{name: moco-v3, hidden: 32, dim: 16, teacher_momentum: 0.9}",
+    "simclr": "{name: simclr, hidden: 32, dim: 16}",
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_of_two_processes_equal_one(
+    start, pretrain, figures, tiny, phantom_store: Path, tmp_path: Path, method: str
+) -> None:
+    """Batch norm of backbone and heads, queues, codes and negatives are those of the whole batch."""
+    changes = (
+        "backbone={name: test_resnet, image_size: 32, drop_path: 0}",
+        f"method={METHODS[method]}",
+        "views.options.locals=0",
+        "training.epochs=2",
+        "optimizer.lr=1.0e-4",  # sharp codes magnify the last bits of larger steps
+    )
+    single = pretrain("one", *changes)
+    arguments = {"recipe": "dino/small", "data": f"{phantom_store}@all", "out": tmp_path / "two"}
+    _run_two(start, arguments, tiny(*changes, "training.strategy=ddp", "training.devices=2"), tmp_path)
+    one, two = figures(single, "loss"), figures(tmp_path / "two", "loss")
+    assert [step for step, _ in one] == [step for step, _ in two]
+    assert [value for _, value in two] == pytest.approx([value for _, value in one], abs=1e-4)
+    assert len({round(value, 6) for _, value in one}) > 4
+
+
 def test_two_processes_resume(start, figures, tiny, phantom_store: Path, tmp_path: Path) -> None:
     """The run of two that ended at step 8 is cut back to step 6 of 8 and goes on to the same losses."""
     arguments = {"recipe": "dino/small", "data": f"{phantom_store}@all", "out": tmp_path / "two"}

@@ -92,6 +92,9 @@ class Backbone(nn.Module, ABC):
         """
         self._always_attention, self._always_patches, self._always_inner = attention, patches, inner
 
+    def freeze_patch_embedding(self) -> None:
+        """Let the projection of patches to tokens keep its weights; nothing in a family that has none."""
+
     @abstractmethod
     def twin(self, *, drop_path: float = 0.0) -> Backbone:
         """Build the same architecture afresh, with new random weights drawn from torch's generator."""

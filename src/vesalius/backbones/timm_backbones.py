@@ -99,6 +99,12 @@ class TimmBackbone(Backbone):
             parts.append(features if patches else replace(features, patches=None))
         return Features.joined(parts)
 
+    def freeze_patch_embedding(self) -> None:
+        """Stop the gradients of the patch embedding; see `Backbone.freeze_patch_embedding`."""
+        embedding = getattr(self.model, "patch_embed", None)
+        if embedding is not None:
+            embedding.requires_grad_(False)
+
     def twin(self, *, drop_path: float = 0.0) -> TimmBackbone:
         """Build the same architecture afresh; see `Backbone.twin`."""
         arguments = self._lasting_arguments()

@@ -19,6 +19,8 @@ class Method(nn.Module, ABC):
     """A method owns its networks, heads, targets and their updates, so that no trainer can forget one of them."""
 
     student: Backbone
+    constant_lr: tuple[str, ...] = ()
+    """Beginnings of the names of parameters that keep the peak of the learning rate."""
 
     @abstractmethod
     def forward(self, views: Sequence[View], progress: Progress) -> StepOutput:
@@ -39,7 +41,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def exported_backbone(self) -> Backbone:
-        """Return the backbone to hand on: the teacher where there is one, else the student."""
+        """Return the backbone to hand on, the one that the method's paper evaluates."""
 
     def before_optimizer_step(self, progress: Progress) -> None:
         """Change gradients between the backward pass and the optimizer's step; nothing by default."""

@@ -35,7 +35,7 @@ class DinoConfig(StrictModel):
     """Options of DINO; the defaults are the paper's, `auto` follows the number of images.
 
     Attributes:
-        prototypes: K, the head's outputs (65,536 in the paper); `auto` by `methods.dino_presets`.
+        prototypes: K, the head's outputs (65,536 in the paper); `auto` by `methods.presets`.
         hidden, bottleneck, layers, batch_norm, frozen_gain: The head, see `DinoHead`.
         student_temperature: T_s.
         teacher_temperature: T_t after its warm-up; `auto` by the presets.
@@ -75,19 +75,16 @@ class DinoConfig(StrictModel):
 class Dino(Method):
     """Student and momentum teacher; the student learns the teacher's assignment of another view of the image."""
 
-    def __init__(self, config: DinoConfig, backbone: Backbone, *, teacher_views: tuple[int, ...] = (0, 1)) -> None:
-        """Build heads and teacher around a student backbone.
+    def __init__(self, config: DinoConfig, backbone: Backbone, *, teacher_views: int = 2) -> None:
+        """Build heads and teacher around a student whose first `teacher_views` views the teacher sees.
 
         Raises:
-            ConfigError: An option is still `auto` (resolve it with `methods.dino_presets` first), or the views that the
-                teacher sees are not the first two or more of the plan.
+            ConfigError: An option is still `auto`; resolve it with `methods.presets` first.
         """
         super().__init__()
         if "auto" in (config.prototypes, config.teacher_temperature, config.teacher_momentum):
             raise ConfigError("method: 'auto' options need the number of images; resolve them before building DINO")
-        if len(teacher_views) < 2 or teacher_views != tuple(range(len(teacher_views))):
-            raise ConfigError(f"DINO's teacher sees the first two or more views of the plan, not views {teacher_views}")
-        self.config, self.shared_views = config, len(teacher_views)
+        self.config, self.shared_views = config, teacher_views
         self.prototypes = int(config.prototypes)
         self.student = backbone
         self.head = self._make_head()

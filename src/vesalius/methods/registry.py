@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
 
 from vesalius.backbones.interface import Backbone
+from vesalius.errors import ConfigError
 from vesalius.methods.base import Method
+from vesalius.methods.byol import Byol, ByolConfig
 from vesalius.methods.dino import Dino, DinoConfig
-from vesalius.methods.dino_presets import resolve_dino
+from vesalius.methods.moco import Moco, MocoConfig
+from vesalius.methods.moco_v3 import MocoV3, MocoV3Config
 from vesalius.methods.no_method import NoMethod, NoMethodConfig
+from vesalius.methods.presets import resolve_auto
+from vesalius.methods.simclr import SimClr, SimClrConfig
+from vesalius.methods.simsiam import SimSiam, SimSiamConfig
+from vesalius.methods.swav import Swav, SwavConfig
+from vesalius.views.plans import ViewPlan
 
 __all__ = ["MethodConfig", "build_method", "resolve_method"]
 
@@ -21,27 +30,53 @@ def _name(section: Any) -> str:
 
 
 MethodConfig = Annotated[
-    Annotated[DinoConfig, Tag("dino")] | Annotated[NoMethodConfig, Tag("none")], Discriminator(_name)
+    Annotated[DinoConfig, Tag("dino")]
+    | Annotated[ByolConfig, Tag("byol")]
+    | Annotated[SimSiamConfig, Tag("simsiam")]
+    | Annotated[SwavConfig, Tag("swav")]
+    | Annotated[MocoConfig, Tag("moco")]
+    | Annotated[MocoV3Config, Tag("moco-v3")]
+    | Annotated[SimClrConfig, Tag("simclr")]
+    | Annotated[NoMethodConfig, Tag("none")],
+    Discriminator(_name),
 ]
 """The `method` section of a recipe: a union told apart by `name`."""
+
+_BUILT_BY: dict[type[Any], Callable[..., Method]] = {
+    DinoConfig: Dino,
+    ByolConfig: Byol,
+    SimSiamConfig: SimSiam,
+    SwavConfig: Swav,
+    MocoV3Config: MocoV3,
+}
 
 
 def resolve_method(config: MethodConfig, images: int) -> tuple[MethodConfig, tuple[str, ...]]:
     """Replace every `auto` that depends on the number of images; return the options and what was chosen."""
-    return resolve_dino(config, images) if isinstance(config, DinoConfig) else (config, ())
+    return resolve_auto(config, images)
 
 
-def build_method(config: MethodConfig, backbone: Backbone, *, teacher_views: tuple[int, ...] = (0, 1)) -> Method:
-    """Build the method around a student backbone.
-
-    Args:
-        config: Resolved options.
-        backbone: The student.
-        teacher_views: Places, in the plan's order, of the views that a teacher sees.
+def build_method(config: MethodConfig, backbone: Backbone, plan: ViewPlan) -> Method:
+    """Build the method around a student backbone, for the views of a plan.
 
     Raises:
-        ConfigError: Options that the method cannot be built with.
+        ConfigError: Options that the method cannot be built with, or views that it cannot compare.
     """
     if isinstance(config, NoMethodConfig):
         return NoMethod(backbone)
-    return Dino(config, backbone, teacher_views=teacher_views)
+    shared = plan.teacher_views
+    if len(shared) < 2 or shared != tuple(range(len(shared))):
+        raise ConfigError(
+            f"method {config.name} compares the first two or more views of a plan; '{plan.name}' offers views {shared}"
+        )
+    further = len(plan) - len(shared)
+    if isinstance(config, MocoConfig | SimClrConfig) and further:
+        raise ConfigError(
+            f"method {config.name} compares views of one kind, and the plan '{plan.name}' has {further} local ones: "
+            "set views.options.locals=0"
+        )
+    if isinstance(config, SimClrConfig):
+        return SimClr(config, backbone)
+    if isinstance(config, MocoConfig):
+        return Moco(config, backbone, views=len(shared))
+    return _BUILT_BY[type(config)](config, backbone, teacher_views=len(shared))

@@ -20,7 +20,8 @@ class StepOutput:
     Attributes:
         loss: Scalar, differentiable.
         logs: Detached scalars by name.
-        student_features: One `Features` a view, in the view plan's order.
+        student_features: One `Features` a view, in the view plan's order: of all views, or of the first ones where
+            a method has no student look at the rest.
     """
 
     loss: Float[Tensor, ""]

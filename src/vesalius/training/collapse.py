@@ -14,39 +14,32 @@ _SOUND_START = 300
 
 
 class CollapseWatch:
-    """Looks at the smoothed teacher entropy and the feature rank; speaks once for each kind of collapse.
+    """Looks at the smoothed figures of a method and at the feature rank; speaks once for each kind of collapse.
 
     DINO collapses in two ways (Caron et al. 2021, section 5.3): the teacher gives one prototype to every image
     (entropy near 0), or all prototypes equally to each (entropy near ln K). In both the features lose their rank. Where
     the entropy is held (`EntropyControl`) neither shows; then the loss stands at the entropy of the teacher's mean
-    answer: the student has learned the mean and nothing of the image.
+    answer: the student has learned the mean and nothing of the image. SwAV's codes become uniform where its embeddings
+    are all alike, and its predictions go to one prototype. BYOL, SimSiam, MoCo and SimCLR give one embedding to all.
     """
 
     def __init__(self, *, patience_steps: int) -> None:
         """Wait so many steps before speaking: the first are uniform in every sound training."""
         self.patience_steps = patience_steps
         self.step = 0
-        self.relative_entropy: float | None = None
-        self.relative_mean_entropy: float | None = None
-        self.relative_gain: float | None = None
+        self.smoothed: dict[str, float] = {}
         self.raised: set[str] = set()
 
     def observe(self, step: int, values: Mapping[str, float]) -> list[str]:
         """Take the figures of `step` (of some steps, in order); return the alarms that are new."""
-        largest = values.get("teacher_entropy_max")
-        if largest and "teacher_entropy" in values:
+        if figures := _figures(values):
             # Averaged over a quarter of the patience, however far apart the observations are.
             kept = math.exp(-4.0 * max(1, step - self.step) / self.patience_steps)
-            self.relative_entropy = _smooth(self.relative_entropy, values["teacher_entropy"] / largest, kept)
-            mean_entropy = values.get("mean_entropy", 0.0) / largest
-            self.relative_mean_entropy = _smooth(self.relative_mean_entropy, mean_entropy, kept)
-            gained = (
-                mean_entropy - values.get("dino_loss", values.get("method_loss", values.get("loss", 0.0))) / largest
-            )
-            self.relative_gain = _smooth(self.relative_gain, gained, kept)
+            for name, value in figures.items():
+                self.smoothed[name] = kept * self.smoothed.get(name, value) + (1.0 - kept) * value
             self.step = step
         patient = step >= self.patience_steps
-        found = dict(self._entropy_alarms()) if patient else {}
+        found = {**self._entropy_alarms(), **self._spread_alarms()} if patient else {}
         if values.get("feature_rank", 99.0) < 2.0 and patient:
             found["rank"] = (
                 f"collapse: the features span {values['feature_rank']:.1f} dimensions, images are not told apart. "
@@ -58,44 +51,75 @@ class CollapseWatch:
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep, as plain types."""
-        return {
-            "step": self.step,
-            "relative_entropy": self.relative_entropy,
-            "relative_mean_entropy": self.relative_mean_entropy,
-            "relative_gain": self.relative_gain,
-            "raised": sorted(self.raised),
-        }
+        return {"step": self.step, "smoothed": dict(self.smoothed), "raised": sorted(self.raised)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` returned."""
         self.step, self.raised = int(state["step"]), set(state["raised"])
-        self.relative_entropy, self.relative_mean_entropy = state["relative_entropy"], state["relative_mean_entropy"]
-        self.relative_gain = state["relative_gain"]
+        self.smoothed = dict(state["smoothed"])
 
-    def _entropy_alarms(self) -> list[tuple[str, str]]:
-        if self.relative_entropy is None or self.relative_mean_entropy is None:
-            return []
-        if self.relative_entropy > 0.985:
+    def _entropy_alarms(self) -> dict[str, str]:
+        """Return what the entropies of DINO's teacher and of SwAV's codes tell."""
+        figures = self.smoothed
+        if figures.get("entropy", 0.0) > 0.985:
             text = (
-                f"collapse to uniform: the teacher's entropy is {self.relative_entropy:.1%} of ln K, so its targets "
+                f"collapse to uniform: the teacher's entropy is {figures['entropy']:.1%} of ln K, so its targets "
                 "say nothing. Set method.teacher_entropy=0.5, use milder views, or lower method.teacher_temperature"
             )
-            return [("uniform", text)]
-        if self.relative_mean_entropy < 0.1:
+            return {"uniform": text}
+        if figures.get("mean_entropy", 1.0) < 0.1:
             text = (
-                f"collapse to one prototype: over a batch the teacher uses exp({self.relative_mean_entropy:.2f} ln K) "
+                f"collapse to one prototype: over a batch the teacher uses exp({figures['mean_entropy']:.2f} ln K) "
                 "of its prototypes. Raise method.teacher_temperature, or lower method.centre_momentum and optimizer.lr"
             )
-            return [("one", text)]
-        if self.step >= _SOUND_START and self.relative_gain is not None and self.relative_gain < 0.005:
+            return {"one": text}
+        if self.step >= _SOUND_START and figures.get("gain", 1.0) < 0.005:
             text = (
-                f"nothing learned: the loss is {self.relative_gain:+.1%} of ln K below the entropy of the teacher's "
+                f"nothing learned: the loss is {figures['gain']:+.1%} of ln K below the entropy of the teacher's "
                 "mean answer, so one view says nothing of the other. Set method.contrast=1, use milder views "
                 "(small-chest), or train longer"
             )
-            return [("nothing", text)]
-        return []
+            return {"nothing": text}
+        if self.step >= _SOUND_START and figures.get("code_entropy", 0.0) > 0.985:
+            text = (
+                f"collapse to uniform codes: their entropy is {figures['code_entropy']:.1%} of ln K, so that they say "
+                "nothing. Lower method.epsilon, use fewer prototypes, or hold them longer "
+                "(method.frozen_prototypes_epochs)"
+            )
+            return {"uniform codes": text}
+        if figures.get("prototype_entropy", 1.0) < 0.1:
+            text = (
+                f"collapse to one prototype: over a batch exp({figures['prototype_entropy']:.2f} ln K) of them are "
+                "predicted. Lower optimizer.lr, or hold the prototypes longer (method.frozen_prototypes_epochs)"
+            )
+            return {"one": text}
+        return {}
+
+    def _spread_alarms(self) -> dict[str, str]:
+        spread = self.smoothed.get("embedding_spread", 1.0)
+        if spread >= 0.03:
+            return {}
+        text = (
+            f"collapse to one point: the embeddings of different images spread by {spread:.3f} (1: over all "
+            "directions, 0: all alike). Lower optimizer.lr or raise training.batch_size; of BYOL also raise "
+            "method.teacher_momentum"
+        )
+        return {"point": text}
 
 
-def _smooth(old: float | None, new: float, kept: float) -> float:
-    return new if old is None else kept * old + (1.0 - kept) * new
+def _figures(values: Mapping[str, float]) -> dict[str, float]:
+    """Return what of a step's figures tells of collapse, entropies as shares of their largest."""
+    figures = {"embedding_spread": values["embedding_spread"]} if "embedding_spread" in values else {}
+    largest = values.get("teacher_entropy_max")
+    if largest and "teacher_entropy" in values:
+        mean_entropy = values.get("mean_entropy", 0.0) / largest
+        loss = values.get("dino_loss", values.get("method_loss", values.get("loss", 0.0)))
+        figures |= {
+            "entropy": values["teacher_entropy"] / largest,
+            "mean_entropy": mean_entropy,
+            "gain": mean_entropy - loss / largest,
+        }
+    largest = values.get("prototype_entropy_max")
+    if largest:
+        figures |= {name: values[name] / largest for name in ("code_entropy", "prototype_entropy")}
+    return figures

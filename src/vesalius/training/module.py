@@ -37,7 +37,9 @@ class PretrainingModule(LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """Build the recipe's optimizer over what the method trains."""
-        return build_optimizer(self.recipe.optimizer, self.step.trained_parameters())
+        return build_optimizer(
+            self.recipe.optimizer, self.step.trained_parameters(), constant_lr=self.method.constant_lr
+        )
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Take one step; see `TrainingStep.forward`."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
+from timm.optim.lars import Lars
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
@@ -21,17 +22,18 @@ class OptimizerConfig(StrictModel):
     """Options of the optimizer; the defaults are DINO's.
 
     Attributes:
-        name: `adamw`, `adam` or `sgd`.
+        name: `adamw`, `adam`, `sgd` or `lars`.
         lr: Peak learning rate at a batch of 256; scaled linearly with the batch unless `scale_lr` is off.
         scale_lr: Multiply `lr` by batch / 256.
         warmup_epochs: Linear from 0.
         min_lr: End of the cosine.
         weight_decay, weight_decay_end: Cosine from the one to the other; biases and 1-D parameters have none.
         clip_each: Largest gradient norm of each parameter tensor (not of all together); 0 for none.
-        momentum: Of SGD.
+        momentum: Of SGD and LARS.
+        trust: Of LARS (You et al. 2017, arXiv 1708.03888): a tensor's step is this times its norm over its gradient's.
     """
 
-    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    name: Literal["adamw", "adam", "sgd", "lars"] = "adamw"
     lr: float = Field(default=5e-4, gt=0)
     scale_lr: bool = True
     warmup_epochs: float = Field(default=10.0, ge=0)
@@ -40,20 +42,27 @@ class OptimizerConfig(StrictModel):
     weight_decay_end: float = Field(default=0.4, ge=0)
     clip_each: float = Field(default=3.0, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    trust: float = Field(default=0.001, gt=0)
 
 
-def build_optimizer(config: OptimizerConfig, parameters: Iterable[tuple[str, nn.Parameter]]) -> Optimizer:
-    """Group the parameters (decayed or not) and build the optimizer; rates are set by `set_schedules`."""
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
-    for name, parameter in parameters:
-        if parameter.requires_grad:
-            (plain if parameter.ndim <= 1 or name.endswith(".bias") else decayed).append(parameter)
-    groups = [{"params": decayed, "decays": True}, {"params": plain, "decays": False, "weight_decay": 0.0}]
+def build_optimizer(
+    config: OptimizerConfig, parameters: Iterable[tuple[str, nn.Parameter]], *, constant_lr: tuple[str, ...] = ()
+) -> Optimizer:
+    """Group the parameters (decayed or not) and build the optimizer; rates are set by `set_schedules`.
+
+    Args:
+        config: Options.
+        parameters: By name; those that ask for no gradient are left out.
+        constant_lr: Beginnings of the names of parameters that keep the peak of the learning rate.
+    """
+    groups = _groups(parameters, constant_lr)
     if config.name == "adamw":
         return AdamW(groups, lr=0.0, weight_decay=config.weight_decay, fused=True)
     if config.name == "adam":
         return Adam(groups, lr=0.0, weight_decay=0.0, fused=True)
+    if config.name == "lars":
+        # Without weight decay (biases, norms) timm's LARS takes plain SGD steps, as SimCLR and BYOL do.
+        return Lars(groups, lr=0.0, momentum=config.momentum, trust_coeff=config.trust)
     return SGD(groups, lr=0.0, momentum=config.momentum, fused=True)
 
 
@@ -67,7 +76,7 @@ def set_schedules(
     lr = warmup_cosine(peak, min(config.min_lr, peak), progress, warmup)
     weight_decay = cosine(config.weight_decay, config.weight_decay_end, progress.fraction)
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = peak if group["constant"] else lr
         if group["decays"]:
             group["weight_decay"] = weight_decay
     return lr, weight_decay
@@ -90,6 +99,21 @@ def clip_each(parameters: Iterable[nn.Parameter], largest: float) -> Tensor:
     if gradients:
         torch._foreach_mul_(gradients, factors)
     return norms.max()
+
+
+def _groups(parameters: Iterable[tuple[str, nn.Parameter]], constant_lr: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Sort parameters by whether they decay and whether their rate is constant; groups of nothing are left out."""
+    sorted_: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in parameters:
+        if parameter.requires_grad:
+            decays = parameter.ndim > 1 and not name.endswith(".bias")
+            sorted_.setdefault((decays, name.startswith(constant_lr) if constant_lr else False), []).append(parameter)
+    return [
+        {"params": sorted_[decays, constant], "decays": decays, "constant": constant}
+        | ({} if decays else {"weight_decay": 0.0})
+        for decays, constant in ((True, False), (False, False), (True, True), (False, True))
+        if (decays, constant) in sorted_
+    ]
 
 
 def _where(wanted: list[bool], *lists: list[Tensor]) -> tuple[list[Tensor], ...]:

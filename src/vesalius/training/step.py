@@ -70,7 +70,7 @@ class TrainingStep:
         views = self._views(batch.images, now, rank, processes)
         output: StepOutput = self.method(views, now)
         if self.guidance is not None and batch.knowledge is not None:
-            added = self.guidance(output.student_features, views, batch.knowledge, now)
+            added = self.guidance(output.student_features, views[: len(output.student_features)], batch.knowledge, now)
             logs = {
                 **output.logs,
                 "method_loss": output.loss.detach(),

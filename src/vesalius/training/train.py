@@ -38,6 +38,7 @@ from vesalius.training.progress_bar import TrainingProgress
 from vesalius.training.recipe import Recipe
 from vesalius.training.run_folder import RunFolder, environment, now
 from vesalius.training.step import TrainingStep
+from vesalius.training.synced_batch_norm import synchronise_batch_norm
 from vesalius.views.plans import plan_by_name
 
 __all__ = ["Pretraining", "leads"]
@@ -93,9 +94,7 @@ class Pretraining:
     def _run(self, *, state: dict[str, Any], resume: bool) -> None:
         seed_everything(self.recipe.training.seed, verbose=False)
         plan = plan_by_name(self.recipe.views.plan, **self.recipe.views.options)
-        method = build_method(
-            self.recipe.method, create_backbone(self.recipe.backbone), teacher_views=plan.teacher_views
-        )
+        method = build_method(self.recipe.method, create_backbone(self.recipe.backbone), plan)
         guidance = None
         if self.recipe.guidance is not None and self.knowledge is not None:
             known = self.knowledge
@@ -107,6 +106,8 @@ class Pretraining:
         step = TrainingStep(self.recipe, method, plan, guidance)
         accelerator = self._accelerator()
         suit_accelerator(method, accelerator=accelerator)
+        if _several(self.recipe) and accelerator != "cuda":
+            synchronise_batch_norm(method)
         precision, why = choose_precision(self.recipe.training.precision, accelerator=accelerator)
         self.console.print(f"precision {why}", highlight=False)
         if resume:
@@ -270,7 +271,7 @@ class Pretraining:
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
-            # torch has synchronised batch normalisation for GPUs only; on CPUs each process keeps its own statistics.
+            # On CPUs by `synchronise_batch_norm`: torch has it for GPUs alone.
             sync_batchnorm=_several(self.recipe) and accelerator == "cuda",
         )
 

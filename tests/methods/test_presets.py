@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vesalius import pipeline
 from vesalius.methods.dino import DinoConfig
-from vesalius.methods.dino_presets import prototypes_for, resolve_dino
+from vesalius.methods.presets import prototypes_for, resolve_auto
 
 PAPER_IMAGES = 1_281_167  # ImageNet-1k
 AUTO = DinoConfig(prototypes="auto", teacher_temperature="auto", teacher_momentum="auto")
@@ -17,7 +17,7 @@ AUTO = DinoConfig(prototypes="auto", teacher_temperature="auto", teacher_momentu
 
 @given(st.integers(1, 10**8), st.integers(1, 10**8))
 def test_monotone_and_bounded(one: int, two: int) -> None:
-    fewer, more = (resolve_dino(AUTO, images)[0] for images in sorted((one, two)))
+    fewer, more = (resolve_auto(AUTO, images)[0] for images in sorted((one, two)))
     for config in (fewer, more):
         assert 128 <= config.prototypes <= 65_536
         assert config.prototypes & (config.prototypes - 1) == 0
@@ -29,7 +29,7 @@ def test_monotone_and_bounded(one: int, two: int) -> None:
 
 
 def test_the_paper_at_its_own_size() -> None:
-    resolved, notes = resolve_dino(AUTO, PAPER_IMAGES)
+    resolved, notes = resolve_auto(AUTO, PAPER_IMAGES)
     assert (resolved.prototypes, resolved.teacher_temperature, resolved.teacher_momentum) == (65_536, 0.04, 0.996)
     assert "prototypes = 65536 chosen for 1,281,167 images" in notes
     assert prototypes_for(PAPER_IMAGES) == 65_536
@@ -37,10 +37,10 @@ def test_the_paper_at_its_own_size() -> None:
 
 def test_what_is_given_is_kept() -> None:
     given_config = DinoConfig(prototypes=96, teacher_temperature="auto", teacher_momentum=0.95)
-    resolved, notes = resolve_dino(given_config, 500)
+    resolved, notes = resolve_auto(given_config, 500)
     assert (resolved.prototypes, resolved.teacher_momentum) == (96, 0.95)
     assert len(notes) == 1
-    assert resolve_dino(resolved, 10**7) == (resolved, ())
+    assert resolve_auto(resolved, 10**7) == (resolved, ())
 
 
 def test_the_run_says_what_was_chosen(phantom_store, tmp_path, capsys) -> None:

@@ -1,0 +1,101 @@
+"""MoCo v3: contrast with the batch's own keys, for ViTs (Chen et al. 2021, arXiv 2104.02057)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from vesalius.backbones.interface import Backbone
+from vesalius.config import StrictModel
+from vesalius.distributed import gather_rows, own_rows
+from vesalius.heads.mlp_head import MlpHead
+from vesalius.losses.info_nce_loss import info_nce_loss
+from vesalius.losses.pairs_of_views import pairs_of_views
+from vesalius.methods.base import Method
+from vesalius.methods.embedding_spread import embedding_spread
+from vesalius.methods.momentum_teacher import MomentumTeacher
+from vesalius.methods.stacked_views import features_of, stack_for_norms
+from vesalius.records.step_output import StepOutput
+from vesalius.records.view import View
+from vesalius.schedules import Progress, cosine
+
+__all__ = ["MocoV3", "MocoV3Config"]
+
+
+class MocoV3Config(StrictModel):
+    """Options of MoCo v3; the defaults are the paper's for ViTs.
+
+    Attributes:
+        hidden, dim: Of projector and predictor.
+        temperature: tau.
+        teacher_momentum: m at the start, cosine to 1.
+        frozen_patch_embedding: Whether a ViT keeps its random patch projection, which steadies the training (section
+            4.2); of no meaning for other families.
+    """
+
+    name: Literal["moco-v3"] = "moco-v3"
+    hidden: int = Field(default=4096, ge=1)
+    dim: int = Field(default=256, ge=2)
+    temperature: float = Field(default=0.2, gt=0)
+    teacher_momentum: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = 0.99
+    frozen_patch_embedding: bool = True
+
+
+class MocoV3(Method):
+    """Student with projector and predictor; the teacher's keys of all processes are what a query is told apart from."""
+
+    def __init__(self, config: MocoV3Config, backbone: Backbone, *, teacher_views: int = 2) -> None:
+        """Build heads and teacher around a student whose first `teacher_views` views give keys."""
+        super().__init__()
+        self.config, self.student, self.shared_views = config, backbone, teacher_views
+        self.projector = self._make_projector()
+        self.predictor = MlpHead((config.dim, config.hidden, config.dim), last_norm="plain", bias=False)
+        self.teacher = MomentumTeacher(backbone.twin(), self._make_projector(), backbone, self.projector)
+        if config.frozen_patch_embedding:
+            backbone.freeze_patch_embedding()
+
+    def forward(self, views: Sequence[View], progress: Progress) -> StepOutput:
+        """Compute 2 tau InfoNCE in both directions, twice the mean over the pairs; see `Method.forward`."""
+        # Batch norm sees one view at a time, in the teacher as well, which stays in training mode.
+        batch, shared, tau = len(views[0].pixels), views[: self.shared_views], self.config.temperature
+        with torch.no_grad():
+            seen = features_of(self.teacher.backbone, stack_for_norms(self.student, shared), batch)
+            keys = [gather_rows(self.teacher.head(one.pooled)) for one in seen]
+        features = features_of(self.student, stack_for_norms(self.student, views), batch)
+        queries = [self.predictor(self.projector(one.pooled)) for one in features]
+        places = own_rows(batch, queries[0].device)
+        losses = [
+            info_nce_loss(queries[one], keys[other], places=places, temperature=tau)
+            for one, other in pairs_of_views(len(views), len(keys))
+        ]
+        logs = {
+            "embedding_spread": embedding_spread(queries[0]),
+            "teacher_momentum": torch.tensor(self.teacher_momentum(progress)),
+        }
+        return StepOutput(loss=2 * 2 * tau * torch.stack(losses).mean(), logs=logs, student_features=features)
+
+    def after_step(self, progress: Progress) -> None:
+        """Let the teacher follow."""
+        self.teacher.update(self.student, self.projector, self.teacher_momentum(progress))
+
+    def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """Yield student, projector and predictor; a frozen patch projection asks for no gradient."""
+        yield from self.student.named_parameters(prefix="student")
+        yield from self.projector.named_parameters(prefix="projector")
+        yield from self.predictor.named_parameters(prefix="predictor")
+
+    def exported_backbone(self) -> Backbone:
+        """Return the student, which the paper evaluates."""
+        return self.student
+
+    def teacher_momentum(self, progress: Progress) -> float:
+        """EMA momentum: cosine from its start to 1 over the training, per step."""
+        return cosine(float(self.config.teacher_momentum), 1.0, progress.fraction)
+
+    def _make_projector(self) -> MlpHead:
+        widths = (self.student.feature_dim, self.config.hidden, self.config.hidden, self.config.dim)
+        return MlpHead(widths, last_norm="plain", bias=False)

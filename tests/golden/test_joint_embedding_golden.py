@@ -1,0 +1,77 @@
+"""Losses and gradients of the joint-embedding methods against what lightly 1.6.0 (MIT) gives on these tensors."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vesalius.losses.info_nce_loss import info_nce_loss
+from vesalius.losses.negative_cosine_loss import negative_cosine_loss
+from vesalius.losses.nt_xent_loss import nt_xent_loss
+from vesalius.losses.sinkhorn import sinkhorn
+from vesalius.losses.swapped_prediction_loss import swapped_prediction_loss
+
+
+def wave(shape: tuple[int, ...], rate: float) -> Tensor:
+    """A tensor that needs no generator, the same in every version of torch."""
+    count = math.prod(shape)
+    return torch.sin(torch.arange(count, dtype=torch.float64) * rate + 0.3 * rate).float().reshape(shape)
+
+
+def gradient_norms(loss: Tensor, *inputs: Tensor) -> list[float]:
+    return [float(gradient.norm()) for gradient in torch.autograd.grad(loss, inputs)]
+
+
+def test_simclr() -> None:
+    one, two = wave((6, 8), 1.1).requires_grad_(), wave((6, 8), 0.7).requires_grad_()
+    loss = nt_xent_loss(one, two, temperature=0.1)
+    assert loss.item() == pytest.approx(7.766366481781006, rel=1e-5)
+    assert gradient_norms(loss, one, two) == pytest.approx([2.036740779876709, 2.2656257152557373], rel=1e-5)
+
+
+def test_simsiam_and_byol() -> None:
+    one, two = wave((6, 8), 1.1).requires_grad_(), wave((6, 8), 0.7).requires_grad_()
+    loss = negative_cosine_loss(torch.stack([one, two]), torch.stack([wave((6, 8), 0.9), wave((6, 8), 1.3)]))
+    assert loss.item() == pytest.approx(0.018884163349866867, rel=1e-5)
+    assert gradient_norms(loss, one, two) == pytest.approx([0.0779368132352829, 0.0779518261551857], rel=1e-5)
+
+
+def test_moco_with_its_queue() -> None:
+    query, queue = wave((6, 8), 1.1).requires_grad_(), functional.normalize(wave((16, 8), 0.37), dim=-1)
+    loss = info_nce_loss(query, wave((6, 8), 0.9), queue=queue, temperature=0.2)
+    assert loss.item() == pytest.approx(3.354001045227051, rel=1e-5)
+    assert gradient_norms(loss, query) == pytest.approx([0.6598678231239319], rel=1e-5)
+
+
+def test_moco_v3_among_the_keys_of_the_batch() -> None:
+    """Figures of the formula in double precision."""
+    query = wave((6, 8), 1.1).requires_grad_()
+    loss = info_nce_loss(query, wave((6, 8), 0.9), temperature=0.2)
+    assert loss.item() == pytest.approx(4.699225532030556, rel=1e-5)
+    assert gradient_norms(loss, query) == pytest.approx([0.8630339653601481], rel=1e-5)
+
+
+CODES = [
+    [2.3717e-02, 6.1639e-01, 2.6249e-14, 2.8124e-15, 3.5989e-01],
+    [1.2095e-02, 8.5544e-16, 3.5524e-09, 9.8791e-01, 4.8617e-09],
+    [3.6230e-15, 5.7703e-05, 9.9994e-01, 5.0678e-15, 4.3265e-15],
+    [5.7948e-01, 2.5904e-04, 3.3737e-17, 1.5755e-13, 4.2027e-01],
+    [3.1220e-05, 1.2851e-15, 1.6633e-05, 9.9995e-01, 1.3894e-11],
+    [1.7035e-12, 7.3954e-01, 2.6046e-01, 7.8376e-16, 3.7656e-11],
+]
+
+
+def test_sinkhorn_codes() -> None:
+    torch.testing.assert_close(sinkhorn(wave((6, 5), 1.7)), torch.tensor(CODES), rtol=1e-4, atol=1e-5)
+
+
+def test_swav_with_a_local_view() -> None:
+    views = [wave((6, 5), rate).requires_grad_() for rate in (1.7, 1.2, 0.8)]
+    codes = torch.stack([sinkhorn(view) for view in views[:2]])
+    loss = swapped_prediction_loss(torch.stack(views), codes, temperature=0.1)
+    assert loss.item() == pytest.approx(9.417285919189453, rel=1e-5)
+    assert gradient_norms(loss, *views) == pytest.approx([1.1612470149, 1.1256377697, 2.0493381023], rel=1e-5)

@@ -1,0 +1,161 @@
+"""BYOL, SimSiam, SimCLR, MoCo v2 and v3: each step is its paper's, and gradients go where they should."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from vesalius.errors import ConfigError
+from vesalius.losses.nt_xent_loss import nt_xent_loss
+from vesalius.methods.byol import Byol, ByolConfig
+from vesalius.methods.embedding_spread import embedding_spread
+from vesalius.methods.moco import Moco, MocoConfig
+from vesalius.methods.moco_v3 import MocoV3, MocoV3Config
+from vesalius.methods.registry import build_method
+from vesalius.methods.simclr import SimClr, SimClrConfig
+from vesalius.methods.simsiam import SimSiam, SimSiamConfig
+from vesalius.schedules import Progress
+from vesalius.training.optimizers import OptimizerConfig, build_optimizer, set_schedules
+from vesalius.views.plans import plan_by_name
+
+PROGRESS = Progress(step=3, total_steps=10, steps_per_epoch=5)
+
+
+def alone(module, views):
+    """Pooled features of each view by itself."""
+    return [module.forward_features(view.pixels).pooled for view in views]
+
+
+@pytest.mark.parametrize("backbone", ["test_vit", "test_resnet"])
+def test_byol_is_both_directions_of_its_distance(student, two_views, backbone: str) -> None:
+    method = Byol(ByolConfig(hidden=16, dim=8), student(backbone)).train()
+    again = copy.deepcopy(method)
+    one, two = (method.predictor(method.projector(x)) for x in alone(method.student, two_views))
+    first, second = (method.teacher.head(x) for x in alone(method.teacher.backbone, two_views))
+    wanted = sum((2 - 2 * functional.cosine_similarity(a, b)).mean() for a, b in ((one, second), (two, first)))
+    output = again(two_views, PROGRESS)
+    torch.testing.assert_close(output.loss, wanted, rtol=1e-5, atol=1e-5)
+    output.loss.backward()
+    assert all(p.grad is not None for _, p in again.trained_parameters())
+    assert all(p.grad is None for p in again.teacher.parameters())
+    assert again.exported_backbone() is again.student
+
+
+def test_byol_s_teacher_follows_student_and_projector_by_the_schedule(student, two_views) -> None:
+    method = Byol(ByolConfig(hidden=16, dim=8, teacher_momentum=0.9), student()).train()
+    before = [p.clone() for p in method.teacher.parameters()]
+    with torch.no_grad():
+        for _, parameter in method.trained_parameters():
+            parameter.add_(1.0)
+    method.after_step(PROGRESS)
+    momentum = 1 - 0.1 * (math.cos(math.pi * 0.3) + 1) / 2
+    assert method.teacher_momentum(PROGRESS) == pytest.approx(momentum)
+    for old, new in zip(before, method.teacher.parameters(), strict=True):
+        torch.testing.assert_close(new, old + (1 - momentum), rtol=1e-4, atol=1e-5)
+    assert method.teacher_momentum(Progress(step=10, total_steps=10, steps_per_epoch=5)) == 1.0
+
+
+@pytest.mark.parametrize("backbone", ["test_vit", "test_resnet"])
+def test_simsiam_stops_the_gradient_of_its_targets(student, two_views, backbone: str) -> None:
+    method = SimSiam(SimSiamConfig(dim=16, predictor_hidden=4), student(backbone)).train()
+    again = copy.deepcopy(method)
+    one, two = (method.projector(x) for x in alone(method.student, two_views))
+    pairs = ((method.predictor(one), two.detach()), (method.predictor(two), one.detach()))
+    wanted = -sum(functional.cosine_similarity(p, z).mean() for p, z in pairs) / 2
+    wanted.backward()
+    again(two_views, PROGRESS).loss.backward()
+    for (name, ours), (_, theirs) in zip(again.trained_parameters(), method.trained_parameters(), strict=True):
+        assert torch.allclose(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6), name
+
+
+@pytest.mark.parametrize("rule", ["constant", "scheduled"])
+def test_simsiam_s_predictor_keeps_its_rate(student, rule: str) -> None:
+    method = SimSiam(SimSiamConfig(dim=16, predictor_hidden=4, predictor_lr=rule), student())
+    config = OptimizerConfig(name="sgd", lr=0.05, scale_lr=False, warmup_epochs=0, min_lr=0.0)
+    optimizer = build_optimizer(config, method.trained_parameters(), constant_lr=method.constant_lr)
+    set_schedules(optimizer, config, Progress(step=9, total_steps=10, steps_per_epoch=5), batch_size=256)
+    predictor = {id(p) for p in method.predictor.parameters()}
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    low = 0.05 * 0.5 * (1 + math.cos(math.pi * 0.9))
+    assert {round(rate, 6) for key, rate in rates.items() if key not in predictor} == {round(low, 6)}
+    assert {rates[key] for key in predictor} == (
+        {0.05} if rule == "constant" else {rates[id(method.student.model.cls_token)]}
+    )
+    assert rates.keys() == {id(p) for _, p in method.trained_parameters()}
+
+
+def test_simclr_is_nt_xent_of_the_projections(student, two_views) -> None:
+    method = SimClr(SimClrConfig(hidden=16, dim=8, temperature=0.3), student()).train()
+    again = copy.deepcopy(method)
+    one, two = method.projector(torch.cat(alone(method.student, two_views))).chunk(2)
+    output = again(two_views, PROGRESS)
+    torch.testing.assert_close(output.loss, nt_xent_loss(one, two, temperature=0.3), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(output.logs["embedding_spread"], embedding_spread(one), rtol=1e-4, atol=1e-5)
+
+
+def test_moco_compares_with_the_queue_as_it_was_and_puts_its_keys_in_afterwards(student, two_views) -> None:
+    method = Moco(MocoConfig(hidden=16, dim=8, queue=10, teacher_momentum=0.5), student()).train()
+    queue = method.queue.keys.clone()
+    query = functional.normalize(method.projector(method.student(two_views[0].pixels)), dim=-1)
+    keys = functional.normalize(method.teacher.head(method.teacher.backbone(two_views[1].pixels)), dim=-1)
+    logits = torch.cat([(query * keys).sum(1, keepdim=True), query @ queue.T], dim=1) / 0.2
+    output = method(two_views, PROGRESS)
+    torch.testing.assert_close(output.loss, functional.cross_entropy(logits, torch.zeros(6, dtype=torch.long)))
+    output.loss.backward()
+    assert torch.equal(method.queue.keys, queue)
+    method.after_step(PROGRESS)
+    torch.testing.assert_close(method.queue.keys[:6], keys)
+    assert torch.equal(method.queue.keys[6:], queue[6:])
+    assert not method.queue.filled
+    method(two_views, PROGRESS)
+    method.after_step(PROGRESS)
+    assert method.queue.filled
+    assert int(method.queue.place) == 2  # 12 keys in a ring of 10
+    assert len(output.student_features) == 1
+    assert "queue.keys" in method.state_dict()
+
+
+def test_moco_v3_is_symmetric_and_freezes_the_patch_projection(student, two_views) -> None:
+    method = MocoV3(MocoV3Config(hidden=16, dim=8, temperature=0.5), student()).train()
+    again = copy.deepcopy(method)
+    queries = [method.predictor(method.projector(x)) for x in alone(method.student, two_views)]
+    keys = [method.teacher.head(x) for x in alone(method.teacher.backbone, two_views)]
+    wanted = torch.zeros(())
+    for query, key in ((queries[0], keys[1]), (queries[1], keys[0])):
+        logits = functional.normalize(query, dim=-1) @ functional.normalize(key, dim=-1).T / 0.5
+        wanted = wanted + 2 * 0.5 * functional.cross_entropy(logits, torch.arange(6))
+    output = again(two_views, PROGRESS)
+    torch.testing.assert_close(output.loss, wanted, rtol=1e-5, atol=1e-5)
+    output.loss.backward()
+    still = {name for name, p in again.trained_parameters() if p.grad is None}
+    assert still == {"student.model.patch_embed.proj.weight", "student.model.patch_embed.proj.bias"}
+    free = MocoV3(MocoV3Config(hidden=16, dim=8, frozen_patch_embedding=False), student())
+    assert all(p.requires_grad for _, p in free.trained_parameters())
+
+
+@pytest.mark.parametrize("name", ["byol", "simsiam", "moco-v3"])
+def test_a_local_view_meets_both_targets(student, three_views, name: str) -> None:
+    plan = plan_by_name("small-chest", size=32, locals=1, local_size=16)
+    config = {"byol": ByolConfig(hidden=16, dim=8), "simsiam": SimSiamConfig(dim=16, predictor_hidden=4)}.get(
+        name, MocoV3Config(hidden=16, dim=8)
+    )
+    output = build_method(config, student(), plan).train()(three_views, PROGRESS)
+    assert torch.isfinite(output.loss)
+    assert len(output.student_features) == 3
+
+
+@pytest.mark.parametrize("config", [SimClrConfig(), MocoConfig(queue=16)])
+def test_views_that_cannot_be_compared_are_refused(student, config) -> None:
+    with pytest.raises(ConfigError, match=r"has 8 local ones: set views\.options\.locals=0"):
+        build_method(config, student(), plan_by_name("dino"))
+    with pytest.raises(ConfigError, match="compares the first two or more views"):
+        build_method(config, student(), plan_by_name("guided-chest"))
+
+
+def test_spread() -> None:
+    assert embedding_spread(torch.ones(5, 4)) == pytest.approx(0.0, abs=1e-6)
+    assert embedding_spread(torch.randn(4000, 16)) == pytest.approx(1.0, abs=0.02)
