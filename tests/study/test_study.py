@@ -49,6 +49,7 @@ tables:
     metric: roc_auc
     arms: [unguided, guided]
     fraction: 0.5
+    draws: 4
     labels: [sex]
 """
 TINY = (
@@ -126,11 +127,14 @@ def test_several_trainings_are_compared_by_their_means_and_redrawn(
 
 def test_resampling_trainings_keeps_one_and_spreads_several() -> None:
     draws = np.linspace(0.0, 1.0, 1000)
-    assert np.array_equal(_Figure([0.5], [[draws]]).resampled()[0], draws)
-    level = [np.zeros(1000), np.ones(1000)]
-    spread = _Figure([0.0, 1.0], [[one] for one in level]).resampled()[0]
-    assert set(np.unique(spread)) == {0.0, 0.5, 1.0}
-    assert spread.mean() == pytest.approx(0.5, abs=0.05)
+    assert np.array_equal(_Figure([0.5], [[draws]]).resampled(), draws)
+    nothing, all_ = np.zeros(4000), np.ones(4000)
+    for trainings in ([[nothing], [all_]], [[nothing, all_]]):  # two trainings, or two draws of labels of one
+        spread = _Figure([0.0, 1.0], trainings).resampled()
+        assert set(np.unique(spread)) == {0.0, 0.5, 1.0}
+        assert spread.mean() == pytest.approx(0.5, abs=0.03)
+    both = _Figure([0.0, 1.0], [[nothing, all_], [nothing, all_]]).resampled()
+    assert set(np.unique(both)) == {0.0, 0.5, 1.0}  # every training has the same draws of labels
 
 
 def test_a_table_of_few_labels_learns_from_its_share_in_several_draws(
@@ -140,9 +144,9 @@ def test_a_table_of_few_labels_learns_from_its_share_in_several_draws(
     text = go(definition, guided_store, out, tasks=["linear"], labels=[(guided_store, "sex")]).read_text()
     few, whole = (
         json.loads((out / "results" / "guided-seed0" / f"linear-store-sex-{ending}.json").read_text())[0]
-        for ending in ("0.5", "grid")
+        for ending in ("0.5-4-draws", "grid")
     )
-    assert {(one["fraction"], one["seeds"]) for one in few["scores"] if one["arm"] == "pretrained"} == {(0.5, 3)}
+    assert {(one["fraction"], one["seeds"]) for one in few["scores"] if one["arm"] == "pretrained"} == {(0.5, 4)}
     assert {one["fraction"] for one in whole["scores"] if one["arm"] == "pretrained"} == {1.0}
     area = next(one for one in few["scores"] if (one["arm"], one["metric"]) == ("pretrained", "roc_auc"))
     shown = text[text.index("## Few labels") :]

@@ -86,7 +86,7 @@ def study(
     def score(folder: Path, task: Scored) -> Sequence[Result]:
         how: dict[str, Any] = {"data": task.store, "image_size": chosen.image_size}
         if task.task in ON_LABELS:
-            few: dict[str, Any] = {"fractions": (task.fraction,), "random_inits": 1}
+            few: dict[str, Any] = {"fractions": (task.fraction,), "seeds": task.draws, "random_inits": 1}
             return [evaluate(folder, task=task.task, label=task.label, features=task.features, **how, **few)]
         verb = evaluate_attention if task.task == "attention" else evaluate_coordinates
         return verb(folder, maps=_maps_of(task.store), **how)

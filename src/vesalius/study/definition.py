@@ -36,7 +36,8 @@ class StudyTable(StrictModel):
         task: `attention`, `coordinates`, `knn` or `linear`.
         metric: Of that task.
         features: Kind of frozen features of a probe, see `vesalius.evaluation.feature_kinds`.
-        fraction: Share of the training labels that a probe learns from; below 1 over several draws.
+        fraction: Share of the training labels that a probe learns from.
+        draws: How often labels are drawn, where the share is below 1.
         labels: Labels of a probe that the table shows; empty for all that are asked for.
         arms: By name, in the order in which they are expected to grow better.
         baselines: Arms of the results themselves that stand beside (`mean_template`, `chance`, ...).
@@ -50,6 +51,7 @@ class StudyTable(StrictModel):
     metric: str
     features: str = "auto"
     fraction: float = Field(default=1.0, gt=0, le=1)
+    draws: int = Field(default=3, ge=1)
     labels: tuple[str, ...] = ()
     arms: tuple[str, ...] = Field(min_length=1)
     baselines: tuple[str, ...] = ()

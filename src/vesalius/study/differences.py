@@ -29,8 +29,8 @@ _Draws = npt.NDArray[np.float64]
 def paired_differences(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]) -> list[str]:
     """Say of pairs of arms which is better, 95 % by the paired bootstrap over patients.
 
-    With several seeds the difference is that of the means over them, every resample draws the trainings anew as well
-    as the patients, and the differences seed by seed stand beside.
+    The difference is that of the means over trainings (seeds) and draws of labels; where there are several, every
+    resample draws them anew as well as the patients, and the differences seed by seed stand beside.
 
     Pairs are every arm against each of `table.against`, or, where that is empty, neighbours in the table's order.
     """
@@ -59,9 +59,10 @@ class _Figure:
     values: list[float]
     draws: list[list[_Draws]]
 
-    def resampled(self) -> list[_Draws]:
-        """Return the distributions of the mean over trainings, one a draw of labels."""
-        return [_over_trainings(np.stack(of_all)) for of_all in zip(*self.draws, strict=True)]
+    def resampled(self) -> _Draws:
+        """Return the distribution of the mean: every resample draws trainings and draws of labels anew as well."""
+        table = np.stack([np.stack(of_one) for of_one in self.draws])
+        return _mean_over_drawn(_mean_over_drawn(table))
 
 
 class _Comparison:
@@ -80,7 +81,7 @@ class _Comparison:
         ours, theirs = self._figure(arm, ""), self._figure(*beside)
         if ours is None or theirs is None:
             return ""
-        low, high = paired_interval(ours.resampled(), theirs.resampled())
+        low, high = paired_interval([ours.resampled()], [theirs.resampled()])
         word = "better" if low > 0 else "worse" if high < 0 else "not told apart"
         title = arms[other].title if other in arms else other.replace("_", " ")
         each = [one - two for one, two in zip(ours.values, theirs.values, strict=False)]
@@ -141,9 +142,10 @@ class _Comparison:
         return bootstrap_metrics(labels, scores, resamples, kind=result.kind, metrics=[metric])[metric]
 
 
-def _over_trainings(draws: _Draws) -> _Draws:
-    """Average (trainings, resamples) over trainings, which every resample draws with replacement."""
-    trainings, resamples = draws.shape
-    drawn = np.random.default_rng(0).integers(trainings, size=(trainings, resamples))
-    means: _Draws = np.take_along_axis(draws, drawn, axis=0).mean(axis=0)
+def _mean_over_drawn(table: _Draws) -> _Draws:
+    """Average (members, ..., resamples) over the members, which every resample draws with replacement."""
+    members, resamples = table.shape[0], table.shape[-1]
+    drawn = np.random.default_rng(0).integers(members, size=(members, resamples))
+    chosen = np.broadcast_to(drawn.reshape(members, *([1] * (table.ndim - 2)), resamples), table.shape)
+    means: _Draws = np.take_along_axis(table, chosen, axis=0).mean(axis=0)
     return means

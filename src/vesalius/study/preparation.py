@@ -37,7 +37,8 @@ def planned_tasks(
     for table in study.tables.values():
         if table.task in ON_LABELS and table.task in tasks:
             shown = [(store, label) for store, label in labels if table.shows(label)]
-            planned += [Scored(table.task, store, label, table.features, table.fraction) for store, label in shown]
+            how = (table.features, table.fraction, table.draws)
+            planned += [Scored(table.task, store, label, *how) for store, label in shown]
     if not planned:
         raise ConfigError(
             "the study would score nothing: give --masks STORE for attention, --label STORE=LABEL for probes"

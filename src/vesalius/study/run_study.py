@@ -35,6 +35,7 @@ class Scored:
         label: To predict; empty for tasks on masks, which take all parts.
         features: Kind of frozen features of a probe.
         fraction: Share of the training labels that a probe learns from.
+        draws: How often they are drawn.
     """
 
     task: str
@@ -42,19 +43,21 @@ class Scored:
     label: str = ""
     features: str = "auto"
     fraction: float = 1.0
+    draws: int = 3
 
     @property
     def name(self) -> str:
         """Name of its file of results."""
         features = "" if self.features == "auto" else self.features
         fraction = "" if self.fraction == 1.0 else f"{self.fraction:g}"
-        words = (self.task, self.store.name, self.label.replace(",", "+"), features, fraction)
+        draws = "" if self.draws == 3 else f"{self.draws}-draws"
+        words = (self.task, self.store.name, self.label.replace(",", "+"), features, fraction, draws)
         return "-".join(word for word in words if word)
 
     def is_of(self, table: StudyTable) -> bool:
         """Say whether the table shows it."""
-        asked = (table.task, table.features, table.fraction)
-        same = (self.task, self.features, self.fraction) == asked
+        asked = (table.task, table.features, table.fraction, table.draws)
+        same = (self.task, self.features, self.fraction, self.draws) == asked
         return same and (not self.label or table.shows(self.label))
 
 

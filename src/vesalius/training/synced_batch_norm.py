@@ -27,13 +27,15 @@ class SyncedBatchNorm(_BatchNorm):
             raise ValueError(f"expected [batch, channels, ...], got {tuple(input.shape)}")
 
 
-class SyncedBatchNormAct(BatchNormAct2d):  # type: ignore[misc]  # timm gives no types
+class SyncedBatchNormAct(BatchNormAct2d):
     """timm's batch norm with an activation behind it, over all processes."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise and activate `[batch, channels, height, width]`."""
         together = self.training and world_size() > 1
-        out: Tensor = self.act(self.drop(_normalised(self, x))) if together else super().forward(x)
+        if not together:
+            return super().forward(x)  # type: ignore[no-any-return, no-untyped-call]
+        out: Tensor = self.act(self.drop(_normalised(self, x)))
         return out
 
 
