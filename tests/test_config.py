@@ -9,6 +9,8 @@ import pytest
 from vesalius.config import apply_overrides, build, dump_yaml, load_yaml
 from vesalius.errors import ConfigError
 from vesalius.training.recipe import Recipe, available_recipes, load_recipe
+from vesalius.training.resolve_recipe import resolve_recipe
+from vesalius.views.plans import plan_by_name
 
 
 def test_unknown_key_names_the_nearest() -> None:
@@ -41,6 +43,9 @@ def test_every_shipped_recipe_is_valid_and_says_what_it_is(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert len(recipe.about) > 20
+    resolved, _ = resolve_recipe(recipe, 100_000)  # the views and the backbone are of one size
+    assert "auto" not in resolved.method.model_dump().values()
+    assert len(plan_by_name(recipe.views.plan, **recipe.views.options)) >= 1
 
 
 def test_a_resolved_recipe_survives_the_way_to_disk(tmp_path: Path) -> None:
