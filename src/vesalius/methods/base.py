@@ -16,11 +16,17 @@ __all__ = ["Method"]
 
 
 class Method(nn.Module, ABC):
-    """A method owns its networks, heads, targets and their updates, so that no trainer can forget one of them."""
+    """A method owns its networks, heads, targets and their updates, so that no trainer can forget one of them.
+
+    Attributes:
+        student: The network that learns.
+        trained: The parts that the optimizer trains, by their names in the module.
+        constant_lr: Beginnings of the names of parameters that keep the peak of the learning rate.
+    """
 
     student: Backbone
+    trained: tuple[str, ...] = ("student",)
     constant_lr: tuple[str, ...] = ()
-    """Beginnings of the names of parameters that keep the peak of the learning rate."""
 
     @abstractmethod
     def forward(self, views: Sequence[View], progress: Progress) -> StepOutput:
@@ -31,17 +37,17 @@ class Method(nn.Module, ABC):
             progress: The step about to be taken.
         """
 
-    @abstractmethod
-    def after_step(self, progress: Progress) -> None:
-        """Update what no optimizer updates (momentum teacher, queues) after the optimizer's step."""
-
-    @abstractmethod
     def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
-        """Yield the parameters that the optimizer trains, by name."""
-
-    @abstractmethod
-    def exported_backbone(self) -> Backbone:
-        """Return the backbone to hand on, the one that the method's paper evaluates."""
+        """Yield the parameters that the optimizer trains, by name; those that ask for no gradient stay as they are."""
+        for part in self.trained:
+            yield from self.get_submodule(part).named_parameters(prefix=part)
 
     def before_optimizer_step(self, progress: Progress) -> None:
         """Change gradients between the backward pass and the optimizer's step; nothing by default."""
+
+    def after_step(self, progress: Progress) -> None:
+        """Update what no optimizer updates (momentum teacher, queues) after each step; nothing by default."""
+
+    def exported_backbone(self) -> Backbone:
+        """Return the backbone to hand on, the one that the method's paper evaluates: the student by default."""
+        return self.student

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
 
 from vesalius.backbones.interface import Backbone
 from vesalius.config import StrictModel
@@ -41,6 +40,8 @@ class ByolConfig(StrictModel):
 class Byol(Method):
     """Student with projector and predictor; the teacher follows student and projector."""
 
+    trained = ("student", "projector", "predictor")
+
     def __init__(self, config: ByolConfig, backbone: Backbone, *, teacher_views: int = 2) -> None:
         """Build heads and teacher around a student whose first `teacher_views` views the teacher sees."""
         super().__init__()
@@ -68,16 +69,6 @@ class Byol(Method):
     def after_step(self, progress: Progress) -> None:
         """Let the teacher follow."""
         self.teacher.update(self.student, self.projector, self.teacher_momentum(progress))
-
-    def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
-        """Yield student, projector and predictor."""
-        yield from self.student.named_parameters(prefix="student")
-        yield from self.projector.named_parameters(prefix="projector")
-        yield from self.predictor.named_parameters(prefix="predictor")
-
-    def exported_backbone(self) -> Backbone:
-        """Return the student, which the paper evaluates."""
-        return self.student
 
     def teacher_momentum(self, progress: Progress) -> float:
         """Tau = 1 - (1 - tau_0) (cos(pi k / K) + 1) / 2 (section 3.2)."""

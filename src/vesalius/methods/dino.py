@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from vesalius.backbones.interface import Backbone
 from vesalius.config import StrictModel
@@ -75,6 +75,8 @@ class DinoConfig(StrictModel):
 class Dino(Method):
     """Student and momentum teacher; the student learns the teacher's assignment of another view of the image."""
 
+    trained = ("student", "head")
+
     def __init__(self, config: DinoConfig, backbone: Backbone, *, teacher_views: int = 2) -> None:
         """Build heads and teacher around a student whose first `teacher_views` views the teacher sees.
 
@@ -138,11 +140,6 @@ class Dino(Method):
     def after_step(self, progress: Progress) -> None:
         """Let the teacher follow."""
         self.teacher.update(self.student, self.head, self.teacher_momentum(progress))
-
-    def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
-        """Yield student and head."""
-        yield from self.student.named_parameters(prefix="student")
-        yield from self.head.named_parameters(prefix="head")
 
     def exported_backbone(self) -> Backbone:
         """Return the teacher's backbone, the better of the two (section 5.2)."""

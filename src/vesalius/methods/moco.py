@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from vesalius.backbones.interface import Backbone
 from vesalius.config import StrictModel
@@ -48,6 +48,8 @@ class MocoConfig(StrictModel):
 class Moco(Method):
     """The student makes queries of the first view, the teacher keys of the second."""
 
+    trained = ("student", "projector")
+
     def __init__(self, config: MocoConfig, backbone: Backbone, *, views: int = 2) -> None:
         """Build heads, teacher and queue.
 
@@ -85,15 +87,6 @@ class Moco(Method):
         self.queue.put(self._keys)
         self._keys = None
         self.teacher.update(self.student, self.projector, self.config.teacher_momentum)
-
-    def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
-        """Yield student and projector."""
-        yield from self.student.named_parameters(prefix="student")
-        yield from self.projector.named_parameters(prefix="projector")
-
-    def exported_backbone(self) -> Backbone:
-        """Return the student: the query encoder, which the papers evaluate."""
-        return self.student
 
     def _make_projector(self) -> MlpHead:
         widths = (self.student.feature_dim, self.config.hidden, self.config.dim)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
 
 from vesalius.backbones.interface import Backbone
 from vesalius.config import StrictModel
@@ -48,6 +47,8 @@ class MocoV3Config(StrictModel):
 class MocoV3(Method):
     """Student with projector and predictor; the teacher's keys of all processes are what a query is told apart from."""
 
+    trained = ("student", "projector", "predictor")
+
     def __init__(self, config: MocoV3Config, backbone: Backbone, *, teacher_views: int = 2) -> None:
         """Build heads and teacher around a student whose first `teacher_views` views give keys."""
         super().__init__()
@@ -81,16 +82,6 @@ class MocoV3(Method):
     def after_step(self, progress: Progress) -> None:
         """Let the teacher follow."""
         self.teacher.update(self.student, self.projector, self.teacher_momentum(progress))
-
-    def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
-        """Yield student, projector and predictor; a frozen patch projection asks for no gradient."""
-        yield from self.student.named_parameters(prefix="student")
-        yield from self.projector.named_parameters(prefix="projector")
-        yield from self.predictor.named_parameters(prefix="predictor")
-
-    def exported_backbone(self) -> Backbone:
-        """Return the student, which the paper evaluates."""
-        return self.student
 
     def teacher_momentum(self, progress: Progress) -> float:
         """EMA momentum: cosine from its start to 1 over the training, per step."""

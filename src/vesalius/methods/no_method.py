@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
-
-from torch import nn
 
 from vesalius.backbones.interface import Backbone
 from vesalius.config import StrictModel
@@ -37,14 +35,3 @@ class NoMethod(Method):
         del progress
         features = features_of(self.student, stack_by_size(views), len(views[0].pixels))
         return StepOutput(loss=views[0].pixels.new_zeros(()), student_features=features)
-
-    def after_step(self, progress: Progress) -> None:
-        """Nothing follows."""
-
-    def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
-        """Yield the student."""
-        yield from self.student.named_parameters(prefix="student")
-
-    def exported_backbone(self) -> Backbone:
-        """Return the student."""
-        return self.student

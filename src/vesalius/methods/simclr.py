@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import nn
 
 from vesalius.backbones.interface import Backbone
 from vesalius.config import StrictModel
@@ -42,6 +41,8 @@ class SimClrConfig(StrictModel):
 class SimClr(Method):
     """One network; all other images of all processes are negatives."""
 
+    trained = ("student", "projector")
+
     def __init__(self, config: SimClrConfig, backbone: Backbone) -> None:
         """Put a projector on the student."""
         super().__init__()
@@ -58,15 +59,3 @@ class SimClr(Method):
         losses = [nt_xent_loss(one, two, temperature=self.config.temperature) for one, two in pairs]
         logs = {"embedding_spread": embedding_spread(projected[0])}
         return StepOutput(loss=torch.stack(losses).mean(), logs=logs, student_features=features)
-
-    def after_step(self, progress: Progress) -> None:
-        """Nothing follows."""
-
-    def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
-        """Yield student and projector."""
-        yield from self.student.named_parameters(prefix="student")
-        yield from self.projector.named_parameters(prefix="projector")
-
-    def exported_backbone(self) -> Backbone:
-        """Return the student."""
-        return self.student

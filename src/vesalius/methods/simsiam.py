@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import nn
 
 from vesalius.backbones.interface import Backbone
 from vesalius.config import StrictModel
@@ -41,6 +40,8 @@ class SimSiamConfig(StrictModel):
 class SimSiam(Method):
     """One network with projector and predictor; its own projections are the targets."""
 
+    trained = ("student", "projector", "predictor")
+
     def __init__(self, config: SimSiamConfig, backbone: Backbone, *, teacher_views: int = 2) -> None:
         """Put the heads on the student; the first `teacher_views` views give targets."""
         super().__init__()
@@ -61,16 +62,3 @@ class SimSiam(Method):
         loss = negative_cosine_loss(predicted, projected[: self.shared_views])
         logs = {"embedding_spread": embedding_spread(projected[0])}
         return StepOutput(loss=loss, logs=logs, student_features=features)
-
-    def after_step(self, progress: Progress) -> None:
-        """Nothing follows."""
-
-    def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
-        """Yield student, projector and predictor."""
-        yield from self.student.named_parameters(prefix="student")
-        yield from self.projector.named_parameters(prefix="projector")
-        yield from self.predictor.named_parameters(prefix="predictor")
-
-    def exported_backbone(self) -> Backbone:
-        """Return the student."""
-        return self.student

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -57,6 +57,8 @@ class SwavConfig(StrictModel):
 class Swav(Method):
     """One network with projector and prototypes; the views of full size get codes, every view predicts them."""
 
+    trained = ("student", "projector", "prototypes")
+
     def __init__(self, config: SwavConfig, backbone: Backbone, *, teacher_views: int = 2) -> None:
         """Put projector and prototypes on the student; the first `teacher_views` views get codes.
 
@@ -108,16 +110,6 @@ class Swav(Method):
             assert isinstance(queue, KeyQueue)  # noqa: S101 (for the type checker)
             queue.put(embedded)
         self._new = []
-
-    def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
-        """Yield student, projector and prototypes."""
-        yield from self.student.named_parameters(prefix="student")
-        yield from self.projector.named_parameters(prefix="projector")
-        yield from self.prototypes.named_parameters(prefix="prototypes")
-
-    def exported_backbone(self) -> Backbone:
-        """Return the student."""
-        return self.student
 
     @torch.no_grad()
     def _codes(self, scores: Float[Tensor, "batch prototypes"], view: int) -> Float[Tensor, "batch prototypes"]:
