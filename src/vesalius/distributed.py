@@ -45,7 +45,7 @@ def is_first_process() -> bool:
 
 def all_reduce_mean(value: Tensor) -> Tensor:
     """Mean of `value` over all processes, without gradient."""
-    return all_reduce_sum(value) / world_size()
+    return value if world_size() == 1 else all_reduce_sum(value) / world_size()
 
 
 @torch.no_grad()

@@ -75,3 +75,19 @@ def test_swav_with_a_local_view() -> None:
     loss = swapped_prediction_loss(torch.stack(views), codes, temperature=0.1)
     assert loss.item() == pytest.approx(9.417285919189453, rel=1e-5)
     assert gradient_norms(loss, *views) == pytest.approx([1.1612470149, 1.1256377697, 2.0493381023], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["simclr", "moco", "moco-v3"])
+def test_autocast_changes_no_figure(name: str) -> None:
+    """bf16 would round a cosine near 1 to steps that are as large as what tells images apart."""
+    query, key = 1 + 0.01 * wave((6, 8), 1.1), 1 + 0.01 * wave((6, 8), 0.9)
+    queue = functional.normalize(1 + 0.01 * wave((16, 8), 0.37), dim=-1)
+
+    def loss() -> Tensor:
+        if name == "simclr":
+            return nt_xent_loss(query, key, temperature=0.01)
+        return info_nce_loss(query, key, queue=queue if name == "moco" else None, temperature=0.01)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = loss()
+    assert inside.item() == pytest.approx(loss().item(), rel=1e-6)

@@ -137,6 +137,21 @@ def test_moco_v3_is_symmetric_and_freezes_the_patch_projection(student, two_view
     assert all(p.requires_grad for _, p in free.trained_parameters())
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_lars_adapts_weights_whether_they_decay_or_not_and_leaves_biases(decay: float) -> None:
+    weight, bias = torch.nn.Parameter(torch.full((2, 2), 3.0)), torch.nn.Parameter(torch.full((2,), 3.0))
+    config = OptimizerConfig(
+        name="lars", lr=1.0, scale_lr=False, warmup_epochs=0, momentum=0, weight_decay=decay, weight_decay_end=decay
+    )
+    optimizer = build_optimizer(config, [("weight", weight), ("bias", bias)])
+    set_schedules(optimizer, config, Progress(step=0, total_steps=10, steps_per_epoch=5), batch_size=256)
+    weight.grad, bias.grad = torch.full((2, 2), 100.0), torch.full((2,), 0.5)
+    optimizer.step()
+    # trust |w| / (|g| + decay |w|) times g + decay w: a step of .001 of the weight's norm, whatever the gradient's.
+    torch.testing.assert_close(weight.detach(), torch.full((2, 2), 3.0 * (1 - 0.001)))
+    torch.testing.assert_close(bias.detach(), torch.full((2,), 2.5))
+
+
 @pytest.mark.parametrize("name", ["byol", "simsiam", "moco-v3"])
 def test_a_local_view_meets_both_targets(student, three_views, name: str) -> None:
     plan = plan_by_name("small-chest", size=32, locals=1, local_size=16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from vesalius import pipeline
 from vesalius.errors import ConfigError, KnowledgeError, RunError
 from vesalius.study.definition import available_studies, load_study
-from vesalius.study.differences import _Figure
+from vesalius.study.differences import _Training, _verdict
 from vesalius.training.recipe import load_recipe
 
 STUDY = """
@@ -104,37 +105,58 @@ def test_every_arm_is_trained_and_scored_once(definition: Path, guided_store: Pa
         go(definition, guided_store, tmp_path / "study")
 
 
-def test_several_trainings_are_compared_by_their_means_and_redrawn(
-    definition: Path, guided_store: Path, tmp_path: Path
-) -> None:
+def test_several_trainings_are_compared_by_their_means(definition: Path, guided_store: Path, tmp_path: Path) -> None:
     out = tmp_path / "study"
     one = go(definition, guided_store, out, tasks=["attention"], arms=["unguided", "guided"]).read_text()
     two = go(definition, guided_store, out, tasks=["attention"], arms=["unguided", "guided"], seeds=2).read_text()
     say = "- store, heart: DINO guided - DINO alone "
     single, several = (next(line for line in text.splitlines() if line.startswith(say)) for text in (one, two))
+    assert "over trainings" not in single
     mean = float(several.removeprefix(say).split()[0])
-    seeds = [float(value) for value in several.split("(seed by seed ")[1].rstrip(")").split(", ")]
-    assert "seed by seed" not in single
+    seeds = [float(value) for value in several.split("] of ")[1].split(":")[0].split(", ")]
     assert seeds[0] == float(single.removeprefix(say).split()[0])
     weights = [out / "runs" / f"guided-seed{seed}" / "backbone" / "model.safetensors" for seed in (0, 1)]
     assert weights[0].read_bytes() != weights[1].read_bytes()
     assert mean == pytest.approx(sum(seeds) / 2, abs=0.001)
-    low, high = (float(end) for end in several.split("[")[1].split("]")[0].split(", "))
-    assert low <= min(seeds) + 0.5 * (max(seeds) - min(seeds)) <= high
     # The seeds of an earlier call stand in the tables of a later one.
     assert go(definition, guided_store, out, tasks=["attention"], arms=["guided"]).read_text() == two
 
 
-def test_resampling_trainings_keeps_one_and_spreads_several() -> None:
-    draws = np.linspace(0.0, 1.0, 1000)
-    assert np.array_equal(_Figure([0.5], [[draws]]).resampled(), draws)
-    nothing, all_ = np.zeros(4000), np.ones(4000)
-    for trainings in ([[nothing], [all_]], [[nothing, all_]]):  # two trainings, or two draws of labels of one
-        spread = _Figure([0.0, 1.0], trainings).resampled()
-        assert set(np.unique(spread)) == {0.0, 0.5, 1.0}
-        assert spread.mean() == pytest.approx(0.5, abs=0.03)
-    both = _Figure([0.0, 1.0], [[nothing, all_], [nothing, all_]]).resampled()
-    assert set(np.unique(both)) == {0.0, 0.5, 1.0}  # every training has the same draws of labels
+def _trainings(*values: float, noise: float = 0.0, draws: int = 1) -> dict[int, _Training]:
+    patients = noise * np.random.default_rng(7).standard_normal(1000)
+    return {seed: _Training(value, [value + patients] * draws) for seed, value in enumerate(values)}
+
+
+@pytest.mark.parametrize(
+    ("ours", "noise", "word"),
+    [
+        ((0.8,), 0.01, "better"),  # one training: of patients alone
+        ((0.8,), 0.10, "not told apart"),
+        ((0.8, 0.81, 0.79), 0.01, "better"),
+        ((0.71, 0.80, 0.90), 0.01, "better in these trainings"),
+        ((0.6, 0.65, 0.62), 0.01, "worse"),
+        ((0.8, 0.81, 0.79), 0.10, "not told apart"),
+    ],
+)
+def test_better_must_hold_for_patients_and_for_trainings(ours: tuple[float, ...], noise: float, word: str) -> None:
+    theirs = {seed: _Training(0.7, [np.full(1000, 0.7)]) for seed in range(len(ours))}
+    assert _verdict(_trainings(*ours, noise=noise), theirs).rsplit(": ", 1)[1] == word
+
+
+def test_the_interval_over_trainings_is_student_s() -> None:
+    """Of .1, .2, .3: mean .2, standard error .1 / sqrt 3, t of two degrees of freedom 4.303."""
+    theirs = {seed: _Training(0.0, [np.zeros(1000)]) for seed in range(4)}
+    told = _verdict(_trainings(0.1, 0.2, 0.3, noise=0.01), theirs)
+    assert "over trainings [-0.048, +0.448] of +0.100, +0.200, +0.300: better in these trainings" in told
+    missing = {seed: one for seed, one in theirs.items() if seed != 1}  # seeds are compared with their own
+    assert "of +0.100, +0.300" in _verdict(_trainings(0.1, 0.2, 0.3), missing)
+
+
+def test_label_draws_are_redrawn_alike_for_both_arms() -> None:
+    low, high = np.zeros(4000), np.ones(4000)
+    two = {0: _Training(0.5, [low, high])}
+    assert _verdict(two, {0: _Training(0.0, [low, low])}) == "+0.500 [+0.000, +1.000]: not told apart"
+    assert _verdict(two, {0: _Training(0.4, [low - 0.1, high - 0.1])}).startswith("+0.100 [+0.100, +0.100]: better")
 
 
 def test_a_table_of_few_labels_learns_from_its_share_in_several_draws(
@@ -189,3 +211,24 @@ def test_shipped_studies_name_recipes_and_options_that_exist(name: str) -> None:
     used = {arm for table in study.tables.values() for arm in table.arms}
     assert used == set(study.arms)
     assert list(study.some(("chest",) if "chest" in study.arms else ("dino",)).arms)
+
+
+@pytest.mark.parametrize("arm", [name for name in load_study("medino").arms if "linear" in name])
+def test_the_lambdas_of_the_sweep_are_what_their_titles_say(arm: str) -> None:
+    """The recipes' own weight multiplies both lambdas, and must not come in unseen."""
+    study = load_study("medino").arms[arm]
+    attention = load_recipe(study.recipe, overrides=study.set).guidance.attention
+    told = [float(number) for number in re.findall(r"(?<![\w.])(\d*\.?\d+(?:e-\d)?)", study.title)]
+    told = told * 2 if len(told) == 1 else told
+    assert [attention.weight * attention.inclusion, attention.weight * attention.exclusion] == pytest.approx(told)
+
+
+def test_contrast_of_one_view_is_refused_before_anything_is_trained(
+    definition: Path, guided_store: Path, tmp_path: Path
+) -> None:
+    text = STUDY.replace('set: ["guidance={coordinates: {}}"]', 'set: ["guidance={contrast: {}}"]')
+    definition.write_text(text)
+    moco = tuple(one if "method" not in one else "method={name: moco, queue: 16}" for one in TINY)
+    with pytest.raises(ConfigError, match="method moco on the plan 'small-chest' has its student see one"):
+        go(definition, guided_store, tmp_path / "study", overrides=moco)
+    assert not (tmp_path / "study").exists()

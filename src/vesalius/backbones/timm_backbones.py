@@ -103,7 +103,7 @@ class TimmBackbone(Backbone):
         """Stop the gradients of the patch embedding; see `Backbone.freeze_patch_embedding`."""
         embedding = getattr(self.model, "patch_embed", None)
         if embedding is not None:
-            embedding.requires_grad_(False)
+            embedding.proj.requires_grad_(False)
 
     def twin(self, *, drop_path: float = 0.0) -> TimmBackbone:
         """Build the same architecture afresh; see `Backbone.twin`."""

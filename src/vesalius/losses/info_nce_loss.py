@@ -31,10 +31,12 @@ def info_nce_loss(
         places: Without a queue, which key is each query's own; key i for query i by default.
         temperature: tau.
     """
-    ours = functional.normalize(queries.float(), dim=-1)
-    theirs = functional.normalize(keys.detach().float(), dim=-1)
-    own = torch.arange(len(ours), device=ours.device) if places is None else places
-    if queue is None:
-        return functional.cross_entropy(ours @ theirs.mT / temperature, own)
-    logits = torch.cat([(ours * theirs).sum(dim=-1, keepdim=True), ours @ queue.detach().float().mT], dim=-1)
-    return functional.cross_entropy(logits / temperature, torch.zeros_like(own))
+    # Autocast would multiply in bf16, whose steps near a cosine of 1 are as large as what tells images apart.
+    with torch.autocast(queries.device.type, enabled=False):
+        ours = functional.normalize(queries.float(), dim=-1)
+        theirs = functional.normalize(keys.detach().float(), dim=-1)
+        own = torch.arange(len(ours), device=ours.device) if places is None else places
+        if queue is None:
+            return functional.cross_entropy(ours @ theirs.mT / temperature, own)
+        logits = torch.cat([(ours * theirs).sum(dim=-1, keepdim=True), ours @ queue.detach().float().mT], dim=-1)
+        return functional.cross_entropy(logits / temperature, torch.zeros_like(own))

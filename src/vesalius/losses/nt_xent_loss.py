@@ -38,7 +38,9 @@ def nt_xent_loss(
     """
     batch = first.shape[-2]
     embedded = functional.normalize(torch.cat([first, second], dim=-2).float(), dim=-1)
-    logits = embedded @ embedded.mT / temperature
+    # Autocast would multiply in bf16, whose steps near a cosine of 1 are as large as what tells images apart.
+    with torch.autocast(first.device.type, enabled=False):
+        logits = embedded @ embedded.mT / temperature
     itself = torch.eye(2 * batch, dtype=torch.bool, device=logits.device)
     logits = logits.masked_fill(itself, float("-inf"))
     if known is not None:

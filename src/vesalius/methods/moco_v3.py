@@ -33,7 +33,7 @@ class MocoV3Config(StrictModel):
         temperature: tau.
         teacher_momentum: m at the start, cosine to 1.
         frozen_patch_embedding: Whether a ViT keeps its random patch projection, which steadies the training (section
-            4.2); of no meaning for other families.
+            4.2); of no meaning for families without one.
     """
 
     name: Literal["moco-v3"] = "moco-v3"

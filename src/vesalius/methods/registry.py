@@ -21,7 +21,7 @@ from vesalius.methods.simsiam import SimSiam, SimSiamConfig
 from vesalius.methods.swav import Swav, SwavConfig
 from vesalius.views.plans import ViewPlan
 
-__all__ = ["MethodConfig", "build_method", "resolve_method"]
+__all__ = ["MethodConfig", "build_method", "resolve_method", "student_views"]
 
 
 def _name(section: Any) -> str:
@@ -54,6 +54,11 @@ _BUILT_BY: dict[type[Any], Callable[..., Method]] = {
 def resolve_method(config: MethodConfig, images: int) -> tuple[MethodConfig, tuple[str, ...]]:
     """Replace every `auto` that depends on the number of images; return the options and what was chosen."""
     return resolve_auto(config, images)
+
+
+def student_views(config: MethodConfig, plan: ViewPlan) -> int:
+    """Return of how many views the method's student computes features: of all, but MoCo's of its query alone."""
+    return 1 if isinstance(config, MocoConfig) else len(plan)
 
 
 def build_method(config: MethodConfig, backbone: Backbone, plan: ViewPlan) -> Method:

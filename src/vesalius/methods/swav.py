@@ -84,7 +84,7 @@ class Swav(Method):
         features = features_of(self.student, stack_by_size(views), batch)
         projected = self.projector(torch.cat([one.pooled for one in features]))
         embedded = functional.normalize(projected.float(), dim=-1)
-        scores = self.prototypes(embedded).view(len(views), batch, -1)
+        scores = self._scores(embedded).view(len(views), batch, -1)
         embedded = embedded.detach().view(len(views), batch, -1)
         codes = torch.stack([self._codes(scores[view], view) for view in range(self.shared_views)])
         loss = swapped_prediction_loss(scores, codes, temperature=self.config.temperature)
@@ -111,6 +111,12 @@ class Swav(Method):
             queue.put(embedded)
         self._new = []
 
+    def _scores(self, embedded: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows prototypes"]:
+        """Multiply with the prototypes, in float32: codes see a score twenty times enlarged."""
+        with torch.autocast(embedded.device.type, enabled=False):
+            scores: Tensor = self.prototypes(embedded.float())
+        return scores
+
     @torch.no_grad()
     def _codes(self, scores: Float[Tensor, "batch prototypes"], view: int) -> Float[Tensor, "batch prototypes"]:
         """Compute the codes of one view, with its full queue beside it; each process brings a share of the queue."""
@@ -119,5 +125,5 @@ class Swav(Method):
             queue = self.queues[view]
             assert isinstance(queue, KeyQueue)  # noqa: S101 (for the type checker)
             if queue.filled:
-                together = torch.cat([together, self.prototypes(queue.keys[rank() :: world_size()])])
+                together = torch.cat([together, self._scores(queue.keys[rank() :: world_size()])])
         return sinkhorn(together, epsilon=self.config.epsilon, rounds=self.config.rounds)[: len(scores)]

@@ -1,18 +1,19 @@
-"""Which arms of a study a table can tell apart: paired differences, resampled over patients and trainings."""
+"""Which arms of a study a table can tell apart: paired differences over patients, and over trainings."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 
 from vesalius.data.store import open_store
 from vesalius.evaluation.image_scores import resampled_means
-from vesalius.evaluation.intervals import bootstrap_metrics, draw_resamples, paired_interval
+from vesalius.evaluation.intervals import bootstrap_metrics, draw_resamples, percentile_interval
 from vesalius.evaluation.write_result import result_folder
 from vesalius.records.result import Result
 from vesalius.study.definition import StudyTable
@@ -22,15 +23,18 @@ from vesalius.study.scores import labels_of, own_arm, results_of, score_of
 __all__ = ["paired_differences"]
 
 _RESAMPLES = 1000
+_LEVEL = 0.95
 
 _Draws = npt.NDArray[np.float64]
 
 
 def paired_differences(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]) -> list[str]:
-    """Say of pairs of arms which is better, 95 % by the paired bootstrap over patients.
+    """Say of pairs of arms which is better.
 
-    The difference is that of the means over trainings (seeds) and draws of labels; where there are several, every
-    resample draws them anew as well as the patients, and the differences seed by seed stand beside.
+    The interval is the paired bootstrap's over patients, 95 %, of the mean over trainings (seeds) and draws of labels;
+    draws are drawn anew with the patients. What other trainings would give is told by the differences seed by seed,
+    with Student's t: patients and trainings must both be apart from 0 for `better`; where the patients alone are, it is
+    `better in these trainings`. One training tells nothing of others.
 
     Pairs are every arm against each of `table.against`, or, where that is empty, neighbours in the table's order.
     """
@@ -48,21 +52,46 @@ def paired_differences(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]
 
 
 @dataclass(frozen=True, slots=True)
-class _Figure:
-    """What the trainings of one arm reached.
+class _Training:
+    """What one training of an arm reached: the figure, and its bootstrap distributions, one a draw of labels.
 
-    Attributes:
-        values: The figure, one a training.
-        draws: Bootstrap distributions, one a training and draw of labels; patients are drawn alike for all.
+    Patients are drawn alike for all.
     """
 
-    values: list[float]
-    draws: list[list[_Draws]]
+    value: float
+    draws: list[_Draws]
 
-    def resampled(self) -> _Draws:
-        """Return the distribution of the mean: every resample draws trainings and draws of labels anew as well."""
-        table = np.stack([np.stack(of_one) for of_one in self.draws])
-        return _mean_over_drawn(_mean_over_drawn(table))
+
+def _verdict(ours: Mapping[int, _Training], theirs: Mapping[int, _Training]) -> str:
+    """Tell the difference of two arms by the seeds that both have."""
+    seeds = sorted(ours.keys() & theirs.keys())
+    each = np.array([ours[seed].value - theirs[seed].value for seed in seeds])
+    low, high = percentile_interval(
+        _over_label_draws(_mean(ours, seeds)) - _over_label_draws(_mean(theirs, seeds)), level=_LEVEL
+    )
+    word = "better" if low > 0 else "worse" if high < 0 else "not told apart"
+    told = f"{each.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+    if len(seeds) < 2:
+        return f"{told}: {word}"
+    half = float(stats.t.ppf(0.5 + _LEVEL / 2, len(seeds) - 1) * each.std(ddof=1) / np.sqrt(len(seeds)))
+    if abs(each.mean()) <= half and word != "not told apart":
+        word += " in these trainings"
+    listed = ", ".join(f"{one:+.3f}" for one in each)
+    return f"{told}, over trainings [{each.mean() - half:+.3f}, {each.mean() + half:+.3f}] of {listed}: {word}"
+
+
+def _mean(trainings: Mapping[int, _Training], seeds: Sequence[int]) -> _Draws:
+    """Average (label draws, resamples) over the trainings."""
+    mean: _Draws = np.mean([np.stack(trainings[seed].draws) for seed in seeds], axis=0)
+    return mean
+
+
+def _over_label_draws(table: _Draws) -> _Draws:
+    """Average (label draws, resamples) over the draws, which every resample draws with replacement, alike for all."""
+    count, resamples = table.shape
+    drawn = np.random.default_rng(0).integers(count, size=(count, resamples))
+    means: _Draws = np.take_along_axis(table, drawn, axis=0).mean(axis=0)
+    return means
 
 
 class _Comparison:
@@ -71,38 +100,30 @@ class _Comparison:
     def __init__(self, run: StudyRun, table: StudyTable, task: Scored, label: str) -> None:
         self._run, self._table, self._task, self._label = run, table, task, label
         self._store = open_store(task.store)
-        self._known: dict[tuple[str, str], _Figure | None] = {}
+        self._known: dict[tuple[str, str], dict[int, _Training]] = {}
 
     def __call__(self, arm: str, other: str) -> str:
         """Return a line, or nothing where the other was not scored."""
         arms = self._run.study.arms
         # A baseline has no training of its own: it stands in the results of the arm that it is compared with.
         beside = (other, "") if other in arms else (arm, other)
-        ours, theirs = self._figure(arm, ""), self._figure(*beside)
-        if ours is None or theirs is None:
+        ours, theirs = self._trainings(arm, ""), self._trainings(*beside)
+        if not ours.keys() & theirs.keys():
             return ""
-        low, high = paired_interval([ours.resampled()], [theirs.resampled()])
-        word = "better" if low > 0 else "worse" if high < 0 else "not told apart"
         title = arms[other].title if other in arms else other.replace("_", " ")
-        each = [one - two for one, two in zip(ours.values, theirs.values, strict=False)]
-        seeds = f" (seed by seed {', '.join(f'{one:+.3f}' for one in each)})" if len(each) > 1 else ""
-        return (
-            f"- {self._task.store.name}, {self._label}: {arms[arm].title} - {title} "
-            f"{np.mean(ours.values) - np.mean(theirs.values):+.3f} [{low:+.3f}, {high:+.3f}]: {word}{seeds}"
-        )
+        about = f"- {self._task.store.name}, {self._label}: {arms[arm].title} - {title}"
+        return f"{about} {_verdict(ours, theirs)}"
 
-    def _figure(self, arm: str, baseline: str) -> _Figure | None:
-        """Return the figures of all trainings of an arm, or of a baseline that stands in their results."""
+    def _trainings(self, arm: str, baseline: str) -> Mapping[int, _Training]:
+        """Return the trainings of an arm by seed, or a baseline that stands in their results."""
         key = (arm, baseline)
         if key not in self._known:
             results = results_of(self._run, arm, self._task, self._label)
-            found = [self._training(arm, baseline, seed, result) for seed, result in results.items()]
-            scored = [one for one in found if one is not None]
-            self._known[key] = _Figure([one[0] for one in scored], [one[1] for one in scored]) if scored else None
+            found = {seed: self._training(arm, baseline, seed, result) for seed, result in results.items()}
+            self._known[key] = {seed: one for seed, one in found.items() if one is not None}
         return self._known[key]
 
-    def _training(self, arm: str, baseline: str, seed: int, result: Result) -> tuple[float, list[_Draws]] | None:
-        """Return the figure of one training and its bootstrap distributions, one a draw of labels."""
+    def _training(self, arm: str, baseline: str, seed: int, result: Result) -> _Training | None:
         inside = baseline or own_arm(result)
         score = score_of(result, inside, self._table.metric)
         if score is None:
@@ -110,7 +131,7 @@ class _Comparison:
         predictions = self._predictions(arm, seed, result)
         own = predictions[predictions["arm"] == inside].sort_values("image_id")
         draw = self._draw_images if self._task.task in ON_MASKS else self._draw_probe
-        return score.value, draw(own, result)
+        return _Training(score.value, draw(own, result))
 
     def _predictions(self, arm: str, seed: int, result: Result) -> pd.DataFrame:
         """Return what the evaluation of one training wrote."""
@@ -140,12 +161,3 @@ class _Comparison:
         labels = truth if result.kind == "multilabel" else truth.argmax(axis=1)
         resamples = draw_resamples(own["patient"].to_numpy(dtype=np.str_), resamples=_RESAMPLES, seed=0)
         return bootstrap_metrics(labels, scores, resamples, kind=result.kind, metrics=[metric])[metric]
-
-
-def _mean_over_drawn(table: _Draws) -> _Draws:
-    """Average (members, ..., resamples) over the members, which every resample draws with replacement."""
-    members, resamples = table.shape[0], table.shape[-1]
-    drawn = np.random.default_rng(0).integers(members, size=(members, resamples))
-    chosen = np.broadcast_to(drawn.reshape(members, *([1] * (table.ndim - 2)), resamples), table.shape)
-    means: _Draws = np.take_along_axis(table, chosen, axis=0).mean(axis=0)
-    return means

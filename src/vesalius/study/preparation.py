@@ -12,6 +12,7 @@ from vesalius.errors import ConfigError, nearest
 from vesalius.study.definition import Study
 from vesalius.study.run_study import ON_LABELS, ON_MASKS, Scored
 from vesalius.training.recipe import load_recipe
+from vesalius.training.resolve_recipe import resolve_recipe
 
 __all__ = ["check_arms", "planned_tasks"]
 
@@ -55,7 +56,7 @@ def check_arms(study: Study, data: Data, overrides: Sequence[str]) -> str:
     """
     pool, about = open_pool(data)
     for arm in study.arms.values():
-        recipe = load_recipe(arm.recipe, overrides=[*arm.set, *overrides])
+        recipe, _ = resolve_recipe(load_recipe(arm.recipe, overrides=[*arm.set, *overrides]), len(pool))
         if recipe.guidance is not None:
             open_knowledge(pool, recipe.guidance.maps, coordinates=recipe.guidance.needs_coordinates)
     return str(about["fingerprint"])

@@ -144,7 +144,8 @@ class StudyRun:
 
     def seeds_scored(self) -> int:
         """Return how many seeds the results go up to, of this call or an earlier one."""
-        return 1 + max(int(folder.name.rpartition("-seed")[2]) for folder in (self.out / "results").iterdir())
+        files = (self.out / "results").glob("*-seed*/*.json")
+        return 1 + max((int(file.parent.name.rpartition("-seed")[2]) for file in files), default=0)
 
     def has_results(self, arm: str) -> bool:
         """Say whether anything was scored of an arm, by this call or an earlier one."""

@@ -56,7 +56,7 @@ class CollapseWatch:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` returned."""
         self.step, self.raised = int(state["step"]), set(state["raised"])
-        self.smoothed = dict(state["smoothed"])
+        self.smoothed = dict(state.get("smoothed", {}))
 
     def _entropy_alarms(self) -> dict[str, str]:
         """Return what the entropies of DINO's teacher and of SwAV's codes tell."""
@@ -97,7 +97,7 @@ class CollapseWatch:
 
     def _spread_alarms(self) -> dict[str, str]:
         spread = self.smoothed.get("embedding_spread", 1.0)
-        if spread >= 0.03:
+        if spread >= 0.03 or self.step < _SOUND_START:
             return {}
         text = (
             f"collapse to one point: the embeddings of different images spread by {spread:.3f} (1: over all "

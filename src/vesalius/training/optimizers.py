@@ -61,7 +61,8 @@ def build_optimizer(
     if config.name == "adam":
         return Adam(groups, lr=0.0, weight_decay=0.0, fused=True)
     if config.name == "lars":
-        # Without weight decay (biases, norms) timm's LARS takes plain SGD steps, as SimCLR and BYOL do.
+        # Biases and norms take plain SGD steps, as in SimCLR and BYOL; the rest adapts, whether it decays or not.
+        groups = [group | {"always_adapt": group["decays"]} for group in groups]
         return Lars(groups, lr=0.0, momentum=config.momentum, trust_coeff=config.trust)
     return SGD(groups, lr=0.0, momentum=config.momentum, fused=True)
 
@@ -76,7 +77,7 @@ def set_schedules(
     lr = warmup_cosine(peak, min(config.min_lr, peak), progress, warmup)
     weight_decay = cosine(config.weight_decay, config.weight_decay_end, progress.fraction)
     for group in optimizer.param_groups:
-        group["lr"] = peak if group["constant"] else lr
+        group["lr"] = peak if group.get("constant", False) else lr
         if group["decays"]:
             group["weight_decay"] = weight_decay
     return lr, weight_decay

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vesalius.errors import ConfigError
-from vesalius.methods.registry import resolve_method
+from vesalius.methods.registry import resolve_method, student_views
 from vesalius.training.recipe import Recipe
 from vesalius.views.plans import plan_by_name
 
@@ -15,7 +15,7 @@ def resolve_recipe(recipe: Recipe, images: int) -> tuple[Recipe, tuple[str, ...]
 
     Raises:
         ConfigError: The global views and the backbone are of different sizes, or the several sizes of the views all
-            larger, or all smaller.
+            larger, or all smaller; contrast by place where the student sees one view.
     """
     method, notes = resolve_method(recipe.method, images)
     plan = plan_by_name(recipe.views.plan, **recipe.views.options)
@@ -24,6 +24,12 @@ def resolve_recipe(recipe: Recipe, images: int) -> tuple[Recipe, tuple[str, ...]
         raise ConfigError(
             f"global views of {sorted(seen)} px, but backbone.image_size = {recipe.backbone.image_size}: the backbone "
             "is exported and evaluated at its image_size; set views.options.size and backbone.image_size alike"
+        )
+    contrast = recipe.guidance is not None and recipe.guidance.contrast is not None
+    if contrast and student_views(method, plan) < 2:
+        raise ConfigError(
+            f"guidance.contrast compares two views of an image, and method {method.name} on the plan '{plan.name}' has "
+            "its student see one: take a plan of two views (small-chest), or another method"
         )
     sizes = recipe.views.sizes
     if sizes and not min(sizes) <= recipe.backbone.image_size <= max(sizes):

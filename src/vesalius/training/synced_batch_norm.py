@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from timm.layers.norm_act import BatchNormAct2d
+from timm.layers.norm_act import BatchNormAct2d, convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -39,8 +39,14 @@ class SyncedBatchNormAct(BatchNormAct2d):
         return out
 
 
-def synchronise_batch_norm(module: nn.Module) -> None:
-    """Let every batch norm in the module take its statistics over all processes, in place."""
+def synchronise_batch_norm(module: nn.Module, *, accelerator: str = "cpu") -> None:
+    """Let every batch norm in the module take its statistics over all processes, in place.
+
+    On CUDA timm does it, by torch's own kernels: what Lightning calls loses the activation of timm's norms.
+    """
+    if accelerator == "cuda":
+        convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+        return
     for part in module.modules():
         if type(part) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
             part.__class__ = SyncedBatchNorm

@@ -106,8 +106,8 @@ class Pretraining:
         step = TrainingStep(self.recipe, method, plan, guidance)
         accelerator = self._accelerator()
         suit_accelerator(method, accelerator=accelerator)
-        if _several(self.recipe) and accelerator != "cuda":
-            synchronise_batch_norm(method)
+        if _several(self.recipe):
+            synchronise_batch_norm(method, accelerator=accelerator)
         precision, why = choose_precision(self.recipe.training.precision, accelerator=accelerator)
         self.console.print(f"precision {why}", highlight=False)
         if resume:
@@ -271,8 +271,6 @@ class Pretraining:
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
-            # On CPUs by `synchronise_batch_norm`: torch has it for GPUs alone.
-            sync_batchnorm=_several(self.recipe) and accelerator == "cuda",
         )
 
     def _finish(self, status: str, writer: MetricsWriter, step: int) -> None:
