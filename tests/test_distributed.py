@@ -111,12 +111,12 @@ def test_rows_of_two_processes_come_in_the_order_of_the_batch_with_their_gradien
         assert process.exitcode == 0
     whole = _whole().requires_grad_()
     _loss(whole).backward()
-    for rank in (0, 1):
-        part = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+    for number in (0, 1):
+        part = torch.load(tmp_path / f"{number}.pt", weights_only=True)
         assert torch.equal(part["rows"], whole.detach())
-        assert torch.equal(part["rows"][part["places"]], whole.detach()[rank::2])
+        assert torch.equal(part["rows"][part["places"]], whole.detach()[number::2])
         # Each process's loss is the whole one: both add up to twice its gradient, which a trainer averages.
-        torch.testing.assert_close(part["gradient"] / 2, whole.grad[rank::2])
+        torch.testing.assert_close(part["gradient"] / 2, whole.grad[number::2])
         assert part["largest"] == whole.max()
 
 
