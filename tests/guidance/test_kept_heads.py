@@ -28,6 +28,26 @@ def test_the_head_of_places_comes_back(tmp_path: Path, tokens: str, contrast: Pl
     torch.testing.assert_close(head(features), guidance.parts[0].head(features))
 
 
+def test_the_kept_head_follows_as_slowly_as_what_is_exported(tmp_path: Path) -> None:
+    """A teacher's tokens are of steps ago; the student's head of today would misread them."""
+    student = create_backbone(BackboneConfig(name="test_vit", image_size=32, drop_path=0))
+    guidance = build_guidance(GuidanceConfig(coordinates=CoordinatesConfig()), PartNames(()), student)
+    head = guidance.parts[0].head
+    before = head.linear.weight.detach().clone()
+    with torch.no_grad():
+        head.linear.weight.add_(1.0)
+    guidance.after_step(0.9)
+    save_heads(guidance, tmp_path)
+    torch.testing.assert_close(read_places_head(tmp_path).linear.weight.detach(), before + 0.1)
+    guidance.after_step(0.0)
+    save_heads(guidance, tmp_path)
+    assert torch.equal(read_places_head(tmp_path).linear.weight, head.linear.weight)
+    assert {name for name, _ in guidance.trained_parameters()} == {
+        "coordinates.linear.weight",
+        "coordinates.linear.bias",
+    }
+
+
 def test_a_run_that_was_not_told_places_has_no_such_head(tmp_path: Path) -> None:
     student = create_backbone(BackboneConfig(name="test_vit", image_size=32, drop_path=0))
     save_heads(build_guidance(GuidanceConfig(contrast=PlaceContrastConfig()), PartNames(()), student), tmp_path)

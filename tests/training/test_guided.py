@@ -10,6 +10,7 @@ import torch
 
 from vesalius import pipeline
 from vesalius.errors import CheckpointError, ConfigError, KnowledgeError
+from vesalius.guidance.kept_heads import read_places_head
 from vesalius.training.run_folder import RunFolder
 
 GUIDANCE = "guidance={attention: {heads: {left_lung: 0, heart: 1}}, coordinates: {}}"
@@ -32,6 +33,20 @@ def test_guidance_joins_a_method(pretrain, guided_store: Path, figures) -> None:
     loss, method, guidance = (dict(figures(run, name)) for name in ("loss", "method_loss", "guidance_loss"))
     for step, value in loss.items():
         assert value == pytest.approx(method[step] + guidance[step], rel=1e-4)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_the_head_that_is_kept_belongs_to_the_backbone_that_is_exported(
+    pretrain, guided_store: Path, alone: bool
+) -> None:
+    """DINO exports the teacher, and so the head is averaged as the teacher is; alone both are those that were trained."""
+    coordinates = "guidance={coordinates: {}}"
+    method = ALONE if alone else ("method.teacher_momentum=0.5",)
+    run = pretrain("run", *method, coordinates, "training.epochs=1", data=f"{guided_store}@all")
+    state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    kept = read_places_head(run / "guidance").linear.weight
+    assert torch.equal(kept, state["guidance.parts.0.kept.linear.weight"])
+    assert torch.equal(kept, state["guidance.parts.0.head.linear.weight"]) is alone
 
 
 def test_contrast_by_place_is_learned_beside_a_method(pretrain, guided_store: Path, figures) -> None:

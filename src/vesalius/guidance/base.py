@@ -68,9 +68,16 @@ class Guidance(nn.Module, ABC):
             progress: The step about to be taken.
         """
 
-    def kept_buffers(self) -> Iterable[tuple[str, Tensor]]:
-        """Yield what belongs to the trained parameters and is not trained, by name; nothing by default."""
-        return ()
+    def after_step(self, momentum: float) -> None:
+        """Let what is kept with the run follow what was trained, as slowly as the exported backbone does.
+
+        Args:
+            momentum: See `Method.export_momentum`.
+        """
+
+    def kept_tensors(self) -> Iterable[tuple[str, Tensor]]:
+        """Yield what is kept with the run for use on the exported backbone, by name: by default what was trained."""
+        return self.trained_parameters()
 
     def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
         """Yield what the optimizer trains beside the method, by name; nothing by default."""

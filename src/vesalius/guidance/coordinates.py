@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -47,6 +48,7 @@ class Coordinates(Guidance):
         super().__init__()
         self.config, self.names, self.template_side = config, names, template_side
         self.head = PlacesHead(dim, inner=inner)
+        self.kept = copy.deepcopy(self.head).requires_grad_(False)
         self.needs_patches, self.needs_inner = not inner, inner
 
     def forward(
@@ -67,9 +69,16 @@ class Coordinates(Guidance):
         logs = {"coordinate_loss": loss.detach(), "coordinate_error_px": error_px}
         return GuidanceOutput(loss=self.config.weight_at(progress) * loss, logs=logs)
 
-    def kept_buffers(self) -> Iterable[tuple[str, Tensor]]:
-        """Yield which tokens the head reads."""
-        yield from self.head.named_buffers(prefix="coordinates")
+    @torch.no_grad()
+    def after_step(self, momentum: float) -> None:
+        """Let the kept head follow: the student's own would misread a teacher, whose tokens are of steps ago."""
+        own: list[Tensor] = list(self.kept.parameters())
+        target: list[Tensor] = list(self.head.parameters())
+        torch._foreach_lerp_(own, target, 1.0 - momentum)
+
+    def kept_tensors(self) -> Iterable[tuple[str, Tensor]]:
+        """Yield the head that goes with the exported backbone."""
+        return ((f"coordinates.{name}", value) for name, value in self.kept.state_dict().items())
 
     def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
         """Yield the head."""

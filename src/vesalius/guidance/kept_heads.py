@@ -56,8 +56,10 @@ class PlacesHead(nn.Module):
 
 def save_heads(guidance: Guidance, folder: Path) -> None:
     """Write what the guidance trained; nothing where it trained nothing of its own."""
-    tensors = {name: value.detach().float().cpu().contiguous() for name, value in guidance.trained_parameters()}
-    tensors |= {name: value.cpu() for name, value in guidance.kept_buffers()}
+    tensors = {
+        name: (value.detach().float() if value.is_floating_point() else value).cpu().contiguous()
+        for name, value in guidance.kept_tensors()
+    }
     if tensors:
         with replacing(folder / _FILE) as partial:
             safetensors.torch.save_file(tensors, partial)

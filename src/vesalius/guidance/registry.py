@@ -60,10 +60,15 @@ class _Together(Guidance):
         logs = {name: value for output in outputs for name, value in output.logs.items()}
         return GuidanceOutput(loss=torch.stack([output.loss for output in outputs]).sum(), logs=logs)
 
-    def kept_buffers(self) -> Iterable[tuple[str, Tensor]]:
+    def after_step(self, momentum: float) -> None:
         for part in self.parts:
             assert isinstance(part, Guidance)  # noqa: S101 (for the type checker)
-            yield from part.kept_buffers()
+            part.after_step(momentum)
+
+    def kept_tensors(self) -> Iterable[tuple[str, Tensor]]:
+        for part in self.parts:
+            assert isinstance(part, Guidance)  # noqa: S101 (for the type checker)
+            yield from part.kept_tensors()
 
     def trained_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
         for part in self.parts:

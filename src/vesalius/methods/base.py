@@ -48,6 +48,11 @@ class Method(nn.Module, ABC):
     def after_step(self, progress: Progress) -> None:
         """Update what no optimizer updates (momentum teacher, queues) after each step; nothing by default."""
 
+    def export_momentum(self, progress: Progress) -> float:
+        """Return how much of the exported backbone stays in a step: 0 where it is the student, and follows at once."""
+        del progress
+        return 0.0
+
     def exported_backbone(self) -> Backbone:
         """Return the backbone to hand on, the one that the method's paper evaluates: the student by default."""
         return self.student

@@ -141,6 +141,10 @@ class Dino(Method):
         """Let the teacher follow."""
         self.teacher.update(self.student, self.head, self.teacher_momentum(progress))
 
+    def export_momentum(self, progress: Progress) -> float:
+        """Return the teacher's momentum, since the teacher is exported."""
+        return self.teacher_momentum(progress)
+
     def exported_backbone(self) -> Backbone:
         """Return the teacher's backbone, the better of the two (section 5.2)."""
         return self.teacher.backbone

@@ -93,8 +93,10 @@ class TrainingStep:
             clip_each(parameters, self.recipe.optimizer.clip_each)
 
     def after_optimizer(self, now: Progress) -> None:
-        """Let the teacher follow."""
+        """Let the teacher follow, and the guidance what is exported."""
         self.method.after_step(now)
+        if self.guidance is not None:
+            self.guidance.after_step(self.method.export_momentum(now))
 
     def _plan(self, now: Progress) -> ViewPlan:
         """Return the step's plan: of several sizes each comes once in as many steps, in an order drawn anew."""
