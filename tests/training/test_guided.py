@@ -39,7 +39,7 @@ def test_guidance_joins_a_method(pretrain, guided_store: Path, figures) -> None:
 def test_the_head_that_is_kept_belongs_to_the_backbone_that_is_exported(
     pretrain, guided_store: Path, alone: bool
 ) -> None:
-    """DINO exports the teacher, and so the head is averaged as the teacher is; alone both are those that were trained."""
+    """DINO exports the teacher, and the head is averaged as the teacher is; alone both are what was trained."""
     coordinates = "guidance={coordinates: {}}"
     method = ALONE if alone else ("method.teacher_momentum=0.5",)
     run = pretrain("run", *method, coordinates, "training.epochs=1", data=f"{guided_store}@all")
