@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,8 +98,28 @@ def _losses(run: Path) -> list[float]:
     return table[table["name"] == "loss"].sort_values("step")["value"].tolist()
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("family", "channels", "precision", "drop_path"), _SETTINGS)
+# The large families take most of the time and of the memory: every method meets them in the slow tests.
+_EVERYWHERE, _SMALL_FAMILIES = ("dino", "none"), ("vit", "resnet", "vitae")
+_PAIRS = [
+    pytest.param(
+        method,
+        *setting,
+        marks=() if method in _EVERYWHERE or setting[0] in _SMALL_FAMILIES else pytest.mark.slow,
+        id="-".join([method, *map(str, setting)]),
+    )
+    for method in METHODS
+    for setting in _SETTINGS
+]
+
+
+@pytest.fixture(autouse=True)
+def _memory_given_back() -> Iterator[None]:
+    """A training leaves circles of references, a gigabyte of them for the large families."""
+    yield
+    gc.collect()
+
+
+@pytest.mark.parametrize(("method", "family", "channels", "precision", "drop_path"), _PAIRS)
 def test_contract(
     method: str,
     family: str,
