@@ -63,7 +63,7 @@ class Side:
     def __init__(self, guidance: str | None, store: Path, case: tuple[str, int, int, str]) -> None:
         from vesalius.backbones.create_backbone import create_backbone
         from vesalius.data.batches import TrainingBatches
-        from vesalius.data.knowledge_maps import open_knowledge
+        from vesalius.data.knowledge_pool import open_knowledge
         from vesalius.data.open_pool import open_pool
         from vesalius.guidance.registry import build_guidance
         from vesalius.methods.registry import build_method

@@ -45,7 +45,7 @@ def phantom_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def guided_store(phantom_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The phantom store with deformable maps of its own, carried from one of its images."""
+    """The phantom store with deformable maps of its own, carried from one of its images, and superpixels."""
     from vesalius import pipeline
 
     store = tmp_path_factory.mktemp("guided") / "store"
@@ -62,6 +62,7 @@ def guided_store(phantom_store: Path, tmp_path_factory: pytest.TempPathFactory) 
         progress=False,
         device="cpu",
     )
+    pipeline.guide(store, template="slic", workers=1, progress=False, device="cpu")
     return store
 
 

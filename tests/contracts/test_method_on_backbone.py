@@ -26,17 +26,20 @@ from vesalius.methods.dino import Dino
 from vesalius.methods.moco import Moco
 from vesalius.methods.moco_v3 import MocoV3
 from vesalius.methods.no_method import NoMethod
+from vesalius.methods.r2o import R2o
 from vesalius.methods.simclr import SimClr
 from vesalius.methods.simsiam import SimSiam
 from vesalius.methods.swav import Swav
 
 
 class Contender(NamedTuple):
-    """A method's class, its options, and where a checkpoint keeps the backbone that is exported."""
+    """A method's class, its options, where a checkpoint keeps the backbone that is exported, its own views and pool."""
 
     method: type[Method]
     overrides: tuple[str, ...]
     exported: str
+    plan: str = ""
+    pool: str = "auto"
 
 
 _NO_LOCALS = "views.options.locals=0"
@@ -68,6 +71,13 @@ METHODS = {
         MocoV3, ("method={name: moco-v3, hidden: 32, dim: 16, teacher_momentum: 0.9}",), "method.student.model."
     ),
     "simclr": Contender(SimClr, ("method={name: simclr, hidden: 32, dim: 16}", _NO_LOCALS), "method.student.model."),
+    "r2o": Contender(
+        R2o,
+        ("method={name: r2o, hidden: 32, dim: 16, clusters: 6, teacher_momentum: 0.9}",),
+        "method.student.model.",
+        plan="r2o-chest",
+        pool="mean",
+    ),
     "none": Contender(
         NoMethod, ("method={name: none}", "guidance={coordinates: {}, contrast: {}}"), "method.student.model."
     ),
@@ -136,9 +146,11 @@ def test_contract(
 ) -> None:
     contender = METHODS[method]
     name, size, local = BACKBONES[family]
+    views = f"views.options={{size: {size}, locals: 1, local_size: {local}}}"
     overrides = [
-        f"views.options={{size: {size}, locals: 1, local_size: {local}}}",
-        f"backbone={{name: {name}, image_size: {size}, in_chans: {channels}, drop_path: {drop_path}}}",
+        f"views={{plan: {contender.plan}, options: {{size: {size}}}}}" if contender.plan else views,
+        f"backbone={{name: {name}, image_size: {size}, in_chans: {channels}, drop_path: {drop_path}, "
+        f"pool: {contender.pool}}}",
         *contender.overrides,
         OPTIMIZERS[family],
         f"training={{batch_size: 4, epochs: 0.1875, log_every_steps: 1, precision: {precision}, accelerator: cpu}}",
@@ -195,7 +207,10 @@ def _timm_opens(run: Path, channels: int, size: int, prefix: str) -> None:
         features = ours.forward_features(x)
         tokens = theirs.forward_features(x)
         # timm averages the two class tokens of a distilled DeiT; DINO and the pooled features here use [CLS] alone.
-        pooled = tokens[:, 0] if "distilled" in ours.name else theirs.forward_head(tokens, pre_logits=True)
+        if ours.pool == "mean" and ours.has_cls:
+            pooled = tokens[:, theirs.num_prefix_tokens :].mean(dim=1)
+        else:
+            pooled = tokens[:, 0] if "distilled" in ours.name else theirs.forward_head(tokens, pre_logits=True)
     torch.testing.assert_close(features.pooled, pooled, rtol=1e-5, atol=1e-5)
     settings = json.loads((run / "backbone" / "config.json").read_text())
     assert settings["vesalius"]["in_chans"] == channels

@@ -55,23 +55,24 @@ METHODS = {
     "moco": "{name: moco, hidden: 32, dim: 16, queue: 24}",
     "moco-v3": "{name: moco-v3, hidden: 32, dim: 16, teacher_momentum: 0.9}",
     "simclr": "{name: simclr, hidden: 32, dim: 16}",
+    "r2o": "{name: r2o, hidden: 32, dim: 16, clusters: 6, teacher_momentum: 0.9}",
 }
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_methods_of_two_processes_equal_one(
-    start, pretrain, figures, tiny, phantom_store: Path, tmp_path: Path, method: str
+    start, pretrain, figures, tiny, guided_store: Path, tmp_path: Path, method: str
 ) -> None:
-    """Batch norm of backbone and heads, queues, codes and negatives are those of the whole batch."""
+    """Batch norm of backbone and heads, queues, codes, negatives and clusters are those of the whole batch."""
     changes = (
         "backbone={name: test_resnet, image_size: 32, drop_path: 0}",
         f"method={METHODS[method]}",
-        "views.options.locals=0",
+        "views={plan: r2o-chest, options: {size: 32}}" if method == "r2o" else "views.options.locals=0",
         "training.epochs=2",
         "optimizer.lr=1.0e-4",  # sharp codes magnify the last bits of larger steps
     )
-    single = pretrain("one", *changes)
-    arguments = {"recipe": "dino/small", "data": f"{phantom_store}@all", "out": tmp_path / "two"}
+    single = pretrain("one", *changes, data=f"{guided_store}@all")
+    arguments = {"recipe": "dino/small", "data": f"{guided_store}@all", "out": tmp_path / "two"}
     _run_two(start, arguments, tiny(*changes, "training.strategy=ddp", "training.devices=2"), tmp_path)
     one, two = figures(single, "loss"), figures(tmp_path / "two", "loss")
     assert [step for step, _ in one] == [step for step, _ in two]

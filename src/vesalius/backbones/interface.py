@@ -85,6 +85,20 @@ class Backbone(nn.Module, ABC):
             BackboneError: Attention, inner tokens or stages asked of a family that has none.
         """
 
+    @abstractmethod
+    def forward_stage(
+        self, x: Float[Tensor, "batch channels height width"], stage: int
+    ) -> Float[Tensor, "batch dim rows columns"]:
+        """Compute the map of one stage (of a ViT: one block), and nothing that comes after it.
+
+        Args:
+            x: Normalised pixels.
+            stage: Counted from the last one, which is -1; of a ResNet -2 is C4.
+
+        Raises:
+            BackboneError: A family without stages, or one that has fewer.
+        """
+
     def always(self, *, attention: bool = False, patches: bool = False, inner: bool = False) -> None:
         """Let every forward pass give attention, patches or inner tokens, whether its caller asks for them or not.
 

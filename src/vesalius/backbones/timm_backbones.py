@@ -99,6 +99,21 @@ class TimmBackbone(Backbone):
             parts.append(features if patches else replace(features, patches=None))
         return Features.joined(parts)
 
+    def forward_stage(
+        self, x: Float[Tensor, "batch channels height width"], stage: int
+    ) -> Float[Tensor, "batch dim rows columns"]:
+        """Compute the map of one stage; see `Backbone.forward_stage`."""
+        take = getattr(self.model, "forward_intermediates", None)
+        if take is None:
+            raise BackboneError(f"{self.name} does not offer its stages")
+        rows = rows_in_cache(self.model, x)
+        options: dict[str, Any] = {"stop_early": True, "intermediates_only": True, "output_fmt": "NCHW"}
+        try:
+            maps = [take(part, indices=[stage], **options)[0] for part in torch.split(x, rows)]
+        except (AssertionError, IndexError) as error:
+            raise BackboneError(f"{self.name} has no stage {stage}: {error}") from error
+        return torch.cat(maps)
+
     def freeze_patch_embedding(self) -> None:
         """Stop the gradients of the patch embedding; see `Backbone.freeze_patch_embedding`."""
         embedding = getattr(self.model, "patch_embed", None)

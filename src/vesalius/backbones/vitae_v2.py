@@ -16,6 +16,7 @@ from timm.layers.attention import Attention
 from timm.layers.drop import DropPath
 from timm.layers.mlp import Mlp
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
 from vesalius.backbones.windows import join_windows, split_windows
@@ -144,7 +145,8 @@ class VitaeV2(nn.Module):
 
     def forward_features(self, x: Maps) -> Coarser:
         """Return the last stage's map, 1/32 of the height and width (rounded up), of an image of any size."""
-        return self.forward_intermediates(x)[0]
+        out: Tensor = self.forward_intermediates(x)[0]
+        return out
 
     def forward_head(self, x: Maps, pre_logits: bool = False) -> Float[Tensor, "batch out"]:
         """Average over the map and classify."""
@@ -155,17 +157,29 @@ class VitaeV2(nn.Module):
         """Compute the classes, or the global mean where there are none."""
         return self.forward_head(self.forward_features(x))
 
-    def forward_intermediates(self, x: Maps, output_fmt: str = "NCHW") -> tuple[Coarser, list[Tensor]]:
-        """Return the last map and those of every stage, fine to coarse, as timm's models do."""
+    def forward_intermediates(
+        self,
+        x: Maps,
+        indices: Sequence[int] | None = None,
+        *,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> tuple[Coarser, list[Tensor]] | list[Tensor]:
+        """Return the last map and those of the stages asked for (all), fine to coarse, as timm's models do."""
         if output_fmt != "NCHW":
             raise ValueError(f"output_fmt = {output_fmt}: ViTAEv2 gives maps as NCHW alone")
+        wanted, last = feature_take_indices(len(self.stages), None if indices is None else list(indices))
         # Later strides of 2 round up in every branch alike; the first one needs whole steps.
         x = nn.functional.pad(x, (0, -x.shape[3] % self.stride, 0, -x.shape[2] % self.stride))
         maps = []
-        for stage in self.stages:
+        for place, stage in enumerate(self.stages):
             x = stage(x)
-            maps.append(x)
-        return x, maps
+            if place in wanted:
+                maps.append(x)
+            if stop_early and place == last:
+                break
+        return maps if intermediates_only else (x, maps)
 
 
 class ReductionCell(nn.Module):

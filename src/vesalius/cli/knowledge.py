@@ -16,7 +16,9 @@ __all__ = ["guide"]
 @app.command()
 def guide(
     store: Annotated[Path, typer.Argument(help="Store whose images get knowledge maps.")],
-    template: Annotated[str, typer.Option(help="triangular, deformable, atlas, average or predicted.")] = "deformable",
+    template: Annotated[
+        str, typer.Option(help="triangular, deformable, atlas, average, predicted, slic.")
+    ] = "deformable",
     out: Annotated[Path | None, typer.Option(help="Folder to write; by default STORE/maps/TEMPLATE.")] = None,
     exemplar: Annotated[list[Path] | None, typer.Option(help="Labelled image; repeatable.")] = None,
     mask: Annotated[list[Path] | None, typer.Option(help="Its label map, in the order of the exemplars.")] = None,
@@ -34,7 +36,7 @@ def guide(
     segmenter_weights: Annotated[
         Path | None, typer.Option(help="Folder of a trained one, in place of --train-on.")
     ] = None,
-    map_size: Annotated[int, typer.Option(help="Side of the maps, pixels.")] = 64,
+    map_size: Annotated[int | None, typer.Option(help="Side of the maps, pixels; 64, of slic up to 224.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.")] = None,
     engine: Annotated[str, typer.Option(help="local, ray, or dask://host:port.")] = "local",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda; the batched backend's.")] = "auto",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Int, Integer, Shaped
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
@@ -99,6 +99,7 @@ class TrainingBatches(IterableDataset[TrainingBatch]):
         rank: int = 0,
         world_size: int = 1,
         knowledge: Callable[[Int[np.ndarray, "batch"]], Knowledge] | None = None,
+        regions: Callable[[Int[np.ndarray, "batch"]], Integer[Tensor, "batch rows columns"]] | None = None,
     ) -> None:
         """Plan the batches of one process.
 
@@ -111,6 +112,7 @@ class TrainingBatches(IterableDataset[TrainingBatch]):
             rank: This process.
             world_size: How many there are; it must divide the batch.
             knowledge: Reads the knowledge maps of images by their place in the pool.
+            regions: Reads the regions of images in the same way.
 
         Raises:
             TrainingError: Fewer images than one batch, or a batch that the processes cannot share equally.
@@ -124,7 +126,7 @@ class TrainingBatches(IterableDataset[TrainingBatch]):
         self.pool, self.batch_size, self.seed = pool, batch_size, seed
         self.start_step, self.total_steps = start_step, total_steps
         self.shard = _Shard(rank=rank, world_size=world_size)
-        self.knowledge = knowledge
+        self.knowledge, self.regions = knowledge, regions
         self._order: tuple[int, npt.NDArray[np.int64]] | None = None
 
     @property
@@ -143,7 +145,8 @@ class TrainingBatches(IterableDataset[TrainingBatch]):
     def read(self, indices: Int[np.ndarray, "batch"]) -> TrainingBatch:
         """Read images by their place in the pool, with what is known of them."""
         known = None if self.knowledge is None else self.knowledge(indices)
-        return TrainingBatch(self.pool.gather(indices), known)
+        regions = None if self.regions is None else self.regions(indices)
+        return TrainingBatch(self.pool.gather(indices), known, regions)
 
     def __iter__(self) -> Iterator[TrainingBatch]:
         """Yield the batches in order."""

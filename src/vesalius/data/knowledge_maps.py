@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,17 +14,23 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from vesalius.data.array_entries import check_file_names, check_sizes, open_array, shard_files
-from vesalius.data.batches import ImagePool
 from vesalius.data.sharded_array import ShardedArray
 from vesalius.data.store import JOURNAL, Store
 from vesalius.errors import KnowledgeError
-from vesalius.records.knowledge import Knowledge, PartNames
+from vesalius.records.knowledge import PartNames
 
-__all__ = ["MAPS_SCHEMA", "KnowledgeMaps", "KnowledgePool", "find_maps", "open_knowledge", "open_maps", "read_atlas"]
+__all__ = [
+    "ADVICE",
+    "MAPS_SCHEMA",
+    "KnowledgeMaps",
+    "find_maps",
+    "open_maps",
+    "read_atlas",
+]
 
 TEMPLATE_FILE = "template.npy"
 """The image that coordinates are places in, `[rows, columns]` uint16; another store can be guided by it."""
@@ -35,7 +41,7 @@ PARTS_FILE = "template_parts.npy"
 MAPS_SCHEMA = 1
 """Version of the layout; maps of another version are refused."""
 
-_ADVICE = "run `vesalius guide` again"
+ADVICE = "run `vesalius guide` again"
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,11 @@ class KnowledgeMaps:
     def has_coordinates(self) -> bool:
         """Whether the maps come from a template that pixels have a place in."""
         return "coordinates" in self.info["arrays"]
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether they cut images into regions."""
+        return "regions" in self.info["arrays"]
 
     @property
     def frame(self) -> dict[str, Any]:
@@ -96,6 +107,11 @@ class KnowledgeMaps:
         if "parts" not in self.info["arrays"]:
             raise KnowledgeError(f"{self.path}: has places but no parts; guide with --exemplar IMAGE --mask MASK")
         return open_array(self.path, self.info["arrays"]["parts"])
+
+    @cached_property
+    def regions(self) -> ShardedArray:
+        """`[rows, 1, size, size]` uint8 labels; only where `has_regions`."""
+        return open_array(self.path, self.info["arrays"]["regions"])
 
     @cached_property
     def coordinates(self) -> ShardedArray:
@@ -152,11 +168,11 @@ def open_maps(path: Path | str) -> KnowledgeMaps:
         info["store"]["fingerprint"], int(info["store"]["images"]), list(info["parts"]), list(info["pairs"])
         info["template"], info["arrays"]["known"], dict(info["plan"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise KnowledgeError(f"{about}: not readable: {error}; {_ADVICE}") from error
+        raise KnowledgeError(f"{about}: not readable: {error}; {ADVICE}") from error
     if schema != MAPS_SCHEMA:
-        raise KnowledgeError(f"{folder}: layout version {schema}, this vesalius reads {MAPS_SCHEMA}; {_ADVICE}")
+        raise KnowledgeError(f"{folder}: layout version {schema}, this vesalius reads {MAPS_SCHEMA}; {ADVICE}")
     check_file_names(about, names, what="maps")
-    check_sizes(folder, info["arrays"], advice=_ADVICE)
+    check_sizes(folder, info["arrays"], advice=ADVICE)
     return KnowledgeMaps(path=folder, info=info)
 
 
@@ -180,7 +196,7 @@ def find_maps(store: Store, where: str | Path) -> KnowledgeMaps:
     if maps.info["store"]["fingerprint"] != store.fingerprint:
         raise KnowledgeError(
             f"{folder}: made for the store '{maps.info['store']['name']}' "
-            f"({maps.info['store']['fingerprint'][:12]}), not for {store.path} ({store.fingerprint[:12]}); {_ADVICE}"
+            f"({maps.info['store']['fingerprint'][:12]}), not for {store.path} ({store.fingerprint[:12]}); {ADVICE}"
         )
     return maps
 
@@ -195,90 +211,3 @@ def read_atlas(folder: Path) -> Float[Tensor, "1 1 rows columns"]:
     if not path.is_file():
         raise KnowledgeError(f"{folder}: its template is no image; name maps of the templates atlas or deformable")
     return torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32) / 65535)[None, None]
-
-
-class KnowledgePool:
-    """The maps of an image pool, addressed as its images are."""
-
-    def __init__(self, pool: ImagePool, maps: Sequence[KnowledgeMaps], *, coordinates: bool) -> None:
-        """Join one set of maps a store.
-
-        Args:
-            pool: The images.
-            maps: One a part of the pool.
-            coordinates: Whether they are read.
-
-        Raises:
-            KnowledgeError: The maps differ in their parts or their size, or have no coordinates.
-        """
-        shapes = {(one.names, one.known.shape[2:]) for one in maps}
-        if len(shapes) != 1:
-            found = "; ".join(f"{one.path}: {', '.join(one.names.names)}, {one.known.shape[2]} px" for one in maps)
-            raise KnowledgeError(f"maps of the same parts and size are needed to train on them together, got {found}")
-        if coordinates and len({json.dumps(one.frame, sort_keys=True) for one in maps}) != 1:
-            raise KnowledgeError(
-                "the stores' coordinates are places in different templates: "
-                f"{'; '.join(str(one.path) for one in maps)}. Guide all stores by one exemplar, or by one atlas "
-                "(--atlas MAPS of the first)"
-            )
-        self.pool, self.names, self.maps = pool, maps[0].names, tuple(maps)
-        self._parts = [one.parts for one in maps] if self.names.names else None
-        self._known = [one.known for one in maps]
-        self._coordinates = [one.coordinates for one in maps] if coordinates else None
-        self._guided = np.concatenate([one.guided[rows] for one, (_, rows) in zip(maps, pool.parts, strict=True)])
-
-    @property
-    def template_side(self) -> int:
-        """Side of the template in pixels; 1 where the maps have none, so that a share of it stays a share."""
-        path = self.maps[0].path / TEMPLATE_FILE
-        return int(np.load(path, mmap_mode="r", allow_pickle=False).shape[1]) if path.is_file() else 1
-
-    @property
-    def guided(self) -> int:
-        """How many images are guided."""
-        return int(self._guided.sum())
-
-    def description(self) -> dict[str, Any]:
-        """Tell for run.json which maps these are; maps of another digest are other maps."""
-        return {
-            "template": self.maps[0].info["template"],
-            "parts": list(self.names.names),
-            "guided_images": self.guided,
-            "digests": [one.digest for one in self.maps],
-            "labelled": self.maps[0].labelled,
-        }
-
-    def gather(self, indices: Int[np.ndarray, "batch"]) -> Knowledge:
-        """Read the maps of some images."""
-        known = torch.from_numpy(self.pool.gather_rows(self._known, indices))
-
-        def read(arrays: list[ShardedArray] | None) -> Tensor:
-            if arrays is None:
-                return known.new_empty((len(known), 0, *known.shape[2:]))
-            return torch.from_numpy(self.pool.gather_rows(arrays, indices))
-
-        return Knowledge(read(self._parts), read(self._coordinates), known, torch.from_numpy(self._guided[indices]))
-
-
-def open_knowledge(
-    pool: ImagePool, name: str, folders: Sequence[str | Path] = (), *, coordinates: bool
-) -> KnowledgePool:
-    """Open the maps of every store of a pool.
-
-    Args:
-        pool: The images.
-        name: Of each store's own maps, where no folder is named.
-        folders: Folders of maps, in any order: each store takes those made for it.
-        coordinates: Whether coordinates will be read.
-
-    Raises:
-        KnowledgeError: A store has no maps, or see `KnowledgePool`.
-    """
-    given = {str(maps.info["store"]["fingerprint"]): maps for maps in (open_maps(folder) for folder in folders)}
-    found = []
-    for store, _ in pool.parts:
-        if given and store.fingerprint not in given:
-            there = "; ".join(f"{maps.path} for '{maps.info['store']['name']}'" for maps in given.values())
-            raise KnowledgeError(f"{store.path}: none of the maps given is made for it ({there}); {_ADVICE}")
-        found.append(given[store.fingerprint] if given else find_maps(store, name))
-    return KnowledgePool(pool, found, coordinates=coordinates)

@@ -14,17 +14,18 @@ from vesalius.guidance.atlas import AtlasTemplate, atlas_of_store
 from vesalius.guidance.deformable import DeformableTemplate
 from vesalius.guidance.exemplar import read_exemplar
 from vesalius.guidance.spatial_heuristic import TriangularTemplate
+from vesalius.guidance.superpixels import SuperpixelTemplate
 from vesalius.guidance.templates import Template
 from vesalius.registration.batched import BatchedRegistration
 from vesalius.registration.elastix import ElastixRegistration
 from vesalius.registration.interface import Registration
 
-__all__ = ["BY_PREDICTION", "check_template", "choose_template"]
+__all__ = ["BY_PREDICTION", "check_template", "choose_template", "default_side"]
 
 BY_PREDICTION = ("average", "predicted")
 """Templates that a trained segmenter makes; see `vesalius.guidance.choose_segmenter`."""
 
-_TEMPLATES = ("triangular", "deformable", "atlas", *BY_PREDICTION)
+_TEMPLATES = ("triangular", "deformable", "atlas", "slic", *BY_PREDICTION)
 _BACKENDS = ("batched", "elastix")
 
 
@@ -49,6 +50,8 @@ def choose_template(
     check_template(name, store, map_size=map_size)
     if name == "triangular":
         return TriangularTemplate(map_size=map_size)
+    if name == "slic":
+        return SuperpixelTemplate(map_size=map_size)
     if len(exemplars) != len(masks):
         raise KnowledgeError(f"{len(exemplars)} exemplars but {len(masks)} masks; give each --exemplar its --mask")
     options = decode_options(store)
@@ -62,6 +65,11 @@ def choose_template(
         raise ConfigError(f"combine must be best or vote, got '{combine}'")
     how = cast(Literal["best", "vote"], combine)
     return DeformableTemplate(read, _registration(backend), combine=how, map_size=map_size)
+
+
+def default_side(name: str, store: Store) -> int:
+    """Return the side of a template's maps: 64 pixels, and of superpixels, whose borders matter, up to 224."""
+    return min(224, store.size) if name == "slic" else 64
 
 
 def check_template(name: str, store: Store, *, map_size: int) -> None:

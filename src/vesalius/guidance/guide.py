@@ -14,7 +14,7 @@ import torch
 from vesalius.data.array_writer import ArrayLayout, saying_disk_errors, write_durably
 from vesalius.data.chunk_writer import ChunkWriter, put_in_place, sync
 from vesalius.data.engines import run_in_order
-from vesalius.data.gray import gray_pixels
+from vesalius.data.gray import gray_pixels, unit_pixels
 from vesalius.data.knowledge_maps import MAPS_SCHEMA, PARTS_FILE, TEMPLATE_FILE, KnowledgeMaps, open_maps
 from vesalius.data.store import Store, open_store
 from vesalius.errors import KnowledgeError
@@ -69,6 +69,8 @@ def guide(
     layouts = [ArrayLayout(name="known", row_shape=(1, size, size), dtype="uint8")]
     if parts:
         layouts.append(ArrayLayout(name="parts", row_shape=(parts, size, size), dtype="uint8"))
+    if template.has_regions:
+        layouts.append(ArrayLayout(name="regions", row_shape=(1, size, size), dtype="uint8"))
     if template.has_coordinates:
         layouts.append(ArrayLayout(name="coordinates", row_shape=(2, size, size), dtype="float16"))
     with _MapsWriter(out, plan=plan, layouts=layouts, resume=resume) as writer:
@@ -134,7 +136,8 @@ def _already_there(out: Path, plan: dict[str, Any]) -> KnowledgeMaps:
 def _make_chunk(template: Template, store: str, first: int, device: str) -> Chunk:
     """Make the maps of up to `CHUNK` images; runs in a worker."""
     opened = open_store(store)
-    pixels = gray_pixels(opened.images[first : first + CHUNK])
+    read = opened.images[first : first + CHUNK]
+    pixels = unit_pixels(read) if template.in_colour else gray_pixels(read)
     made = template.maps(pixels.to(device))
     return _arrays(made), _records(made, len(pixels))
 
@@ -146,6 +149,8 @@ def _arrays(made: TemplateMaps) -> dict[str, npt.NDArray[Any]]:
     arrays: dict[str, npt.NDArray[Any]] = {"known": bytes_of(made.known)}
     if made.parts.shape[1]:
         arrays["parts"] = bytes_of(made.parts)
+    if made.regions is not None:
+        arrays["regions"] = made.regions.cpu().numpy()
     if made.coordinates is not None:
         arrays["coordinates"] = made.coordinates.cpu().numpy().astype(np.float16)
     return arrays

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from vesalius.records.knowledge import PartNames
@@ -24,12 +24,14 @@ class TemplateMaps:
         coordinates: `[batch, 2, size, size]`, or None for a template without places.
         known: `[batch, 1, size, size]`, 1 where the coordinates can be trusted.
         quality: One figure an image by name, for `quality.parquet`.
+        regions: `[batch, 1, size, size]` uint8 labels, or None for a template that cuts images into no regions.
     """
 
     parts: Float[Tensor, "batch parts size size"]
     coordinates: Float[Tensor, "batch 2 size size"] | None
     known: Float[Tensor, "batch 1 size size"]
     quality: Mapping[str, Float[Tensor, "batch"]] = field(default_factory=dict)
+    regions: Integer[Tensor, "batch 1 size size"] | None = None
 
 
 class Template(ABC):
@@ -39,6 +41,8 @@ class Template(ABC):
         name: Word for `vesalius guide --template`.
         parts: Names and pairs.
         has_coordinates: Whether pixels have a place in it.
+        has_regions: Whether it cuts images into regions.
+        in_colour: Whether it looks at the three channels of a colour store; others get gray.
         map_size: Side of the maps in pixels.
     """
 
@@ -46,9 +50,11 @@ class Template(ABC):
     parts: PartNames
     has_coordinates: bool
     map_size: int
+    has_regions: bool = False
+    in_colour: bool = False
 
     @abstractmethod
-    def maps(self, images: Float[Tensor, "batch 1 height width"]) -> TemplateMaps:
+    def maps(self, images: Float[Tensor, "batch channels height width"]) -> TemplateMaps:
         """Make the maps of some images, values in [0, 1]."""
 
     def still(self) -> Float[Tensor, "parts rows columns"] | None:

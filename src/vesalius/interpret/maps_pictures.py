@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Int
+from skimage.segmentation import mark_boundaries
 from torch.nn import functional
 
 from vesalius.data.gray import gray_pixels
@@ -16,7 +18,7 @@ from vesalius.data.store import Store
 from vesalius.interpret.pictures import PART_COLOURS, Picture, Sheet, outline, picture_grid, save_png
 from vesalius.registration.deformation import warp
 
-__all__ = ["draw_maps", "maps_picture"]
+__all__ = ["bordered", "draw_maps", "maps_picture"]
 
 _ROWS = 8
 
@@ -59,10 +61,22 @@ def maps_picture(
         columns["parts"] = [
             _outlined(image, parts, cell) for image, parts in zip(columns["image"], maps.parts[rows], strict=True)
         ]
+    if maps.has_regions:
+        columns["regions"] = [
+            bordered(image, regions[0], cell)
+            for image, regions in zip(columns["image"], maps.regions[rows], strict=True)
+        ]
     template = maps.path / TEMPLATE_FILE
     if maps.has_coordinates and template.is_file():
         columns["the template here"] = _bent(np.load(template, allow_pickle=False), maps.coordinates[rows], cell)
     return picture_grid(list(zip(*columns.values(), strict=True)), list(columns), cell)
+
+
+def bordered(image: Picture, regions: npt.NDArray[Any], cell: int) -> Picture:
+    """Draw the borders between regions `[rows, columns]` into an image of `cell` pixels."""
+    places = ((np.arange(cell) + 0.5) * len(regions) / cell).astype(np.int64)
+    drawn: Picture = mark_boundaries(image, regions[np.ix_(places, places)], color=(1, 0.8, 0.1), mode="inner")
+    return (255 * drawn).round().astype(np.uint8)
 
 
 def _population_picture(store: Store, maps: KnowledgeMaps, guided: npt.NDArray[np.int64], *, cell: int = 384) -> Sheet:

@@ -16,6 +16,7 @@ from vesalius.methods.moco import Moco, MocoConfig
 from vesalius.methods.moco_v3 import MocoV3, MocoV3Config
 from vesalius.methods.no_method import NoMethod, NoMethodConfig
 from vesalius.methods.presets import resolve_auto
+from vesalius.methods.r2o import R2o, R2oConfig
 from vesalius.methods.simclr import SimClr, SimClrConfig
 from vesalius.methods.simsiam import SimSiam, SimSiamConfig
 from vesalius.methods.swav import Swav, SwavConfig
@@ -37,6 +38,7 @@ MethodConfig = Annotated[
     | Annotated[MocoConfig, Tag("moco")]
     | Annotated[MocoV3Config, Tag("moco-v3")]
     | Annotated[SimClrConfig, Tag("simclr")]
+    | Annotated[R2oConfig, Tag("r2o")]
     | Annotated[NoMethodConfig, Tag("none")],
     Discriminator(_name),
 ]
@@ -57,7 +59,9 @@ def resolve_method(config: MethodConfig, images: int) -> tuple[MethodConfig, tup
 
 
 def student_views(config: MethodConfig, plan: ViewPlan) -> int:
-    """Return of how many views the method's student computes features: of all, but MoCo's of its query alone."""
+    """Return of how many views the method's student computes features: not of MoCo's key, nor of R2O's whole image."""
+    if isinstance(config, R2oConfig):
+        return len(plan.teacher_views)
     return 1 if isinstance(config, MocoConfig) else len(plan)
 
 
@@ -75,6 +79,15 @@ def build_method(config: MethodConfig, backbone: Backbone, plan: ViewPlan) -> Me
             f"method {config.name} compares the first two or more views of a plan; '{plan.name}' offers views {shared}"
         )
     further = len(plan) - len(shared)
+    if isinstance(config, R2oConfig):
+        if len(shared) != 2 or further != 1 or plan.expanded[-1][0] != "whole":
+            raise ConfigError(
+                f"method r2o compares two views and looks at the whole image; '{plan.name}' is not such a plan: "
+                "set views.plan=r2o or r2o-chest"
+            )
+        return R2o(config, backbone)
+    if plan.expanded[-1][0] == "whole":
+        raise ConfigError(f"the plan '{plan.name}' shows the whole image, which method {config.name} has no use for")
     if isinstance(config, MocoConfig | SimClrConfig) and further:
         raise ConfigError(
             f"method {config.name} compares views of one kind, and the plan '{plan.name}' has {further} local ones: "

@@ -37,7 +37,9 @@ def stack_for_norms(student: Backbone, views: Sequence[View]) -> list[Tensor]:
     return stack_by_size(views)
 
 
-def features_of(student: Backbone, stacks: Sequence[Tensor], batch: int) -> tuple[Features, ...]:
-    """Run the student once for every stack; return the features of each view."""
-    together = (student.forward_features(one, patches=False) for one in stacks)
+def features_of(
+    student: Backbone, stacks: Sequence[Tensor], batch: int, *, patches: bool = False
+) -> tuple[Features, ...]:
+    """Run the student once for every stack; return the features of each view, with patch tokens where asked for."""
+    together = (student.forward_features(one, patches=patches) for one in stacks)
     return tuple(part for features in together for part in features.split(batch))

@@ -32,7 +32,7 @@ def guide(
     train_on: str | Path | None = None,
     segmenter_weights: str | Path | None = None,
     segmenter: Mapping[str, Any] | str | None = None,
-    map_size: int = 64,
+    map_size: int | None = None,
     workers: int | None = None,
     engine: str = "local",
     device: str = "auto",
@@ -44,7 +44,8 @@ def guide(
     Args:
         store: The images.
         template: `triangular`, `deformable`, `atlas` (a mean image of the store itself; exemplars are optional),
-            `average` (the mean of a segmenter's predictions over the store) or `predicted` (each image's own).
+            `average` (the mean of a segmenter's predictions over the store), `predicted` (each image's own) or `slic`
+            (superpixels, for the method r2o).
         out: Folder to write; by default `STORE/maps/<template>`, where `pretrain` finds them by name.
         exemplars: Labelled images whose parts are carried to the others.
         masks: Their label maps, in the same order.
@@ -56,7 +57,7 @@ def guide(
             `<out>.segmenter`.
         segmenter_weights: In place of it: folder of a segmenter that is trained already.
         segmenter: Its name, or its options, see `vesalius.guidance.train_segmenter.SegmenterOptions`.
-        map_size: Side of the maps.
+        map_size: Side of the maps; 64 by default, of `slic` up to 224.
         workers: Processes; by default one a core, one on a GPU.
         engine: `local`, `ray` or `dask`.
         device: `auto`, `cpu` or `cuda`.
@@ -68,19 +69,18 @@ def guide(
     """
     from vesalius.data.engines import worker_count
     from vesalius.devices import choose_device
-    from vesalius.guidance.choose_template import BY_PREDICTION, check_template, choose_template
+    from vesalius.guidance.choose_template import BY_PREDICTION, check_template, choose_template, default_side
     from vesalius.interpret.maps_pictures import draw_maps
     from vesalius.pipeline.predicting import predicting_template
 
     opened = open_store(store)
+    map_size = default_side(template, opened) if map_size is None else map_size
     check_template(template, opened, map_size=map_size)
     predicts = template in BY_PREDICTION
-    _check_words(
-        template,
-        {"exemplars": exemplars, "masks": masks, "atlas": atlas}
-        if predicts
-        else {"train_on": train_on, "segmenter_weights": segmenter_weights, "segmenter": segmenter},
-    )
+    of_templates = {"exemplars": exemplars, "masks": masks, "atlas": atlas}
+    of_segmenters = {"train_on": train_on, "segmenter_weights": segmenter_weights, "segmenter": segmenter}
+    alone = template in ("triangular", "slic")
+    _check_words(template, {**(of_templates if predicts or alone else {}), **({} if predicts else of_segmenters)})
     where = choose_device(device).type
     folder = opened.path / "maps" / template if out is None else Path(out)
     count = worker_count(workers) if where == "cpu" or workers is not None else 1

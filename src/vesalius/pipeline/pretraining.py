@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from vesalius.data.batches import ImagePool
     from vesalius.data.open_pool import Data
+    from vesalius.data.region_maps import RegionPool
     from vesalius.training.recipe import Recipe
     from vesalius.training.run_folder import RunFolder
 
@@ -41,8 +42,8 @@ def pretrain(
             `vesalius.training.recipe.DEFAULT_RECIPE`, whose guidance needs knowledge maps. Not read when resuming.
         data: Store, or stores; `STORE` means its train split, `STORE@all`, `STORE@train+val` others.
         out: Run folder to write.
-        maps: Folders of knowledge maps, one a store, where the recipe has guidance; by default each store's own of the
-            name that the recipe gives.
+        maps: Folders of knowledge maps, one a store, where the recipe has guidance (else of regions, where its method
+            learns from them); by default each store's own of the name that the recipe gives.
         overrides: Assignments as in `training.batch_size=32`.
         budget_minutes: Train as long as this instead of the recipe's epochs.
         resume: Go on in an existing run folder, with its own recipe.
@@ -56,7 +57,7 @@ def pretrain(
     """
     from rich.console import Console
 
-    from vesalius.data.knowledge_maps import open_knowledge
+    from vesalius.data.knowledge_pool import open_knowledge
     from vesalius.data.open_pool import open_pool
     from vesalius.evaluation.online import choose_probes
     from vesalius.interpret.run_pictures import draw_run
@@ -85,6 +86,9 @@ def pretrain(
         coordinates = resolved.guidance.needs_coordinates
         knowledge = open_knowledge(pool, resolved.guidance.maps, maps, coordinates=coordinates)
         about |= {"maps": knowledge.description()}
+    regions = _regions(resolved, pool, () if knowledge is not None else maps)
+    if regions is not None:
+        about |= {"regions": regions.description()}
     if not leads(resolved):
         console = Console(quiet=True)
     for note in notes:
@@ -98,9 +102,15 @@ def pretrain(
     state = {"command": shlex.join(["vesalius", *sys.argv[1:]]), "recipe": resolved.name, "data": about, "notes": notes}
     if leads(resolved) and resume:
         _keep_pool(pool, about, folder)
-    Pretraining(recipe=resolved, pool=pool, folder=folder, probes=probes, console=console, knowledge=knowledge).run(
-        state=state, resume=resume
-    )
+    Pretraining(
+        recipe=resolved,
+        pool=pool,
+        folder=folder,
+        probes=probes,
+        console=console,
+        knowledge=knowledge,
+        regions=regions,
+    ).run(state=state, resume=resume)
     if leads(resolved):
         draw_run(resolved, pool, folder)
     return folder.path
@@ -115,6 +125,14 @@ def _resolved(
 
     budget = () if budget_minutes is None else (f"training.budget_minutes={budget_minutes}",)
     return resolve_recipe(load_recipe(recipe or DEFAULT_RECIPE, overrides=[*overrides, *budget]), images)
+
+
+def _regions(recipe: Recipe, pool: ImagePool, maps: Sequence[str | Path]) -> RegionPool | None:
+    """Open the regions that the method learns from, of each store's own maps unless folders are given."""
+    from vesalius.data.region_maps import open_regions
+
+    name = getattr(recipe.method, "regions", None)
+    return None if name is None else open_regions(pool, name, maps)
 
 
 def _keep_pool(pool: ImagePool, about: dict[str, Any], folder: RunFolder) -> None:

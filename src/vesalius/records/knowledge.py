@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Integer, Shaped
 from torch import Tensor
 
 __all__ = ["Knowledge", "PartNames", "TrainingBatch"]
@@ -56,7 +56,9 @@ class TrainingBatch(NamedTuple):
     Attributes:
         images: `[batch, channels, height, width]`, uint8 as stored, 16-bit ones as float in [0, 1].
         knowledge: Of the same images, or None.
+        regions: `[batch, rows, columns]` uint8, labels of the same images' regions, or None.
     """
 
     images: Shaped[Tensor, "batch channels height width"]
     knowledge: Knowledge | None = None
+    regions: Integer[Tensor, "batch rows columns"] | None = None

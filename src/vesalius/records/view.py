@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 __all__ = ["View"]
@@ -22,9 +22,12 @@ class View:
         affine: `[batch, 2, 3]`, view to image coordinates.
         image_size: (height, width) of the images that the affine speaks of.
         name: The view's role in its plan (`global_1`, `local`, ...).
+        regions: `[batch, rows, columns]`, labels of the images themselves (superpixels, at any resolution), where a
+            method learns from regions.
     """
 
     pixels: Float[Tensor, "batch channels height width"]
     affine: Float[Tensor, "batch 2 3"]
     image_size: tuple[int, int]
     name: str = "view"
+    regions: Integer[Tensor, "batch rows columns"] | None = None

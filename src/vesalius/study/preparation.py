@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vesalius.data.knowledge_maps import open_knowledge
+from vesalius.data.knowledge_pool import open_knowledge
 from vesalius.data.open_pool import Data, open_pool
 from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, nearest

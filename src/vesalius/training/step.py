@@ -68,6 +68,8 @@ class TrainingStep:
         # Never the seed of the views: stochastic depth would be drawn from the same numbers.
         torch.manual_seed(step_seed(self.recipe.training.seed, now.step, 1 + rank))
         views = self._views(batch.images, now, rank, processes)
+        if batch.regions is not None:
+            views = (*views[:-1], replace(views[-1], regions=batch.regions))
         output: StepOutput = self.method(views, now)
         if self.guidance is not None and batch.knowledge is not None:
             added = self.guidance(output.student_features, views[: len(output.student_features)], batch.knowledge, now)

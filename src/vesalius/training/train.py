@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader
 from vesalius.backbones.create_backbone import create_backbone
 from vesalius.data.batches import ImagePool, TrainingBatches
 from vesalius.data.kept_template import keep_template
-from vesalius.data.knowledge_maps import KnowledgePool
+from vesalius.data.knowledge_pool import KnowledgePool
 from vesalius.data.pool_record import write_pool
+from vesalius.data.region_maps import RegionPool
 from vesalius.distributed import is_first_process
 from vesalius.errors import CheckpointError, ConfigError, RunError
 from vesalius.guidance.registry import build_guidance
@@ -64,6 +65,7 @@ class Pretraining:
         recipe: Resolved (no `auto` left that depends on the data).
         pool: The images.
         knowledge: Their knowledge maps, where the recipe has guidance.
+        regions: Their regions, where the method learns from them.
         folder: Where it is written.
         probes: Online monitors.
         console: Where it speaks.
@@ -75,6 +77,7 @@ class Pretraining:
     probes: Sequence[Probe]
     console: Console
     knowledge: KnowledgePool | None = None
+    regions: RegionPool | None = None
 
     def run(self, *, state: dict[str, Any], resume: bool) -> None:
         """Train to the end.
@@ -177,7 +180,7 @@ class Pretraining:
                 f"{self.folder.path}: was trained on other images (fingerprint {written['data']['fingerprint'][:12]}, "
                 f"now {state['data']['fingerprint'][:12]}); resume with the same --data"
             )
-        if written["data"].get("maps") != state["data"].get("maps"):
+        if any(written["data"].get(kind) != state["data"].get(kind) for kind in ("maps", "regions")):
             raise CheckpointError(f"{self.folder.path}: was guided by other maps; resume with the same ones")
         start = read_step(self.folder) if self.folder.checkpoint.is_file() else 0
         self.console.print(f"resuming at step {start:,} of {written['steps']:,}", highlight=False)
@@ -240,6 +243,7 @@ class Pretraining:
             seed=training.seed,
             total_steps=total_steps,
             knowledge=None if self.knowledge is None else self.knowledge.gather,
+            regions=None if self.regions is None else self.regions.gather,
             **where,
         )
 

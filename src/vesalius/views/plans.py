@@ -145,6 +145,9 @@ _SMALL = ViewSpec(
 )  # fmt: skip
 
 
+_WHOLE = ViewSpec(name="whole", area=(1, 1), aspect=(1, 1), jitter_p=0.0)
+"""The image as it is, which no option but the size changes."""
+
 _GUIDED = ViewSpec(
     name="global_1", size=160, area=(0.42, 1), aspect=(0.9, 1.1), interpolation="bilinear", rotation_p=0.5,
     rotation_deg=15, brightness=0.2, contrast=0.2, gamma=0.2, fill="zero",
@@ -176,6 +179,16 @@ PLANS: dict[str, ViewPlan] = {
         specs=(*_pair(_SMALL), _local(_SMALL, count=0, size=48)),
         note="ours, for small sets and CPUs: mild, so that an untrained network still matches the views (docs/LOG.md)",
     ),
+    "r2o": ViewPlan(
+        name="r2o",
+        specs=(*_pair(_DINO.model_copy(update={"area": (0.08, 1.0)}), blur_p=0.1, solarize_p=0.2), _WHOLE),
+        note="R2O (Gokul 2022): BYOL's two views, and the whole image for the regions",
+    ),
+    "r2o-chest": ViewPlan(
+        name="r2o-chest",
+        specs=(*_pair(_SMALL), _WHOLE.model_copy(update={"size": 112, "interpolation": "bilinear"})),
+        note="ours: the mild views of small-chest, and the whole image for the regions",
+    ),
     "guided-chest": ViewPlan(
         name="guided-chest",
         specs=(_GUIDED, _local(_GUIDED, count=0, size=80)),
@@ -184,7 +197,7 @@ PLANS: dict[str, ViewPlan] = {
     ),
 }
 
-_GLOBAL_ONLY = ("size", "area")
+_GLOBAL_ONLY, _FIXED_KIND = ("size", "area"), ("whole",)
 _SPECIAL = {"locals": "count", "local_size": "size", "local_area": "area"}
 
 
@@ -194,8 +207,9 @@ def plan_by_name(name: str, **overrides: Any) -> ViewPlan:
     Args:
         name: One of `PLANS`.
         **overrides: `size` and `area` change the global views, `locals` (how many), `local_size` and `local_area` the
-            local ones; any other field of `ViewSpec` changes every view, and `"global_2.solarize_p"` one kind of view.
-            A `dino` plan with `locals=0` takes the area (0.14, 1) that its authors advise, unless `area` is given.
+            local ones; any other field of `ViewSpec` changes every view but the whole image, which takes its size
+            alone, and `"global_2.solarize_p"` one kind of view. A `dino` plan with `locals=0` takes the area (0.14, 1)
+            that its authors advise, unless `area` is given.
 
     Raises:
         ConfigError: For a plan, field or value that does not exist, naming the nearest that does.
@@ -221,12 +235,12 @@ def plan_by_name(name: str, **overrides: Any) -> ViewPlan:
 def _targets(key: str, spec_names: tuple[str, ...]) -> list[tuple[str, str]]:
     """Which (spec, field) pairs an override speaks of."""
     fields = [field for field in ViewSpec.model_fields if field not in {"name", "count"}]
-    if key in _SPECIAL:
+    if key in _SPECIAL and "local" in spec_names:
         return [("local", _SPECIAL[key])]
     if key in _GLOBAL_ONLY:
-        return [(spec, key) for spec in spec_names if spec != "local"]
+        return [(spec, key) for spec in spec_names if spec not in ("local", *(_FIXED_KIND if key != "size" else ()))]
     if key in fields:
-        return [(spec, key) for spec in spec_names]
+        return [(spec, key) for spec in spec_names if spec not in _FIXED_KIND]
     spec, _, field = key.partition(".")
     if spec in spec_names and field in fields:
         return [(spec, field)]
