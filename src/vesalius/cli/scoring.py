@@ -21,7 +21,7 @@ def evaluate(
         str,
         typer.Option(help="Label to predict; several binary ones, or parts of the masks, as a,b,c."),
     ] = "",
-    task: Annotated[str, typer.Option(help="knn, linear, attention or coordinates.")] = "knn",
+    task: Annotated[str, typer.Option(help="knn, linear, attention, coordinates or regions.")] = "knn",
     maps: Annotated[Path | None, typer.Option(help="Knowledge maps of the store, scored beside the attention.")] = None,
     upsampling: Annotated[str, typer.Option(help="Of attention maps: bilinear or nearest.")] = "bilinear",
     test_data: Annotated[
@@ -35,6 +35,8 @@ def evaluate(
     random_inits: Annotated[int, typer.Option(help="Untrained twins to compare with, at least 1.")] = 2,
     features: Annotated[str, typer.Option(help="auto, or of cls, mean, heads, grid joined by +.")] = "auto",
     solver: Annotated[str, typer.Option(help="Linear probe: lbfgs (L2, chosen inside) or sgd (100 epochs).")] = "lbfgs",
+    clusters: Annotated[int, typer.Option(help="regions: how many an image.")] = 8,
+    prior: Annotated[str, typer.Option(help="regions: the store's maps whose regions are joined.")] = "slic",
     image_size: Annotated[int | None, typer.Option(help="Side of the input; by default the weights' own.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 128,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -46,14 +48,16 @@ def evaluate(
     from vesalius import pipeline
     from vesalius.evaluation.score_table import score_table
 
-    if task in ("attention", "coordinates"):
+    if task in ("attention", "coordinates", "regions"):
         parts = [part for part in label.split(",") if part]
         how: dict[str, Any] = {"image_size": image_size, "precision": precision, "bootstrap": bootstrap, "seed": seed}
-        how |= {"data": data, "parts": parts, "maps": maps, "device": device}
+        how |= {"data": data, "parts": parts, "device": device}
         if task == "attention":
-            results = pipeline.evaluate_attention(run, upsampling=upsampling, **how)
+            results = pipeline.evaluate_attention(run, upsampling=upsampling, maps=maps, **how)
+        elif task == "coordinates":
+            results = pipeline.evaluate_coordinates(run, maps=maps, **how)
         else:
-            results = pipeline.evaluate_coordinates(run, **how)
+            results = pipeline.evaluate_regions(run, clusters=clusters, prior=prior, **how)
         for one in results:
             console().print(score_table(one))
             typer.echo(one.verdict)

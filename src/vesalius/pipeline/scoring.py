@@ -11,7 +11,7 @@ from vesalius.pipeline.stores import open_store
 if TYPE_CHECKING:
     from vesalius.records.result import Result
 
-__all__ = ["evaluate", "evaluate_attention", "evaluate_coordinates"]
+__all__ = ["evaluate", "evaluate_attention", "evaluate_coordinates", "evaluate_regions"]
 
 
 def evaluate(
@@ -137,4 +137,44 @@ def evaluate_coordinates(
             advance=advance,
             batch_size=batch_size,
             device=device,
+        )
+
+
+def evaluate_regions(
+    run: str | Path,
+    *,
+    data: str | Path,
+    parts: Sequence[str] = (),
+    prior: str = "slic",
+    clusters: int = 8,
+    stage: int = -2,
+    image_size: int | None = None,
+    batch_size: int = 32,
+    device: str = "auto",
+    precision: str = "auto",
+    bootstrap: int = 1000,
+    seed: int = 0,
+    progress: bool = True,
+) -> tuple[Result, ...]:
+    """Score how well regions joined by a run's features cover the masks of a store, one result a part.
+
+    The rest is explained at `vesalius.evaluation.regions`.
+    """
+    from vesalius.evaluation.regions import RegionOptions
+    from vesalius.evaluation.regions import evaluate_regions as score
+    from vesalius.progress import bar
+
+    store = open_store(data)
+    options = RegionOptions(
+        prior=prior,
+        clusters=clusters,
+        stage=stage,
+        image_size=image_size,
+        precision=precision,
+        bootstrap=bootstrap,
+        seed=seed,
+    )
+    with bar("regions", len(store), show=progress) as advance:
+        return score(
+            Path(run), store, parts=parts, options=options, batch_size=batch_size, device=device, advance=advance
         )

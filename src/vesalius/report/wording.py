@@ -36,6 +36,10 @@ ARMS = {
     "average_prediction": "mean of a segmenter's predictions",
     "triangles": "triangles",
     "unmoved": "no motion at all",
+    "joined_by_brightness": "regions joined by brightness",
+    "prior_regions": "the prior's own regions",
+    "pixel_clusters": "k-means of pixels",
+    "prior_ceiling": "best joining of the prior",
     "grid_ceiling": "true mask at the patch grid",
     "chance": "chance",
 }
@@ -46,6 +50,7 @@ TASKS = {
     "linear": "Linear probe",
     "attention": "Attention against masks",
     "coordinates": "Predicted places in the template",
+    "regions": "Regions against masks",
 }
 
 METRICS = {
