@@ -180,11 +180,12 @@ def best_overlap(regions: Labels, mask: Bool[Tensor, "batch height width"]) -> F
 
 
 def _ceiling(regions: Labels, mask: Bool[Tensor, "batch height width"]) -> Float[Tensor, "batch"]:
-    """Return the IoU of the mask with the union of all regions that lie in it by half or more."""
+    """Return the largest IoU of the mask with any union of regions: the purest first, cut where it is best."""
     inside, area, truth = _counts(regions, mask)
-    taken = inside * 2 >= area.clamp_min(1)
-    covered, whole = (inside * taken).sum(dim=1), (area * taken).sum(dim=1)
-    return torch.where(truth[:, 0] > 0, covered / (whole + truth[:, 0] - covered).clamp_min(1), torch.nan)
+    order = (inside / area.clamp_min(1)).argsort(dim=1, descending=True)
+    covered, whole = inside.gather(1, order).cumsum(dim=1), area.gather(1, order).cumsum(dim=1)
+    best = (covered / (whole + truth - covered).clamp_min(1)).amax(dim=1)
+    return torch.where(truth[:, 0] > 0, best, torch.nan)
 
 
 def _counts(regions: Labels, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
