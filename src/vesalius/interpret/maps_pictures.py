@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Int
-from skimage.segmentation import find_boundaries
 from torch.nn import functional
 
 from vesalius.data.gray import gray_pixels
@@ -75,8 +74,11 @@ def maps_picture(
 def bordered(image: Picture, regions: npt.NDArray[Any], cell: int) -> Picture:
     """Draw the borders between regions `[rows, columns]` into an image of `cell` pixels."""
     places = ((np.arange(cell) + 0.5) * len(regions) / cell).astype(np.int64)
-    borders = find_boundaries(regions[np.ix_(places, places)], mode="inner")
-    return np.where(borders[..., None], np.uint8([255, 204, 26]), image)
+    large = regions[np.ix_(places, places)]
+    borders = np.zeros(large.shape, dtype=bool)
+    borders[1:] |= large[1:] != large[:-1]
+    borders[:, 1:] |= large[:, 1:] != large[:, :-1]
+    return np.where(borders[..., None], np.array([255, 204, 26], dtype=np.uint8), image)
 
 
 def _population_picture(store: Store, maps: KnowledgeMaps, guided: npt.NDArray[np.int64], *, cell: int = 384) -> Sheet:

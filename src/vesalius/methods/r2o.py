@@ -94,7 +94,7 @@ class R2o(Method):
         shared, batch = views[: self.shared_views], len(views[0].pixels)
         clusters = self.clusters(progress)
         with torch.no_grad():
-            regions = self._regions(views[-1], clusters, progress)
+            regions = self.joined_regions(views[-1], progress)
             seen = features_of(self.teacher.backbone, stack_for_norms(self.student, shared), batch, patches=True)
         features = features_of(self.student, stack_for_norms(self.student, shared), batch, patches=True)
         shares = [
@@ -132,14 +132,19 @@ class R2o(Method):
         start, end = self.config.clusters, self.config.clusters_end
         return start if end is None else int((start - end) * math.cos(math.pi / 2 * progress.fraction) + end)
 
-    def _regions(self, whole: View, clusters: int, progress: Progress) -> Integer[Tensor, "batch rows columns"]:
-        """Return the prior's regions, joined to `clusters` by what the teacher makes of the whole image."""
+    @torch.no_grad()
+    def joined_regions(self, whole: View, progress: Progress) -> Integer[Tensor, "batch rows columns"]:
+        """Return the prior's regions, joined to this step's K by what the teacher makes of the whole images."""
         if whole.regions is None:
             raise ConfigError("method r2o needs regions of every image and the whole image as its last view")
         features = self.teacher.backbone.forward_stage(whole.pixels, self.config.stage)
-        generator = torch.Generator().manual_seed(progress.step)
         return refine_regions(
-            features, whole.regions, whole, clusters=clusters, over=self.config.over, generator=generator
+            features,
+            whole.regions,
+            whole,
+            clusters=self.clusters(progress),
+            over=self.config.over,
+            generator=torch.Generator().manual_seed(progress.step),
         )
 
     def _make_projector(self) -> MlpHead:
