@@ -12,7 +12,9 @@ from vesalius.backbones.load import load_backbone
 from vesalius.backbones.normalise import normalise
 from vesalius.data.batches import ImagePool
 from vesalius.interpret.pictures import Sheet, attention_picture, save_png, views_picture
+from vesalius.interpret.region_pictures import regions_picture
 from vesalius.training.recipe import Recipe
+from vesalius.training.region_snapshots import read_snapshots, shown_images
 from vesalius.training.run_folder import RunFolder
 from vesalius.views.make_views import make_views
 from vesalius.views.plans import plan_by_name
@@ -23,7 +25,7 @@ _IMAGES = 6
 
 
 def draw_run(recipe: Recipe, pool: ImagePool, folder: RunFolder) -> None:
-    """Draw sample views and, where the backbone has [CLS], its attention, into the run folder, once.
+    """Draw sample views into the run folder, once; attention where the backbone has [CLS], regions where they are kept.
 
     Args:
         recipe: Resolved.
@@ -42,6 +44,11 @@ def draw_run(recipe: Recipe, pool: ImagePool, folder: RunFolder) -> None:
     if backbone.has_cls:
         pixels = images.float() / 255.0 if images.dtype == torch.uint8 else images
         save_png(_attention(pixels, backbone), folder.pictures / "attention.png")
+    snapshots = read_snapshots(folder.path)
+    if len(snapshots) > 1:
+        looked_at = pool.gather(shown_images(pool))
+        seen = looked_at.float() / 255.0 if looked_at.dtype == torch.uint8 else looked_at
+        save_png(regions_picture(seen, snapshots), folder.pictures / "regions.png")
     plan = plan_by_name(recipe.views.plan, **recipe.views.options)
     generator = torch.Generator().manual_seed(recipe.training.seed)
     views = make_views(images, plan, generator, out_channels=about.in_chans, mean=about.mean, std=about.std)

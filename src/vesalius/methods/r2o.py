@@ -133,8 +133,13 @@ class R2o(Method):
         return start if end is None else int((start - end) * math.cos(math.pi / 2 * progress.fraction) + end)
 
     @torch.no_grad()
-    def joined_regions(self, whole: View, progress: Progress) -> Integer[Tensor, "batch rows columns"]:
-        """Return the prior's regions, joined to this step's K by what the teacher makes of the whole images."""
+    def joined_regions(
+        self, whole: View, progress: Progress, *, over: ClusteredOver | None = None
+    ) -> Integer[Tensor, "batch rows columns"]:
+        """Return the prior's regions, joined to this step's K by what the teacher makes of the whole images.
+
+        A single process that looks by itself names `over`: it must not wait for the others.
+        """
         if whole.regions is None:
             raise ConfigError("method r2o needs regions of every image and the whole image as its last view")
         features = self.teacher.backbone.forward_stage(whole.pixels, self.config.stage)
@@ -143,7 +148,7 @@ class R2o(Method):
             whole.regions,
             whole,
             clusters=self.clusters(progress),
-            over=self.config.over,
+            over=over or self.config.over,
             generator=torch.Generator().manual_seed(progress.step),
         )
 

@@ -37,10 +37,11 @@ from vesalius.training.monitors import MetricsWriter, Probe, ProbeRunner
 from vesalius.training.precision import choose_precision, suit_accelerator
 from vesalius.training.progress_bar import TrainingProgress
 from vesalius.training.recipe import Recipe
+from vesalius.training.region_snapshots import RegionSnapshots
 from vesalius.training.run_folder import RunFolder, environment, now
 from vesalius.training.step import TrainingStep
 from vesalius.training.synced_batch_norm import synchronise_batch_norm
-from vesalius.views.plans import plan_by_name
+from vesalius.views.plans import ViewPlan, plan_by_name
 
 __all__ = ["Pretraining", "leads"]
 
@@ -199,7 +200,8 @@ class Pretraining:
         saver = CheckpointWriter(self.folder, every_minutes=training.checkpoint_minutes)
         stopper = StopBetweenSteps()
         prober = ProbeRunner(self.folder, writer, self.probes, every_steps=self._probe_every)
-        trainer = self._trainer(module, [writer, prober, TrainingProgress(self.console), stopper, saver])
+        looking = [prober, *self._snapshots(module.step.plan)]
+        trainer = self._trainer(module, [writer, *looking, TrainingProgress(self.console), stopper, saver])
         batches = self._batches(
             total_steps=module.total_steps,
             start_step=start,
@@ -255,6 +257,12 @@ class Pretraining:
                 raise RunError(f"{self.folder.path}: the first process planned nothing in {PLAN_SECONDS} seconds")
             time.sleep(0.1)
         return int(self.folder.state()["steps"])
+
+    def _snapshots(self, plan: ViewPlan) -> list[Callback]:
+        """Return what keeps the regions that form: one, or none."""
+        if self.regions is None:
+            return []
+        return [RegionSnapshots(self.folder, self.pool, self.regions, plan, every_steps=self._probe_every)]
 
     def _trainer(self, module: PretrainingModule, callbacks: list[Callback]) -> Trainer:
         training = self.recipe.training
