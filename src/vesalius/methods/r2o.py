@@ -137,7 +137,8 @@ class R2o(Method):
         if whole.regions is None:
             raise ConfigError("method r2o needs regions of every image and the whole image as its last view")
         features = self.teacher.backbone.forward_stage(whole.pixels, self.config.stage)
-        generator = torch.Generator().manual_seed(progress.step)
+        # Held-out images are clustered from the same start whenever they are looked at.
+        generator = torch.Generator().manual_seed(progress.step if self.training else 0)
         return refine_regions(
             features, whole.regions, whole, clusters=clusters, over=self.config.over, generator=generator
         )
