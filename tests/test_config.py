@@ -55,6 +55,15 @@ def test_a_resolved_recipe_survives_the_way_to_disk(tmp_path: Path) -> None:
     assert build(Recipe, load_yaml(file), source="test") == recipe
 
 
+def test_a_section_that_is_null_can_be_filled(tmp_path: Path) -> None:
+    """As `validation: null` of a run's own recipe."""
+    (tmp_path / "run.yaml").write_text(dump_yaml(load_recipe("dino/small")))
+    assert "validation: null" in (tmp_path / "run.yaml").read_text()
+    recipe = load_recipe(tmp_path / "run.yaml", overrides=["validation.patience=5"])
+    assert recipe.validation is not None
+    assert recipe.validation.patience == 5
+
+
 def test_overrides_do_not_touch_their_input() -> None:
     content = {"a": {"b": 1}}
     assert apply_overrides(content, ["a.b=2", "a.c=[1, x]"]) == {"a": {"b": 2, "c": [1, "x"]}}

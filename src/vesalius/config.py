@@ -59,7 +59,9 @@ def apply_overrides(content: Mapping[str, Any], assignments: Sequence[str]) -> d
         node = result
         *parents, last = key.split(".")
         for parent in parents:
-            child = node.setdefault(parent, {})
+            child = node.get(parent)
+            if child is None:
+                child = node[parent] = {}
             if not isinstance(child, dict):
                 raise ConfigError(f"--set {assignment}: '{parent}' is {child!r}, not a section with keys of its own")
             node = child

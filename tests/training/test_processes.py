@@ -80,6 +80,38 @@ def test_methods_of_two_processes_equal_one(
     assert len({round(value, 6) for _, value in one}) > 4
 
 
+@pytest.mark.parametrize("method", ["dino", "swav", "moco-v3"])
+def test_two_processes_validate_as_one_and_stop_together(
+    start, pretrain, figures, tiny, guided_store: Path, tmp_path: Path, method: str
+) -> None:
+    """Centres, codes and negatives are those of the whole batch; nothing is ever much better than the first look."""
+    vit = (*OVERRIDES[:1], "method.teacher_entropy=0.6")
+    resnet = (
+        "backbone={name: test_resnet, image_size: 32, drop_path: 0}",
+        "views.options.locals=0",
+        f"method={METHODS.get(method)}",
+    )
+    changes = (
+        *(vit if method == "dino" else resnet),
+        "training.batch_size=4",
+        "training.epochs=1",
+        "optimizer.lr=1.0e-4",
+        "validation={every_epochs: 0.17, patience: 2, min_delta: 100}",
+    )
+    single = pretrain("one", *changes, data=guided_store)
+    arguments = {"recipe": "dino/small", "data": guided_store, "out": tmp_path / "two"}
+    _run_two(start, arguments, tiny(*changes, "training.strategy=ddp", "training.devices=2"), tmp_path)
+    for name in ("loss", "validation_loss"):
+        one, two = figures(single, name), figures(tmp_path / "two", name)
+        assert [step for step, _ in one] == [step for step, _ in two]
+        assert [value for _, value in two] == pytest.approx([value for _, value in one], abs=1e-3), name
+    assert [step for step, _ in two] == [0, 1, 3, 5]
+    for run in (single, tmp_path / "two"):
+        state = json.loads((run / "run.json").read_text())
+        assert (state["status"], state["stopped_early"], state["steps_taken"]) == ("done", True, 6)
+        assert state["best_validation"]["step"] == 1
+
+
 def test_two_processes_resume(start, figures, tiny, phantom_store: Path, tmp_path: Path) -> None:
     """The run of two that ended at step 8 is cut back to step 6 of 8 and goes on to the same losses."""
     arguments = {"recipe": "dino/small", "data": f"{phantom_store}@all", "out": tmp_path / "two"}

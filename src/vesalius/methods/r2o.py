@@ -149,7 +149,8 @@ class R2o(Method):
             whole,
             clusters=self.clusters(progress),
             over=over or self.config.over,
-            generator=torch.Generator().manual_seed(progress.step),
+            # Images that are only looked at are clustered from the same start every time.
+            generator=torch.Generator().manual_seed(progress.step if self.training else 0),
         )
 
     def _make_projector(self) -> MlpHead:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vesalius.data.region_maps import RegionPool
     from vesalius.training.recipe import Recipe
     from vesalius.training.run_folder import RunFolder
+    from vesalius.training.validation import Validation
 
 __all__ = ["pretrain"]
 
@@ -53,7 +54,8 @@ def pretrain(
         The run folder.
 
     Raises:
-        ConfigError, StoreError, RunError, CheckpointError, TrainingError, BackboneError: See their descriptions.
+        ConfigError, StoreError, SplitError, RunError, CheckpointError, TrainingError, BackboneError: See their
+            descriptions.
     """
     from rich.console import Console
 
@@ -61,8 +63,9 @@ def pretrain(
     from vesalius.data.open_pool import open_pool
     from vesalius.evaluation.online import choose_probes
     from vesalius.interpret.run_pictures import draw_run
+    from vesalius.training.leading import leads
     from vesalius.training.run_folder import RunFolder
-    from vesalius.training.train import Pretraining, leads
+    from vesalius.training.train import Pretraining
 
     console = console or Console()
     folder = RunFolder(Path(out))
@@ -89,6 +92,7 @@ def pretrain(
     regions = _regions(resolved, pool, () if knowledge is not None else maps)
     if regions is not None:
         about |= {"regions": regions.description()}
+    validation = _validation(resolved, pool, maps, about)
     if not leads(resolved):
         console = Console(quiet=True)
     for note in notes:
@@ -110,6 +114,7 @@ def pretrain(
         console=console,
         knowledge=knowledge,
         regions=regions,
+        validation=validation,
     ).run(state=state, resume=resume)
     if leads(resolved):
         draw_run(resolved, pool, folder)
@@ -133,6 +138,29 @@ def _regions(recipe: Recipe, pool: ImagePool, maps: Sequence[str | Path]) -> Reg
 
     name = getattr(recipe.method, "regions", None)
     return None if name is None else open_regions(pool, name, maps)
+
+
+def _validation(
+    recipe: Recipe, pool: ImagePool, maps: Sequence[str | Path], about: dict[str, Any]
+) -> Validation | None:
+    """Open the images held out and what is known of them, where the recipe asks for it; tell `about` of them."""
+    from vesalius.data.held_out import HeldOut, held_out_pool
+    from vesalius.data.knowledge_pool import open_knowledge
+    from vesalius.training.validation import Validation
+
+    if recipe.validation is None:
+        return None
+    own, about["validation"] = held_out_pool(pool)
+    guidance, knowledge = recipe.guidance, None
+    if guidance is not None:
+        knowledge = open_knowledge(own, guidance.maps, maps, coordinates=guidance.needs_coordinates)
+    regions = _regions(recipe, own, () if knowledge is not None else maps)
+    held_out = HeldOut(
+        pool=own,
+        knowledge=None if knowledge is None else knowledge.gather,
+        regions=None if regions is None else regions.gather,
+    )
+    return Validation(recipe.validation, held_out, recipe.training.batch_size)
 
 
 def _keep_pool(pool: ImagePool, about: dict[str, Any], folder: RunFolder) -> None:

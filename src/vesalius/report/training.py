@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,9 @@ _STATUS = {
     "running": "still running, or stopped without notice: figures are provisional",
     "interrupted": "interrupted: continue it with `vesalius pretrain ... --resume`",
 }
+_STOPPED_EARLY = (
+    "finished: stopped early, when the validation loss fell no further; the backbone is that of its best look"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +86,17 @@ _FOLDED = (
 def run_facts(run: Run) -> RunFacts:
     """Gather one run's facts from `run.json`; what it does not say is left out."""
     about = run.about
-    lines: list[tuple[str, str]] = [("State", _STATUS.get(run.status, f"not recorded ({run.status})"))]
+    early = bool(about.get("stopped_early"))
+    state = _STOPPED_EARLY if early else _STATUS.get(run.status, f"not recorded ({run.status})")
+    lines: list[tuple[str, str]] = [("State", state)]
     plain: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
         ("Recipe", "recipe", str),
         ("Parameters", "parameters", lambda value: f"{int(value):,}"),
         ("Time", "seconds", lambda value: duration(float(value))),
         ("Passes over the images", "epochs", lambda value: f"{float(value):,.4g}"),
-        ("Steps", "steps", lambda value: f"{int(value):,}"),
+        ("Steps", "steps_taken" if early else "steps", lambda value: f"{int(value):,}"),
         ("Images seen", "images_seen", lambda value: f"{int(value):,}"),
+        ("Best validation loss", "best_validation", _best),
         ("Device", "device", str),
         ("Precision", "precision", str),
         ("Seed", "seed", str),
@@ -125,7 +131,7 @@ def curves(runs: Sequence[Run], *, folded: bool = False) -> tuple[Curve, ...]:
     """
     if folded:
         return tuple(c for name, heading, words in _FOLDED if (c := _single(runs, name, heading, words)))
-    found = [_single(runs, *_SINGLE[0]), _entropy(runs), _single(runs, *_SINGLE[1]), *_knn(runs)]
+    found = [_loss(runs), _entropy(runs), _single(runs, *_SINGLE[1]), *_knn(runs)]
     found.append(_single(runs, *_SINGLE[2]))
     return tuple(curve for curve in found if curve)
 
@@ -183,6 +189,27 @@ def _single(runs: Sequence[Run], name: str, heading: str, reading: str) -> Curve
         return None
     chart = line_chart(lines, title=heading, description=_described(lines), x_label="training step")
     return Curve(heading=heading, reading=reading, picture=chart)
+
+
+def _loss(runs: Sequence[Run]) -> Curve | None:
+    """Draw the loss, and beside it that of patients held out, where a run logged it."""
+    name, heading, reading = _SINGLE[0]
+    held_out = [
+        replace(line, name=f"validation, {line.name}", dash=5, points=True) for line in _series(runs, "validation_loss")
+    ]
+    if not held_out:
+        return _single(runs, name, heading, reading)
+    lines = [*_series(runs, name), *held_out]
+    chart = line_chart(lines, title=heading, description=_described(lines), x_label="training step")
+    reading += (
+        " Dotted, with points: the validation loss, of patients held out, in the network's evaluation mode. Where it "
+        "rises while the loss falls, the training begins to know its images by heart."
+    )
+    return Curve(heading=heading, reading=reading, picture=chart)
+
+
+def _best(value: Mapping[str, Any]) -> str:
+    return f"{float(value['loss']):.4g}, at epoch {float(value['epoch']):.4g}"
 
 
 def _entropy(runs: Sequence[Run]) -> Curve | None:

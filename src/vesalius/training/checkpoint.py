@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import pickle
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from vesalius.backbones.weights import save_backbone
 from vesalius.errors import CheckpointError
-from vesalius.guidance.kept_heads import save_heads
+from vesalius.training.export import export
 from vesalius.training.module import PretrainingModule
 from vesalius.training.run_folder import RunFolder
 
@@ -23,9 +23,11 @@ __all__ = ["CheckpointWriter", "read_step"]
 class CheckpointWriter(Callback):
     """Saves Lightning's checkpoint and the exported backbone every few minutes, when interrupted, and at the end."""
 
-    def __init__(self, folder: RunFolder, *, every_minutes: float) -> None:
-        """Write into `folder`."""
-        self.folder, self.every_seconds = folder, every_minutes * 60.0
+    def __init__(
+        self, folder: RunFolder, *, every_minutes: float, with_backbone: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Write into `folder`, the backbone as long as `with_backbone` says so: a better one may lie there."""
+        self.folder, self.every_seconds, self.with_backbone = folder, every_minutes * 60.0, with_backbone
         self.last = time.monotonic()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
@@ -51,10 +53,8 @@ class CheckpointWriter(Callback):
         partial = self.folder.checkpoint.with_suffix(".partial")
         trainer.save_checkpoint(partial)
         if trainer.is_global_zero:
-            backbone = module.method.exported_backbone()
-            save_backbone(backbone, self.folder.backbone, state=dict(backbone.state_dict()))
-            if module.guidance is not None:
-                save_heads(module.guidance, self.folder.guidance)
+            if self.with_backbone():
+                export(module, self.folder)
             os.replace(partial, self.folder.checkpoint)
         trainer.strategy.barrier()
         self.last = time.monotonic()

@@ -17,6 +17,7 @@ from vesalius.schedules import Progress
 from vesalius.training.monitors import Probe, run_probes
 from vesalius.training.optimizers import build_optimizer
 from vesalius.training.step import TrainingStep
+from vesalius.training.validation import Validation
 
 __all__ = ["Cost", "measure_cost", "steps_within"]
 
@@ -27,24 +28,34 @@ the kernels for its shapes, and timed it would promise half of the steps that fi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Seconds of one training step and of one look by the probes."""
+    """Seconds of one training step, of one look by the probes and of one validation."""
 
     step_seconds: float
     probe_seconds: float
+    validation_seconds: float = 0.0
 
-    def total_minutes(self, steps: int, probe_every: int) -> float:
+    def total_minutes(self, steps: int, probe_every: int, validate_every: int = 1) -> float:
         """Return the minutes that `steps` will take, looks included."""
-        return (steps * self.step_seconds + (2 + steps / probe_every) * self.probe_seconds) / 60.0
+        return (steps * self.seconds_a_step(probe_every, validate_every) + self.seconds_at_ends) / 60.0
+
+    @property
+    def seconds_at_ends(self) -> float:
+        """Seconds of the looks at the first and the last step."""
+        return 2 * (self.probe_seconds + self.validation_seconds)
+
+    def seconds_a_step(self, probe_every: int, validate_every: int) -> float:
+        """Seconds of a step with its share of the looks."""
+        return self.step_seconds + self.probe_seconds / probe_every + self.validation_seconds / validate_every
 
 
-def steps_within(budget_minutes: float, cost: Cost, probe_every: int) -> int:
+def steps_within(budget_minutes: float, cost: Cost, probe_every: int, validate_every: int = 1) -> int:
     """How many steps fit into a budget, looks and a margin of 12 % included; at least one.
 
     The margin is for checkpoints, and for machines whose speed wanders: two trainings of twenty minutes on a shared
     server took 12 % longer than their first steps had promised (docs/LOG.md).
     """
-    seconds = 0.88 * budget_minutes * 60.0 - 2 * cost.probe_seconds
-    return max(1, math.floor(seconds / (cost.step_seconds + cost.probe_seconds / probe_every)))
+    seconds = 0.88 * budget_minutes * 60.0 - cost.seconds_at_ends
+    return max(1, math.floor(seconds / cost.seconds_a_step(probe_every, validate_every)))
 
 
 def measure_cost(
@@ -54,8 +65,18 @@ def measure_cost(
     *,
     device: torch.device,
     bf16: bool,
+    validation: Validation | None = None,
 ) -> Cost:
-    """Time whole steps (reading, views, forward, backward, optimizer, teacher) on a copy that is then thrown away."""
+    """Time whole steps (reading, views, forward, backward, optimizer, teacher) on a copy that is then thrown away.
+
+    Args:
+        step: The parts.
+        batches: Where the images are.
+        probes: They look once.
+        device: Where the training will compute.
+        bf16: Whether it will do so under autocast.
+        validation: What will look beside the probes.
+    """
     method, guidance = copy.deepcopy((step.method, step.guidance))
     method.to(device).train()
     if guidance is not None:
@@ -87,6 +108,13 @@ def measure_cost(
         seconds.append(time.perf_counter() - start)
     start = time.perf_counter()
     run_probes(probes, method.exported_backbone())
+    probed = time.perf_counter()
+    if validation is not None:
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+            validation.measure(step, now, device=device, processes=processes)
+    validated = time.perf_counter()
     # Steps of one size are alike and their median is free of hiccups; of several sizes each has its share in the mean.
     typical = statistics.fmean if recipe.views.sizes else statistics.median
-    return Cost(step_seconds=typical(seconds[warm:]), probe_seconds=time.perf_counter() - start)
+    return Cost(
+        step_seconds=typical(seconds[warm:]), probe_seconds=probed - start, validation_seconds=validated - probed
+    )

@@ -23,6 +23,7 @@ __all__ = [
     "MonitorConfig",
     "Recipe",
     "TrainingConfig",
+    "ValidationConfig",
     "ViewsConfig",
     "available_recipes",
     "load_recipe",
@@ -94,6 +95,25 @@ class MonitorConfig(StrictModel):
     knn_images: int = Field(default=2000, ge=16)
 
 
+class ValidationConfig(StrictModel):
+    """The loss on the `val` split of the stores, which is then not trained on, and early stopping by it.
+
+    Attributes:
+        every_epochs: Passes between two looks; the first and last step are looked at too.
+        images: How many images are read at most, in whole batches of the training's size; one batch at least.
+        patience: Early stopping: looks in a row without a better loss after which the training ends, and its best look
+            is what is exported; None for a training of full length, whose end is exported.
+        min_delta: By how much a loss must be below the best one to be better.
+        start_from_epoch: Looks before it are neither best nor counted: some losses rise while their targets are young.
+    """
+
+    every_epochs: float = Field(default=1.0, gt=0)
+    images: int = Field(default=512, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    min_delta: float = Field(default=0.0, ge=0)
+    start_from_epoch: float = Field(default=0.0, ge=0)
+
+
 class Recipe(StrictModel):
     """Views x backbone x method x guidance, and how they are trained."""
 
@@ -106,6 +126,7 @@ class Recipe(StrictModel):
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     monitors: MonitorConfig = Field(default_factory=MonitorConfig)
+    validation: ValidationConfig | None = None
 
 
 def available_recipes() -> dict[str, Traversable]:

@@ -26,6 +26,9 @@ from vesalius.views.plans import ViewPlan
 
 __all__ = ["TrainingStep"]
 
+_HELD_OUT = 2**31 + 1
+"""Of the seeds of views that are not trained on; takes the place of a rank, and none is as large."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingStep:
@@ -67,25 +70,29 @@ class TrainingStep:
         """
         # Never the seed of the views: stochastic depth would be drawn from the same numbers.
         torch.manual_seed(step_seed(self.recipe.training.seed, now.step, 1 + rank))
-        views = self._views(batch.images, now, rank, processes)
-        if batch.regions is not None:
-            views = (*views[:-1], replace(views[-1], regions=batch.regions))
-        output: StepOutput = self.method(views, now)
-        if self.guidance is not None and batch.knowledge is not None:
-            added = self.guidance(output.student_features, views[: len(output.student_features)], batch.knowledge, now)
-            logs = {
-                **output.logs,
-                "method_loss": output.loss.detach(),
-                "guidance_loss": added.loss.detach(),
-                **added.logs,
-            }
-            output = replace(output, loss=output.loss + added.loss, logs=logs)
+        output = self._output(batch, self._views(batch.images, now, rank, processes), now)
         value = float(output.loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
                 f"the loss is {value} at step {now.step}: lower optimizer.lr or use fp32. The last checkpoint is whole"
             )
         return output
+
+    def held_out(
+        self, batch: TrainingBatch, now: Progress, *, number: int, rank: int = 0, processes: int = 1
+    ) -> StepOutput:
+        """Compute the loss of a batch that is not trained on, with the same views of the plan's own size at every step.
+
+        Args:
+            batch: This process's share.
+            now: The step whose schedules hold.
+            number: Of the batch; its views are drawn by it alone, whatever the training's seed.
+            rank: This process.
+            processes: How many there are.
+        """
+        torch.manual_seed(step_seed(0, number, _HELD_OUT + 1 + rank))
+        views = self._make(batch.images, self.plan, step_seed(0, number, _HELD_OUT), rank, processes)
+        return self._output(batch, views, now)
 
     def before_optimizer(self, optimizer: Optimizer, now: Progress) -> None:
         """Let the method change gradients, then clip each tensor's."""
@@ -100,6 +107,22 @@ class TrainingStep:
         if self.guidance is not None:
             self.guidance.after_step(self.method.export_momentum(now))
 
+    def _output(self, batch: TrainingBatch, views: tuple[View, ...], now: Progress) -> StepOutput:
+        """Ask the method for its loss and add the guidance's."""
+        if batch.regions is not None:
+            views = (*views[:-1], replace(views[-1], regions=batch.regions))
+        output: StepOutput = self.method(views, now)
+        if self.guidance is None or batch.knowledge is None:
+            return output
+        added = self.guidance(output.student_features, views[: len(output.student_features)], batch.knowledge, now)
+        logs = {
+            **output.logs,
+            "method_loss": output.loss.detach(),
+            "guidance_loss": added.loss.detach(),
+            **added.logs,
+        }
+        return replace(output, loss=output.loss + added.loss, logs=logs)
+
     def _plan(self, now: Progress) -> ViewPlan:
         """Return the step's plan: of several sizes each comes once in as many steps, in an order drawn anew."""
         sizes = self.recipe.views.sizes
@@ -112,9 +135,19 @@ class TrainingStep:
     def _views(
         self, images: Shaped[Tensor, "batch channels height width"], now: Progress, rank: int, processes: int
     ) -> tuple[View, ...]:
+        return self._make(images, self._plan(now), step_seed(self.recipe.training.seed, now.step), rank, processes)
+
+    def _make(
+        self,
+        images: Shaped[Tensor, "batch channels height width"],
+        plan: ViewPlan,
+        seed: int,
+        rank: int,
+        processes: int,
+    ) -> tuple[View, ...]:
         """Draw the views of the whole batch of all processes, which is cheap, and make those of this one's images."""
-        generator = torch.Generator().manual_seed(step_seed(self.recipe.training.seed, now.step))
-        size, plan = (images.shape[2], images.shape[3]), self._plan(now)
+        generator = torch.Generator().manual_seed(seed)
+        size = images.shape[2], images.shape[3]
         drawn = draw_views(plan, len(images) * processes, size, generator)
         own = [parameters.some(slice(rank, None, processes)) for parameters in drawn]
         about = self.method.student.preprocessing

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import time
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from lightning import Callback, Trainer, seed_everything
+from lightning import Callback, seed_everything
 from rich.console import Console
 from torch.utils.data import DataLoader
 
@@ -22,8 +21,7 @@ from vesalius.data.kept_template import keep_template
 from vesalius.data.knowledge_pool import KnowledgePool
 from vesalius.data.pool_record import write_pool
 from vesalius.data.region_maps import RegionPool
-from vesalius.distributed import is_first_process
-from vesalius.errors import CheckpointError, ConfigError, RunError
+from vesalius.errors import CheckpointError, ConfigError
 from vesalius.guidance.registry import build_guidance
 from vesalius.methods.no_method import NoMethod
 from vesalius.methods.registry import build_method
@@ -32,6 +30,8 @@ from vesalius.training.checkpoint import CheckpointWriter, read_step
 from vesalius.training.cost import measure_cost, steps_within
 from vesalius.training.failures import explain
 from vesalius.training.interruption import StopBetweenSteps
+from vesalius.training.leading import leads, several, wait_for_plan
+from vesalius.training.lightning_trainer import lightning_trainer
 from vesalius.training.module import PretrainingModule
 from vesalius.training.monitors import MetricsWriter, Probe, ProbeRunner
 from vesalius.training.precision import choose_precision, suit_accelerator
@@ -41,21 +41,10 @@ from vesalius.training.region_snapshots import RegionSnapshots
 from vesalius.training.run_folder import RunFolder, environment, now
 from vesalius.training.step import TrainingStep
 from vesalius.training.synced_batch_norm import synchronise_batch_norm
-from vesalius.views.plans import ViewPlan, plan_by_name
+from vesalius.training.validation import Validation, ValidationRunner
+from vesalius.views.plans import plan_by_name
 
-__all__ = ["Pretraining", "leads"]
-
-PLAN_SECONDS = 1800
-"""How long the other processes wait for the first to time its trial steps."""
-
-
-def leads(recipe: Recipe) -> bool:
-    """Say whether this process writes the run folder and speaks: the only one, or the first of several."""
-    return not _several(recipe) or is_first_process()
-
-
-def _several(recipe: Recipe) -> bool:
-    return recipe.training.devices != 1 or recipe.training.nodes > 1
+__all__ = ["Pretraining"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +56,7 @@ class Pretraining:
         pool: The images.
         knowledge: Their knowledge maps, where the recipe has guidance.
         regions: Their regions, where the method learns from them.
+        validation: Computes the loss on images held out, where the recipe asks for it.
         folder: Where it is written.
         probes: Online monitors.
         console: Where it speaks.
@@ -79,6 +69,7 @@ class Pretraining:
     console: Console
     knowledge: KnowledgePool | None = None
     regions: RegionPool | None = None
+    validation: Validation | None = None
 
     def run(self, *, state: dict[str, Any], resume: bool) -> None:
         """Train to the end.
@@ -110,14 +101,14 @@ class Pretraining:
         step = TrainingStep(self.recipe, method, plan, guidance)
         accelerator = self._accelerator()
         suit_accelerator(method, accelerator=accelerator)
-        if _several(self.recipe):
+        if several(self.recipe):
             synchronise_batch_norm(method, accelerator=accelerator)
         precision, why = choose_precision(self.recipe.training.precision, accelerator=accelerator)
         self.console.print(f"precision {why}", highlight=False)
         if resume:
             start, total = self._resume(state)
         elif not leads(self.recipe):
-            start, total = 0, self._wait_for_plan()
+            start, total = 0, wait_for_plan(self.folder)
         else:
             planned = self._plan_steps(step, accelerator, bf16=precision.startswith("bf16"))
             start, total = 0, planned["steps"]
@@ -148,6 +139,11 @@ class Pretraining:
     def _probe_every(self) -> int:
         return max(1, round(self.recipe.monitors.every_epochs * self._epoch))
 
+    @property
+    def _how_long(self) -> str:
+        stops = self.recipe.validation is not None and self.recipe.validation.patience is not None
+        return "at most about" if stops else "about"
+
     def _accelerator(self) -> str:
         wanted = self.recipe.training.accelerator
         if wanted != "auto":
@@ -158,18 +154,21 @@ class Pretraining:
         """Say what the training will cost before it starts; a budget decides the number of steps. For run.json."""
         # Refuses too small a pool before anything is timed.
         batches = self._batches(total_steps=0)
-        cost = measure_cost(step, batches, self.probes, device=torch.device(accelerator), bf16=bf16)
+        cost = measure_cost(
+            step, batches, self.probes, device=torch.device(accelerator), bf16=bf16, validation=self.validation
+        )
+        looks = self._probe_every, 1 if self.validation is None else self.validation.every_steps(self._epoch)
         budget = self.recipe.training.budget_minutes
         if budget is None:
             steps = math.ceil(self.recipe.training.epochs * self._epoch)
         else:
-            steps = steps_within(budget, cost, self._probe_every)
+            steps = steps_within(budget, cost, *looks)
         seed_everything(self.recipe.training.seed, verbose=False)
-        minutes = cost.total_minutes(steps, self._probe_every)
+        minutes = cost.total_minutes(steps, *looks)
         self.console.print(
             f"{len(self.pool):,} images, {steps:,} steps of {self.recipe.training.batch_size} "
             f"({steps / self._epoch:.1f} epochs), {cost.step_seconds:.2f} s a step: "
-            f"about {minutes:.1f} minutes",
+            f"{self._how_long} {minutes:.1f} minutes",
             highlight=False,
         )
         return {"steps": steps, "step_seconds": round(cost.step_seconds, 4), "planned_minutes": round(minutes, 2)}
@@ -197,11 +196,20 @@ class Pretraining:
             seconds_before=seconds,
             say=lambda text: self.console.print(f"[bold red]{text}[/]", highlight=False),
         )
-        saver = CheckpointWriter(self.folder, every_minutes=training.checkpoint_minutes)
+        validator = self._validator(writer)
+        saver = CheckpointWriter(
+            self.folder,
+            every_minutes=training.checkpoint_minutes,
+            with_backbone=lambda: not any(one.holds_best for one in validator),
+        )
+        watching = [writer, *self._lookers(module, writer), *validator]
         stopper = StopBetweenSteps()
-        prober = ProbeRunner(self.folder, writer, self.probes, every_steps=self._probe_every)
-        looking = [prober, *self._snapshots(module.step.plan)]
-        trainer = self._trainer(module, [writer, *looking, TrainingProgress(self.console), stopper, saver])
+        trainer = lightning_trainer(
+            training,
+            accelerator=self._accelerator(),
+            max_steps=module.total_steps,
+            callbacks=[*watching, TrainingProgress(self.console), stopper, saver],
+        )
         batches = self._batches(
             total_steps=module.total_steps,
             start_step=start,
@@ -229,8 +237,9 @@ class Pretraining:
             raise
         finally:
             stopper.restore()
-        done = trainer.global_step >= module.total_steps
-        self._finish("done" if done else "interrupted", writer, trainer.global_step)
+        early = any(one.stopped for one in validator)
+        done = early or trainer.global_step >= module.total_steps
+        self._finish("done" if done else "interrupted", writer, trainer.global_step, stopped_early=early)
         if not done:
             self.console.print(
                 f"interrupted at step {trainer.global_step:,}; continue it with --resume", highlight=False
@@ -249,43 +258,22 @@ class Pretraining:
             **where,
         )
 
-    def _wait_for_plan(self) -> int:
-        """Wait until the first process has written the folder; return the steps it planned."""
-        until = time.monotonic() + PLAN_SECONDS
-        while not self.folder.exists:
-            if time.monotonic() > until:
-                raise RunError(f"{self.folder.path}: the first process planned nothing in {PLAN_SECONDS} seconds")
-            time.sleep(0.1)
-        return int(self.folder.state()["steps"])
+    def _lookers(self, module: PretrainingModule, writer: MetricsWriter) -> list[Callback]:
+        """Return what looks at the training now and then: the probes, and what keeps regions where they form."""
+        every = self._probe_every
+        lookers: list[Callback] = [ProbeRunner(self.folder, writer, self.probes, every_steps=every)]
+        if self.regions is not None:
+            lookers.append(RegionSnapshots(self.folder, self.pool, self.regions, module.step.plan, every_steps=every))
+        return lookers
 
-    def _snapshots(self, plan: ViewPlan) -> list[Callback]:
-        """Return what keeps the regions that form: one, or none."""
-        if self.regions is None:
+    def _validator(self, writer: MetricsWriter) -> list[ValidationRunner]:
+        """Return what runs the validation: one, or none."""
+        if self.validation is None:
             return []
-        return [RegionSnapshots(self.folder, self.pool, self.regions, plan, every_steps=self._probe_every)]
+        say = partial(self.console.print, highlight=False)
+        return [ValidationRunner(self.folder, writer, self.validation, steps_per_epoch=self._epoch, say=say)]
 
-    def _trainer(self, module: PretrainingModule, callbacks: list[Callback]) -> Trainer:
-        training = self.recipe.training
-        for name in ("lightning.pytorch", "lightning.fabric"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        precision, _ = choose_precision(training.precision, accelerator=self._accelerator())
-        accelerator = self._accelerator()
-        return Trainer(
-            accelerator={"cuda": "gpu"}.get(accelerator, accelerator),
-            devices=training.devices,
-            num_nodes=training.nodes,
-            strategy=training.strategy,
-            precision=precision,  # type: ignore[arg-type]  # one of Lightning's words, see choose_precision
-            max_steps=module.total_steps,
-            callbacks=callbacks,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-        )
-
-    def _finish(self, status: str, writer: MetricsWriter, step: int) -> None:
+    def _finish(self, status: str, writer: MetricsWriter, step: int, *, stopped_early: bool = False) -> None:
         if not leads(self.recipe):
             return
         self.folder.update_state(
@@ -295,4 +283,5 @@ class Pretraining:
             steps_taken=step,
             epochs=round(step / self._epoch, 3),
             images_seen=step * self.recipe.training.batch_size,
+            **({"stopped_early": True} if stopped_early else {}),
         )
