@@ -7,14 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from vesalius import pipeline
-from vesalius.data.held_out import HeldOut, held_out_pool
-from vesalius.data.open_pool import open_pool
+from vesalius.data.batches import ImagePool
+from vesalius.data.held_out import HeldOut
 from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, SplitError, TrainingError
 from vesalius.methods.no_method import NoMethod
@@ -272,8 +273,6 @@ def test_bad_options_are_named(train, wrong: str) -> None:
 
 
 def test_images_are_read_in_whole_batches(phantom_store: Path) -> None:
-    trained, _ = open_pool(phantom_store)
-    held_out = HeldOut(pool=held_out_pool(trained)[0])
-    assert len(held_out.pool) == 9, "what follows is made for it"
+    nine = HeldOut(pool=ImagePool([(open_store(phantom_store), np.arange(9))]))
     for asked, batches in ((512, 4), (6, 3), (5, 2), (1, 1)):
-        assert Validation(ValidationConfig(images=asked), held_out, 2).batches == batches
+        assert Validation(ValidationConfig(images=asked), nine, 2).batches == batches
