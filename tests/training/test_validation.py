@@ -94,6 +94,7 @@ def test_the_same_images_and_views_at_every_look(train, figures, monkeypatch) ->
         assert len(set(values)) == 1
         assert len({round(value, 4) for _, value in figures(run, "loss")}) > 2
     looks = len(seen) // (2 * (1 + len(values)))  # batches a look, the trials' included
+    assert looks >= 1, "in evaluation mode"
     assert looks * 2 * (1 + len(values)) == len(seen)
     assert all(torch.equal(one, seen[place % looks]) for place, one in enumerate(seen))
 
