@@ -95,7 +95,7 @@ def test_two_processes_validate_as_one_and_stop_together(
         *(vit if method == "dino" else resnet),
         "training.batch_size=4",
         "training.epochs=1",
-        "optimizer.lr=1.0e-4",
+        "optimizer.lr=1.0e-6",  # batch norm over four images magnifies the last bits of larger steps
         "validation={every_epochs: 0.17, patience: 2, min_delta: 100}",
     )
     single = pretrain("one", *changes, data=guided_store)

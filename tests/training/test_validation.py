@@ -95,6 +95,7 @@ def test_the_same_images_and_views_at_every_look(train, figures, monkeypatch) ->
         assert len(set(values)) == 1
         assert len({round(value, 4) for _, value in figures(run, "loss")}) > 2
     looks = len(seen) // (2 * (1 + len(values)))  # batches a look, the trials' included
+    assert looks >= 1, "in evaluation mode"
     assert looks * 2 * (1 + len(values)) == len(seen)
     assert all(torch.equal(one, seen[place % looks]) for place, one in enumerate(seen))
 
@@ -196,8 +197,8 @@ def test_without_patience_the_end_is_exported(train, losses) -> None:
 
 def test_looks_before_the_start_do_not_count(train, losses) -> None:
     looked = losses([1.0] * 4 + [float("nan"), 3.0, 3.0, 3.0, 3.0])
-    run = train("run", "validation={every_epochs: 0.01, patience: 2, start_from_epoch: 0.33}", "training.epochs=9")
-    first = next(step for step in range(9) if step / (_images(run) // 4) >= 0.33)
+    run = train("run", "validation={every_epochs: 0.01, patience: 2, start_from_epoch: 0.3}", "training.epochs=9")
+    first = next(step for step in range(9) if step / (_images(run) // 4) >= 0.3)
     state = json.loads((run / "run.json").read_text())
     assert first == 4, "the losses above are made for it"
     assert state["best_validation"]["step"] == 5, "a loss that is no number is no best"
