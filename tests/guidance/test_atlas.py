@@ -11,7 +11,8 @@ import torch
 
 from vesalius import pipeline
 from vesalius.data.batches import ImagePool
-from vesalius.data.knowledge_maps import KnowledgePool, open_maps, read_atlas
+from vesalius.data.knowledge_maps import open_maps, read_atlas
+from vesalius.data.knowledge_pool import KnowledgePool
 from vesalius.data.store import open_store
 from vesalius.errors import KnowledgeError, RegistrationError
 from vesalius.registration.atlas import build_atlas, compose

@@ -50,12 +50,17 @@ def torchvision_view(image: torch.Tensor, spec: ViewSpec, drawn: ViewParameters,
     return peer.solarize(x, spec.solarize_threshold) if own.solarize[row] else x
 
 
+def sized(name: str, size: int, local_size: int, **options):
+    """Return a named plan with small views; the whole image of R2O's has no local ones beside it."""
+    local = {"local_size": local_size} if "local" in [spec.name for spec in PLANS[name].specs] else {}
+    further = {key: value for key, value in options.items() if local or key != "locals"}
+    return plan_by_name(name, size=size, **local, **further)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", list(PLANS))
 def test_views_equal_torchvision_step_by_step(name, channels):
-    plan = plan_by_name(
-        name, size=40, local_size=24, locals=2, rotation_p=0, gamma=0.3, gamma_p=0.5, sharpness=0.4, solarize_p=0.3
-    )
+    plan = sized(name, 40, 24, locals=2, rotation_p=0, gamma=0.3, gamma_p=0.5, sharpness=0.4, solarize_p=0.3)
     images = pictures(6, channels)
     drawn = draw_views(plan, 6, (96, 80), generator(1))
     views = apply_views(images, plan, drawn, out_channels=channels, mean=[0.5], std=[0.2])
@@ -93,7 +98,7 @@ def test_names_order_and_teacher_views():
 
 @pytest.mark.parametrize("name", list(PLANS))
 def test_same_seed_same_views_and_each_image_on_its_own(name, monkeypatch):
-    plan = plan_by_name(name, size=32, local_size=16)
+    plan = sized(name, 32, 16)
     images = pictures(7, 3)
     one = make_views(images, plan, generator(3), out_channels=3)
     two = make_views(images, plan, generator(3), out_channels=3)
@@ -170,8 +175,8 @@ def test_fill(fill, wanted, rotation_deg):
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (3, 2), (600, 500)])
 def test_any_image_size(size):
     for name in PLANS:
-        for view in make_views(pictures(2, 1, size), plan_by_name(name, size=16, local_size=8, rotation_p=0.5,
-                                                                  rotation_deg=9), generator()):  # fmt: skip
+        plan = sized(name, 16, 8, rotation_p=0.5, rotation_deg=9)
+        for view in make_views(pictures(2, 1, size), plan, generator()):
             assert torch.isfinite(view.pixels).all()
 
 
@@ -212,7 +217,7 @@ def test_parameters_of_another_plan_are_refused():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("name", list(PLANS))
 def test_cuda_gives_the_cpu_views(name):
-    plan = plan_by_name(name, size=32, local_size=16)
+    plan = sized(name, 32, 16)
     images = pictures(5, 3)
     on_cpu = make_views(images, plan, generator(9), out_channels=3)
     on_gpu = make_views(images.cuda(), plan, generator(9), out_channels=3)

@@ -22,7 +22,10 @@ def test_dino_without_locals_takes_the_advised_area_unless_told():
     assert len(plan_by_name("dino", locals=0)) == 2
 
 
-@pytest.mark.parametrize("name", [name for name, plan in PLANS.items() if len(plan.teacher_views) == 2])
+MULTI_CROP = [name for name, plan in PLANS.items() if "local" in [spec.name for spec in plan.specs]]
+
+
+@pytest.mark.parametrize("name", [name for name in MULTI_CROP if len(PLANS[name].teacher_views) == 2])
 def test_overrides_reach_the_views_they_speak_of(name):
     plan = plan_by_name(
         name, size=112, local_size=48, locals=3, local_area=[0.1, 0.3], flip_p=0, **{"global_2.blur_p": 0.25}
@@ -33,6 +36,16 @@ def test_overrides_reach_the_views_they_speak_of(name):
     assert plan.specs[1].blur_p == 0.25
     assert plan.specs[0].blur_p == PLANS[name].specs[0].blur_p
     assert PLANS[name].specs[0].size in {112, 224}  # the named plan itself is untouched
+
+
+@pytest.mark.parametrize("name", ["r2o", "r2o-chest"])
+def test_the_whole_image_takes_no_option_but_its_size(name):
+    plan = plan_by_name(name, size=96, area=(0.2, 0.4), flip_p=1, rotation_p=1, gamma_p=0.5)
+    *crops, whole = (spec for _, spec in plan.expanded)
+    assert [(spec.size, spec.area, spec.flip_p) for spec in crops] == [(96, (0.2, 0.4), 1)] * 2
+    assert whole == PLANS[name].specs[-1].model_copy(update={"size": 96})
+    with pytest.raises(ConfigError, match="view option 'locals' does not exist"):
+        plan_by_name(name, locals=2)
 
 
 def test_guidance_alone_needs_one_view_and_never_mirrors_it():

@@ -19,7 +19,7 @@ def pretrain(
     out: Annotated[Path, typer.Option(help="Run folder to write.")],
     recipe: Annotated[
         str | None,
-        typer.Argument(help="Shipped recipe (see `vesalius recipes`) or YAML file; by default anatomy/dino-small."),
+        typer.Argument(help="Shipped recipe (see `vesalius recipes`) or YAML file; by default anatomy/contrast-small."),
     ] = None,
     maps: Annotated[
         list[Path] | None, typer.Option(help="Knowledge maps, one folder a store; by default each store's own.")

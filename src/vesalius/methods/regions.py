@@ -77,17 +77,17 @@ def refine_regions(
         prior: Labels of the whole images, for example superpixels.
         whole: The view that the features were computed of.
         clusters: How many.
-        over: Which images are clustered together.
+        over: Which images are clustered together; `batch` alone asks the other processes.
         generator: On the CPU, the same in every process.
     """
-    count = int(all_reduce_max(prior.max().long())) + 1
+    everywhere, largest = over == "batch", prior.max().long()
+    count = int(all_reduce_max(largest) if everywhere else largest) + 1
     shares = shares_in_view(prior, whole, (features.shape[2], features.shape[3]), count=count)
     vectors = functional.normalize(shares @ features.float().flatten(2).transpose(1, 2), dim=-1)
     present = shares.sum(dim=2) > 0
     if over == "image":
         joined = kmeans(vectors, present, clusters, generator)
     else:
-        everywhere = over == "batch"
         rows = gather_rows(vectors) if everywhere else vectors
         there = gather_rows(present) if everywhere else present
         joined = kmeans(rows.flatten(0, 1)[None], there.flatten()[None], clusters, generator).view(len(rows), count)

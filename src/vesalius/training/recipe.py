@@ -30,8 +30,9 @@ __all__ = [
 ]
 
 
-DEFAULT_RECIPE = "anatomy/dino-small"
-"""What is taught best in the same minutes (docs/LOG.md): agreement of two views, led by one labelled exemplar."""
+DEFAULT_RECIPE = "anatomy/contrast-small"
+"""What is taught best in the same minutes (docs/LOG.md): where things are, by one labelled exemplar, and how one
+patient's differ from another's."""
 
 
 class ViewsConfig(StrictModel):

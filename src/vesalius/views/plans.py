@@ -244,5 +244,9 @@ def _targets(key: str, spec_names: tuple[str, ...]) -> list[tuple[str, str]]:
     spec, _, field = key.partition(".")
     if spec in spec_names and field in fields:
         return [(spec, field)]
-    known = [*fields, *_SPECIAL, *(f"{spec}.{field}" for spec in spec_names for field in fields)]
+    known = [
+        *fields,
+        *(_SPECIAL if "local" in spec_names else ()),
+        *(f"{spec}.{field}" for spec in spec_names for field in fields),
+    ]
     raise ConfigError(f"view option '{key}' does not exist{nearest(key, known)}")
