@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import json
 import shutil
 import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,15 +119,6 @@ _PAIRS = [
     for method in METHODS
     for setting in _SETTINGS
 ]
-
-
-@pytest.fixture(autouse=True)
-def _memory_given_back() -> Iterator[None]:
-    """A training leaves circles of references, and keeps its memory for the next one, which is of another size here."""
-    yield
-    gc.collect()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.mark.parametrize(("method", "family", "channels", "precision", "drop_path"), _PAIRS)

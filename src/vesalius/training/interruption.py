@@ -22,16 +22,22 @@ class StopBetweenSteps(Callback):
     """
 
     def __init__(self) -> None:
-        """Wait for a signal."""
+        """Wait for a signal; make it before `Trainer.fit`, so that who answers signals now does so again afterwards.
+
+        A handler of Lightning's, given back after its own teardown, would keep the trainer and all that it trained for
+        as long as the process lives, and answer the next SIGTERM with nothing.
+        """
         self.received: int | None = None
-        self._before: dict[int, Any] = {}
+        mine = threading.current_thread() is threading.main_thread()
+        self._before: dict[int, Any] = {
+            kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM) if mine
+        }
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over the signals, after Lightning has set its own handlers."""
         del trainer, pl_module
-        if threading.current_thread() is threading.main_thread():
-            for kind in (signal.SIGINT, signal.SIGTERM):
-                self._before[kind] = signal.signal(kind, self._receive)
+        for kind in self._before:
+            signal.signal(kind, self._receive)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         """Ask for the end when a signal came, on any process."""
@@ -45,7 +51,7 @@ class StopBetweenSteps(Callback):
     def restore(self) -> None:
         """Give the signals back."""
         for kind, handler in self._before.items():
-            signal.signal(kind, handler)
+            signal.signal(kind, handler or signal.SIG_DFL)  # None: was not set from Python
 
     def raise_again(self) -> None:
         """Tell the caller of the training what stopped it.

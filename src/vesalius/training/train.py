@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import time
@@ -92,7 +93,11 @@ class Pretraining:
             TrainingError: The loss is no number, or the images do not fill a batch.
         """
         with memory_kept() if self._accelerator() == "cpu" else nullcontext():
-            self._run(state=state, resume=resume)
+            try:
+                self._run(state=state, resume=resume)
+            finally:
+                # Lightning's trainer and the module hold each other, and Python looks at what is old very rarely.
+                gc.collect()
 
     def _run(self, *, state: dict[str, Any], resume: bool) -> None:
         seed_everything(self.recipe.training.seed, verbose=False)
