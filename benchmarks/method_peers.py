@@ -51,7 +51,7 @@ class MethodCase:
     optimizer: str = "sgd"
     lr: float = 0.06
     batch: int = 32
-    steps: int = 2
+    steps: int = 4
     workers: int = 0
 
     @property
@@ -91,18 +91,17 @@ def _backbone(case: MethodCase) -> tuple[Any, int]:
     return vit, vit.num_features
 
 
-def _with_momentum(network: Any, names: Sequence[str]) -> tuple[Any, Callable[[float], None]]:
-    """Return slow copies of some parts without gradients, and what lets them follow."""
+def _follower(network: Any, slow: Any) -> Callable[[float], None]:
+    """Return what lets the parts of `slow`, which loses its gradients, follow those of `network`."""
     from lightly.models.utils import deactivate_requires_grad, update_momentum
 
-    slow = copy.deepcopy(network)
     deactivate_requires_grad(slow)
 
     def follow(momentum: float) -> None:
-        for name in names:
-            update_momentum(network[name], slow[name], m=momentum)
+        for name, part in slow.items():
+            update_momentum(network[name], part, m=momentum)
 
-    return slow, follow
+    return follow
 
 
 def _byol(case: MethodCase) -> tuple[Any, Loss]:
@@ -112,7 +111,8 @@ def _byol(case: MethodCase) -> tuple[Any, Loss]:
 
     backbone, dim = _backbone(case)
     network = nn.ModuleDict({"backbone": backbone, "projector": BYOLProjectionHead(dim, 4096, 256)})
-    slow, follow = _with_momentum(network, ["backbone", "projector"])
+    slow = copy.deepcopy(network)
+    follow = _follower(network, slow)
     network["predictor"] = BYOLPredictionHead(256, 4096, 256)
     criterion = NegativeCosineSimilarity()
 
@@ -168,7 +168,8 @@ def _moco(case: MethodCase) -> tuple[Any, Loss]:
 
     backbone, dim = _backbone(case)
     network = nn.ModuleDict({"backbone": backbone, "projector": MoCoProjectionHead(dim, 2048, 128)})
-    slow, follow = _with_momentum(network, ["backbone", "projector"])
+    slow = copy.deepcopy(network)
+    follow = _follower(network, slow)
     criterion = NTXentLoss(temperature=TEMPERATURE["moco"], memory_bank_size=(QUEUE, 128))
 
     def compute(views: Sequence[Any]) -> Any:
@@ -202,9 +203,12 @@ def _dino(case: MethodCase) -> tuple[Any, Loss]:
     from torch import nn
 
     backbone, dim = _backbone(case)
-    head = DINOProjectionHead(dim, 2048, 256, PROTOTYPES["dino"])
+    widths = (2048, 256, PROTOTYPES["dino"])
+    head = DINOProjectionHead(dim, *widths)
     network = nn.ModuleDict({"backbone": backbone, "head": head})
-    slow, follow = _with_momentum(network, ["backbone", "head"])
+    # As in the example: the head is weight-normalised, which torch cannot copy.
+    slow = nn.ModuleDict({"backbone": copy.deepcopy(backbone), "head": DINOProjectionHead(dim, *widths)})
+    follow = _follower(network, slow)
     criterion = DINOLoss(output_dim=PROTOTYPES["dino"], warmup_teacher_temp_epochs=5)
 
     def compute(views: Sequence[Any]) -> Any:

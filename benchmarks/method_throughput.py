@@ -52,8 +52,8 @@ CASES = (
     MethodCase(method="simsiam"),
     MethodCase(method="simclr"),
     MethodCase(method="moco"),
-    MethodCase(method="swav", locals_=6, optimizer="adam", lr=0.001, batch=16),
-    MethodCase(method="dino", backbone="vit_tiny_patch16_224", locals_=6, optimizer="adam", lr=0.001),
+    MethodCase(method="swav", locals_=6, optimizer="adam", lr=0.001, batch=16, steps=3),
+    MethodCase(method="dino", backbone="vit_tiny_patch16_224", locals_=6, optimizer="adam", lr=0.001, steps=2),
 )
 
 
@@ -89,28 +89,35 @@ def compare(case: MethodCase, folder: Path, *, workers: int | None, **options: i
     bf16 = bf16_is_chosen()
     sides = {name: run for name, run in SIDES.items() if bf16 or name != "lightly, bf16"}
     found = measure(case, folder, sides=sides, **options)
+    counts = _parameters(case, found)
+    pairs = {mode: pair for mode, pair in PAIRS.items() if pair[1] in found}
+    wall, cpu = (
+        {mode: round(found[ours][clock] / found[peer][clock], 3) for mode, (ours, peer) in pairs.items()}
+        for clock in ("wall", "cpu")
+    )
+    print(
+        f"{case.method}: "
+        + ", ".join(f"{mode} {ratio:.2f}x" for mode, ratio in wall.items())
+        + " (CPU seconds "
+        + ", ".join(f"{ratio:.2f}x" for ratio in cpu.values())
+        + "); images/s (data, loss) "
+        + ", ".join(f"{n}: {s['wall']:.1f} ({s['data_share']:.0%}, {s['loss']:.2f})" for n, s in found.items())
+        + f"; {case.workers} workers; parameters {counts}",
+        flush=True,
+    )
+    about = {"views": case.views, "heads": HEADS[case.method], "workers_images_per_second": rates}
+    return asdict(case) | about | {"ratios": wall, "ratios_cpu": cpu, "sides": found}
+
+
+def _parameters(case: MethodCase, found: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    """Return each side's parameters of backbone and heads; stop where backbones differ or a loss is no number."""
     counts = {name: (side["backbone_parameters"], side["head_parameters"]) for name, side in found.items()}
     if len({backbone for backbone, _ in counts.values()}) > 1:
         raise SystemExit(f"{case.method}: the backbones differ in their parameters: {counts}")
     lost = [name for name, side in found.items() if not math.isfinite(side["loss"])]
     if lost:
         raise SystemExit(f"{case.method}: the loss is no finite number: {', '.join(lost)}")
-    ratios = {
-        mode: round(found[ours]["wall"] / found[peer]["wall"], 3)
-        for mode, (ours, peer) in PAIRS.items()
-        if peer in found
-    }
-    print(
-        f"{case.method}: "
-        + ", ".join(f"{mode} {ratio:.2f}x" for mode, ratio in ratios.items())
-        + "; images/s (data, loss) "
-        + ", ".join(f"{n}: {s['wall']:.1f} ({s['data_share']:.0%}, {s['loss']:.2f})" for n, s in found.items())
-        + f"; {case.workers} workers; parameters {counts}",
-        flush=True,
-    )
-    return {**asdict(case), "views": case.views, "heads": HEADS[case.method], "ratios": ratios, "sides": found} | {
-        "workers_images_per_second": rates
-    }
+    return counts
 
 
 def bf16_is_chosen() -> bool:
@@ -125,7 +132,11 @@ def markdown(about: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     lines = ["# Every method against lightly's of the same name", "", paragraphs[1], "", paragraphs[2], ""]
     lines += ["  ".join(f"{key}: {value};" for key, value in about.items()), ""]
     asked = ", ".join(f"{mode} >= {target}x" for mode, target in TARGETS.items())
-    lines += [f"Asked: {asked}. Share in brackets: of the step, waiting for data and making views.", ""]
+    lines += [
+        f"Asked: {asked}. In brackets: behind images a second, the share of the step that"
+        " waits for data or makes views; behind a ratio, the ratio by CPU seconds, workers included.",
+        "",
+    ]
     names = [*SIDES]
     lines += [
         f"| method | backbone | views, px | batch | heads | optimizer | {' | '.join(f'{n}, images/s' for n in names)} "
@@ -135,7 +146,8 @@ def markdown(about: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     for row in rows:
         sides = row["sides"]
         rates = [f"{sides[n]['wall']:.1f} ({sides[n]['data_share']:.0%})" if n in sides else "-" for n in names]
-        ratios = [f"{row['ratios'][mode]:.2f}x" if mode in row["ratios"] else "-" for mode in PAIRS]
+        both = {mode: (row["ratios"][mode], row["ratios_cpu"][mode]) for mode in row["ratios"]}
+        ratios = [f"{both[mode][0]:.2f}x ({both[mode][1]:.2f}x)" if mode in both else "-" for mode in PAIRS]
         heads = [f"{sides[name]['head_parameters']:,.0f}" for name in names[:2]]
         lines.append(
             f"| {row['method']} | {row['backbone'].removesuffix('_224')} "
