@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-__all__ = ["SIDES", "Case"]
+__all__ = ["SIDES", "Case", "Gate", "wait_for_workers"]
 
 PROTOTYPES, WORKERS = 2048, 8
 
@@ -36,6 +36,7 @@ class Gate:
     def __init__(self, pipe: Connection, batch: int, settle: Callable[[], None] = lambda: None) -> None:
         self.pipe, self.batch, self.settle = pipe, batch, settle
         self.left, self.steps, self.data_seconds, self.loss = 0, 0, 0.0, float("nan")
+        self.further: dict[str, float] = {}  # told with every answer
 
     def wait(self) -> bool:
         """Wait for the next order once the present one is done; say whether there is one."""
@@ -48,9 +49,8 @@ class Gate:
                 self.before = _resident_mib("VmRSS")
             else:
                 rates = {"wall": self.steps * self.batch / wall, "cpu": self.steps * self.batch / cpu}
-                self.pipe.send(
-                    {**rates, "data_share": share, "loss": self.loss, "before_mib": self.before, **_memory()}
-                )
+                answer = {**rates, "data_share": share, "loss": self.loss, "before_mib": self.before}
+                self.pipe.send(answer | _memory() | self.further)
             self.steps = self.left = self.pipe.recv()
             self.data_seconds, self.wall, self.cpu = 0.0, time.perf_counter(), _cpu_seconds()
         return self.steps > 0
@@ -177,7 +177,7 @@ def run_lightly(pipe: Connection, case: Case, folder: Path, threads: int) -> Non
     )
     criterion = DINOLoss(output_dim=PROTOTYPES, warmup_teacher_temp_epochs=5)
     optimizer = torch.optim.Adam([*student.parameters(), *student_head.parameters()], lr=0.001)
-    gate = Gate(pipe, case.batch, settle=_wait_for_workers)
+    gate = Gate(pipe, case.batch, settle=wait_for_workers)
     batches = iter(loader)
     while gate.wait():
         momentum = cosine_schedule(0, 10, 0.996, 1)
@@ -195,7 +195,7 @@ def run_lightly(pipe: Connection, case: Case, folder: Path, threads: int) -> Non
         gate.left -= 1
 
 
-def _wait_for_workers() -> None:
+def wait_for_workers() -> None:
     """Wait until the loader's workers have filled their queue and rest."""
     before, quiet = -1.0, 0
     while quiet < 2:

@@ -27,7 +27,7 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -49,13 +49,15 @@ CASES = (
 )
 
 
-def measure(case: Case, folder: Path, *, threads: int, rounds: int, warm: int) -> dict[str, Any]:
-    """Alternate the two sides, which both stay alive; medians of the rounds."""
+def measure(
+    case: Any, folder: Path, *, threads: int, rounds: int, warm: int, sides: Mapping[str, Callable[..., None]] = SIDES
+) -> dict[str, Any]:
+    """Alternate the sides, which all stay alive; medians of the rounds."""
     context = multiprocessing.get_context("spawn")
     pipes: dict[str, Connection] = {}
-    found: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
     processes = []
-    for side, run in SIDES.items():
+    for side, run in sides.items():
         pipes[side], theirs = context.Pipe()
         processes.append(context.Process(target=run, args=(theirs, case, folder, threads)))
         processes[-1].start()
@@ -69,7 +71,7 @@ def measure(case: Case, folder: Path, *, threads: int, rounds: int, warm: int) -
                     found[side].append(answer)
         for pipe in pipes.values():
             pipe.send(0)
-    except EOFError:
+    except (EOFError, BrokenPipeError):
         raise SystemExit(f"{case}: a side stopped; its error is above") from None
     finally:
         for process in processes:
