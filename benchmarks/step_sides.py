@@ -93,10 +93,10 @@ def run_ours(pipe: Connection, case: Case, folder: Path, threads: int) -> None:
 
     from vesalius.data.batches import ImagePool
     from vesalius.data.store import open_store
-    from vesalius.training import step
+    from vesalius.training import step, train
+    from vesalius.training.lightning_trainer import lightning_trainer
     from vesalius.training.recipe import load_recipe
     from vesalius.training.run_folder import RunFolder
-    from vesalius.training.train import Pretraining
 
     torch.set_num_threads(threads)
     gate = Gate(pipe, case.batch)
@@ -120,14 +120,15 @@ def run_ours(pipe: Connection, case: Case, folder: Path, threads: int) -> None:
                 pipe.close()
                 os._exit(0)
 
-    class Gated(Pretraining):
+    class Gated(train.Pretraining):
         def _plan_steps(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
             del args, kwargs
             return {"steps": 1000}
 
-        def _trainer(self, module: Any, callbacks: list[Callback]) -> Trainer:
-            return super()._trainer(module, [*callbacks, GateCallback()])
+    def gated_trainer(*args: Any, callbacks: list[Callback], **kwargs: Any) -> Trainer:
+        return lightning_trainer(*args, callbacks=[*callbacks, GateCallback()], **kwargs)
 
+    train.lightning_trainer = gated_trainer
     options = [f"views.options={{locals: 0, size: {case.size}, area: [0.4, 1.0]}}", "training.devices=1"]
     options += [f"backbone.name={case.backbone}", f"backbone.image_size={case.size}", "backbone.drop_path=0"]
     options += [f"method.prototypes={PROTOTYPES}", f"training.batch_size={case.batch}", "training.accelerator=cpu"]

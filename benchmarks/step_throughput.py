@@ -71,7 +71,7 @@ def measure(
                     found[side].append(answer)
         for pipe in pipes.values():
             pipe.send(0)
-    except (EOFError, BrokenPipeError):
+    except (EOFError, ConnectionError):
         raise SystemExit(f"{case}: a side stopped; its error is above") from None
     finally:
         for process in processes:
