@@ -109,9 +109,9 @@ def compare(case: MethodCase, folder: Path, *, workers: int | None, **options: i
     return asdict(case) | about | {"ratios": wall, "ratios_cpu": cpu, "sides": found}
 
 
-def _parameters(case: MethodCase, found: dict[str, Any]) -> dict[str, tuple[float, float]]:
+def _parameters(case: MethodCase, found: dict[str, Any]) -> dict[str, tuple[int, int]]:
     """Return each side's parameters of backbone and heads; stop where backbones differ or a loss is no number."""
-    counts = {name: (side["backbone_parameters"], side["head_parameters"]) for name, side in found.items()}
+    counts = {n: (int(s["backbone_parameters"]), int(s["head_parameters"])) for n, s in found.items()}
     if len({backbone for backbone, _ in counts.values()}) > 1:
         raise SystemExit(f"{case.method}: the backbones differ in their parameters: {counts}")
     lost = [name for name, side in found.items() if not math.isfinite(side["loss"])]
