@@ -19,7 +19,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
-from vesalius.backbones.windows import join_windows, split_windows
+from vesalius.backbones.windows import attend_in_windows
 
 __all__ = ["NormalCell", "ReductionCell", "Stage", "VitaeV2", "vitae_v2_half", "vitae_v2_small"]
 
@@ -221,7 +221,7 @@ class ReductionCell(nn.Module):
         """Return the map of the next stage."""
         scales = torch.cat([self.act(one(x)) for one in self.pyramid], dim=1)
         grid = (scales.shape[2], scales.shape[3])
-        y = self.drop_path(_attend(self.attn, self.norm1(_tokens(scales)), grid, self.window))
+        y = self.drop_path(attend_in_windows(self.attn, self.norm1(_tokens(scales)), grid, self.window))
         if self.convolutions is not None:
             y = y + _tokens(self.convolutions(x))
         return _maps(y + self.drop_path(self.mlp(self.norm2(y))), grid)
@@ -247,7 +247,7 @@ class NormalCell(nn.Module):
         """Return a map of the same size."""
         grid = (x.shape[2], x.shape[3])
         tokens = _tokens(x)
-        beside = self.drop_path(_attend(self.attn, self.norm1(tokens), grid, self.window))
+        beside = self.drop_path(attend_in_windows(self.attn, self.norm1(tokens), grid, self.window))
         if self.convolutions is not None:
             beside = beside + self.drop_path(_tokens(self.convolutions(x)))
         y = tokens + beside
@@ -262,15 +262,6 @@ def _convolutions(widths: tuple[int, ...], strides: tuple[int, ...], groups: int
         if place < 2:
             modules += [nn.BatchNorm2d(widths[place + 1]), nn.SiLU()]
     return nn.Sequential(*modules)
-
-
-def _attend(
-    attention: nn.Module, tokens: Float[Tensor, "batch tokens dim"], grid: tuple[int, int], window: int | None
-) -> Float[Tensor, "batch tokens out"]:
-    if window is None:
-        out: Tensor = attention(tokens)
-        return out
-    return join_windows(attention(split_windows(tokens, grid, window)), grid, window)
 
 
 def _tokens(maps: Maps) -> Float[Tensor, "batch tokens channels"]:

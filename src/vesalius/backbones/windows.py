@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["join_windows", "split_windows"]
+__all__ = ["attend_in_windows", "join_windows", "split_windows"]
 
 
 def split_windows(
@@ -33,3 +33,13 @@ def join_windows(
     cut = windows.reshape(-1, down, across, side, side, windows.shape[2]).transpose(2, 3)
     maps = cut.reshape(len(cut), down * side, across * side, windows.shape[2])
     return maps[:, :rows, :columns].flatten(1, 2)
+
+
+def attend_in_windows(
+    attention: nn.Module, tokens: Float[Tensor, "batch tokens dim"], grid: tuple[int, int], window: int | None
+) -> Float[Tensor, "batch tokens out"]:
+    """Let tokens attend within their window of the grid; to all where `window` is None."""
+    if window is None:
+        out: Tensor = attention(tokens)
+        return out
+    return join_windows(attention(split_windows(tokens, grid, window)), grid, window)

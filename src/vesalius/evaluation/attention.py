@@ -23,7 +23,7 @@ from vesalius.evaluation.attention_rows import attention_rows
 from vesalius.evaluation.image_scores import score_images
 from vesalius.evaluation.intervals import PatientResamples, draw_resamples
 from vesalius.evaluation.mask_parts import given_maps, leave_out_labelled, mask_parts
-from vesalius.evaluation.untrained_twin import random_twin
+from vesalius.evaluation.untrained_twin import TWIN_SEED, random_twin
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.interpret.localisation import average_precision, best_dice, enlarge, mass_overlap, pointing_game
 from vesalius.records.result import Result, Score
@@ -31,7 +31,6 @@ from vesalius.training.run_folder import RunFolder
 
 __all__ = ["AttentionOptions", "evaluate_attention"]
 
-_TWIN_SEED = 1_000_003
 _Figures = dict[str, npt.NDArray[np.float64]]
 
 
@@ -90,7 +89,7 @@ def evaluate_attention(
     backbone = load_backbone(run / "backbone")
     names, rows = mask_parts(store, parts)
     rows, notes = leave_out_labelled(run, store, rows, maps)
-    twin = random_twin(backbone, seed=_TWIN_SEED + options.seed)
+    twin = random_twin(backbone, seed=TWIN_SEED + options.seed)
     how: dict[str, Any] = {"batch_size": batch_size, "device": device, "advance": advance}
     how |= {"image_size": options.image_size, "precision": options.precision}
     rows_of = {

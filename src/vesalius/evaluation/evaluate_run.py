@@ -24,7 +24,13 @@ from vesalius.evaluation.probes import Prediction, ProbeOptions, predict_arms
 from vesalius.evaluation.raw_pixels import pixel_features
 from vesalius.evaluation.summary import summarise
 from vesalius.evaluation.targets import check_labels
-from vesalius.evaluation.untrained_twin import CALIBRATION_IMAGES, calibrate_batch_norm, has_batch_norm, random_twin
+from vesalius.evaluation.untrained_twin import (
+    CALIBRATION_IMAGES,
+    TWIN_SEED,
+    calibrate_batch_norm,
+    has_batch_norm,
+    random_twin,
+)
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.progress import bar
 from vesalius.records.result import Result
@@ -32,9 +38,6 @@ from vesalius.records.result import Result
 __all__ = ["evaluate_run"]
 
 _DEFAULTS = EvaluationOptions()
-
-# Far from the small seeds that runs are given: a twin must not start from the very weights that the run started from.
-_TWIN_SEED = 1_000_003
 
 _Array = npt.NDArray[Any]
 
@@ -124,7 +127,7 @@ def _probe(task: str, job: EvaluationTask, options: EvaluationOptions) -> ProbeO
 
 
 def _twins(backbone: Backbone, job: EvaluationTask, options: EvaluationOptions, how: _How) -> list[Backbone]:
-    twins = [random_twin(backbone, seed=_TWIN_SEED + options.seed + one) for one in range(options.random_inits)]
+    twins = [random_twin(backbone, seed=TWIN_SEED + options.seed + one) for one in range(options.random_inits)]
     store, rows = job.stores[0][0], job.train_rows
     return [calibrate_batch_norm(twin, store, rows, image_size=how.image_size, device=how.device) for twin in twins]
 

@@ -28,7 +28,7 @@ from vesalius.evaluation.features import autocast_bf16, to_input
 from vesalius.evaluation.image_scores import score_images
 from vesalius.evaluation.intervals import draw_resamples
 from vesalius.evaluation.mask_parts import mask_parts
-from vesalius.evaluation.untrained_twin import calibrate_batch_norm, random_twin
+from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_batch_norm, random_twin
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.methods.kmeans import kmeans
 from vesalius.methods.regions import refine_regions
@@ -37,8 +37,6 @@ from vesalius.records.view import View
 from vesalius.training.run_folder import RunFolder
 
 __all__ = ["RegionOptions", "best_overlap", "evaluate_regions", "regions_of"]
-
-_TWIN_SEED = 1_000_003
 
 Labels = Integer[Tensor, "batch rows columns"]
 
@@ -103,7 +101,7 @@ def evaluate_regions(
     there, rows = mask_parts(store, parts)
     prior = open_regions(ImagePool([(store, rows)]), options.prior)
     backbone = load_backbone(RunFolder(run).backbone)
-    twin = random_twin(backbone, seed=_TWIN_SEED + options.seed)
+    twin = random_twin(backbone, seed=TWIN_SEED + options.seed)
     calibrate_batch_norm(twin, store, rows, image_size=options.image_size, device=device)
     arms = {"pretrained": backbone, "random_init": twin}
     figures: dict[str, dict[str, list[Tensor]]] = {name: {} for name in there}

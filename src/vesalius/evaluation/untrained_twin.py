@@ -13,9 +13,12 @@ from vesalius.data.store import Store
 from vesalius.devices import choose_device
 from vesalius.evaluation.features import to_input
 
-__all__ = ["CALIBRATION_IMAGES", "calibrate_batch_norm", "has_batch_norm", "random_twin"]
+__all__ = ["CALIBRATION_IMAGES", "TWIN_SEED", "calibrate_batch_norm", "has_batch_norm", "random_twin"]
 
 CALIBRATION_IMAGES = 256
+TWIN_SEED = 1_000_003
+"""Far from the small seeds of runs: a twin must not start from the very weights that a run started from."""
+
 _BATCH = 64
 
 
