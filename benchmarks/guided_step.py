@@ -13,18 +13,16 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import multiprocessing
 import os
 import platform
 import re
 import statistics
 import tempfile
-import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
+from recipe_side import RecipeSide, peak_mib
 
 GUIDANCE = {
     "unguided": None,
@@ -57,89 +55,23 @@ def make_store(folder: Path, images: int) -> Path:
     return folder / "store"
 
 
-class Side:
-    """One kind of step, ready to be taken again and again."""
-
-    def __init__(self, guidance: str | None, store: Path, case: tuple[str, int, int, str]) -> None:
-        from vesalius.backbones.create_backbone import create_backbone
-        from vesalius.data.batches import TrainingBatches
-        from vesalius.data.knowledge_pool import open_knowledge
-        from vesalius.data.open_pool import open_pool
-        from vesalius.guidance.registry import build_guidance
-        from vesalius.methods.registry import build_method
-        from vesalius.training.optimizers import build_optimizer
-        from vesalius.training.precision import choose_precision, suit_accelerator
-        from vesalius.training.recipe import load_recipe
-        from vesalius.training.step import TrainingStep
-        from vesalius.views.plans import plan_by_name
-
-        name, size, batch, vector = case
-        options = [f"views.options={{locals: 0, size: {size}, area: [0.4, 1.0]}}", f"training.batch_size={batch}"]
-        options += [
-            f"backbone={{name: {name}, image_size: {size}, drop_path: 0, pool: {vector}}}",
-            "method.prototypes=2048",
-        ]
-        recipe = load_recipe("dino", overrides=[*options, *([] if guidance is None else [f"guidance={guidance}"])])
-        pool, _ = open_pool(f"{store}@all")
-        plan = plan_by_name(recipe.views.plan, **recipe.views.options)
-        torch.manual_seed(0)
-        method = build_method(recipe.method, create_backbone(recipe.backbone), plan)
-        knowledge, guiding = None, None
-        if recipe.guidance is not None:
-            places = recipe.guidance.needs_coordinates
-            knowledge = open_knowledge(pool, recipe.guidance.maps, coordinates=places)
-            guiding = build_guidance(recipe.guidance, knowledge.names, method.student)
-        suit_accelerator(method, accelerator="cpu")
-        gather = None if knowledge is None else knowledge.gather
-        self.batches = TrainingBatches(pool, batch_size=batch, seed=0, total_steps=1000, knowledge=gather)
-        self.step = TrainingStep(recipe, method, plan, guiding)
-        self.optimizer = build_optimizer(recipe.optimizer, self.step.trained_parameters())
-        self.bf16 = choose_precision("auto", accelerator="cpu")[0].startswith("bf16")
-        self.taken = 0
-
-    def take(self) -> float:
-        """Take one step; return its seconds."""
-        from vesalius.schedules import Progress
-
-        start = time.perf_counter()
-        now = Progress(step=self.taken, total_steps=1000, steps_per_epoch=100)
-        self.step.set_rates(self.optimizer, now)
-        batch = self.batches.read(self.batches.indices(self.taken))
-        self.optimizer.zero_grad()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
-            loss = self.step.forward(batch, now).loss
-        loss.backward()
-        self.step.before_optimizer(self.optimizer, now)
-        self.optimizer.step()
-        self.step.after_optimizer(now)
-        self.taken += 1
-        return time.perf_counter() - start
-
-
-def peak_mib(guidance: str | None, store: Path, case: tuple[str, int, int, str], steps: int = 4) -> float:
-    """Take some steps in this (fresh) process; return its high-water mark."""
-    from vesalius.training.allocator import memory_kept
-
-    with memory_kept():
-        side = Side(guidance, store, case)
-        for _ in range(steps):
-            side.take()
-    # getrusage would tell the mark of the process that started this one, where that is higher.
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
-
-
-def _in_a_fresh_process(guidance: str | None, store: Path, case: tuple[str, int, int, str]) -> float:
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(peak_mib, guidance, store, case).result()
+def overrides_of(guidance: str | None, case: tuple[str, int, int, str]) -> list[str]:
+    name, size, batch, vector = case
+    options = [f"views.options={{locals: 0, size: {size}, area: [0.4, 1.0]}}", f"training.batch_size={batch}"]
+    options += [
+        f"backbone={{name: {name}, image_size: {size}, drop_path: 0, pool: {vector}}}",
+        "method.prototypes=2048",
+    ]
+    return [*options, *([] if guidance is None else [f"guidance={guidance}"])]
 
 
 def measure(store: Path, case: tuple[str, int, int, str], rounds: int) -> list[dict[str, Any]]:
     from vesalius.training.allocator import memory_kept
 
-    peaks = {name: _in_a_fresh_process(guidance, store, case) for name, guidance in GUIDANCE.items()}
+    given = {name: overrides_of(guidance, case) for name, guidance in GUIDANCE.items()}
+    peaks = {name: peak_mib("dino", overrides, store) for name, overrides in given.items()}
     with memory_kept():
-        sides = {name: Side(guidance, store, case) for name, guidance in GUIDANCE.items()}
+        sides = {name: RecipeSide("dino", overrides, store) for name, overrides in given.items()}
         seconds: dict[str, list[float]] = {name: [] for name in sides}
         names = list(sides)
         for number in range(rounds + 4):

@@ -1,11 +1,11 @@
-"""A progress bar for work that is counted."""
+"""A progress bar for work that is counted, and what it will cost said before."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["bar"]
+__all__ = ["bar", "say"]
 
 
 @contextmanager
@@ -20,3 +20,11 @@ def bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int], None]]
     with Progress(console=Console(stderr=True), transient=True) as bar:
         one = bar.add_task(what, total=total)
         yield lambda count: bar.advance(one, count)
+
+
+def say(text: str, *, show: bool) -> None:
+    """Say a line on standard error."""
+    if show:
+        from rich.console import Console
+
+        Console(stderr=True).print(text, highlight=False)

@@ -35,6 +35,8 @@ class BackboneConfig(StrictModel):
         drop_path: Stochastic depth of the student; the teacher has none.
         patch_drop: Share of the patch tokens that a ViT leaves out while it trains, drawn anew for every image; the
             teacher and every later use see all. Half of the tokens is nearly half of the student's cost.
+        arguments: Further arguments of the timm model, as its own documentation names them (`{patch_size: 8}`, of
+            ViTAEv2 `{pyramid: false}`).
         mean, std: Normalisation, one figure a channel; by default the pretrained weights' own, else 0.5 and 0.25.
     """
 
@@ -47,6 +49,7 @@ class BackboneConfig(StrictModel):
     pool: Literal["auto"] | Pool = "auto"
     drop_path: float = 0.1
     patch_drop: float = Field(default=0.0, ge=0, lt=1)
+    arguments: dict[str, Any] = Field(default_factory=dict)
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 
@@ -55,7 +58,7 @@ def create_backbone(config: BackboneConfig) -> TimmBackbone:
     """Build a backbone and load its weights.
 
     Raises:
-        BackboneError: Unknown name (the nearest is named), unreadable or unfitting weights, or weights that would
+        BackboneError: Unknown name (the nearest is named) or argument, unreadable or unfitting weights, or weights that would
             have to be downloaded where there is no network.
     """
     name = config.name
@@ -90,7 +93,10 @@ def _arguments(config: BackboneConfig) -> dict[str, Any]:
         arguments |= {"img_size": config.image_size, "dynamic_img_size": True}
     if config.drop_path > 0.0 and family != "inception_v3":
         arguments["drop_path_rate"] = config.drop_path
-    return arguments
+    own = sorted(arguments.keys() & config.arguments.keys())
+    if own:
+        raise BackboneError(f"backbone.arguments may not set {own}: the recipe's own keys of the backbone do")
+    return arguments | config.arguments
 
 
 def _preprocessing(config: BackboneConfig) -> Preprocessing:

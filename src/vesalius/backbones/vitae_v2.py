@@ -104,6 +104,7 @@ class VitaeV2(nn.Module):
         pyramid: Whether a reduction cell looks at several scales by dilated convolutions; without, one convolution of
             as many channels.
         parallel: Whether convolutions stand beside attention in every cell.
+        mlp_ratio: Width of the normal cells' MLPs over the stage's; more than 4 makes up for parameters left out.
 
     Example:
         >>> vitae_v2_half(in_chans=1, num_classes=0)(torch.randn(2, 1, 96, 96)).shape
@@ -121,6 +122,7 @@ class VitaeV2(nn.Module):
         drop_path_rate: float = 0.0,
         pyramid: bool = True,
         parallel: bool = True,
+        mlp_ratio: float = 4.0,
     ) -> None:
         super().__init__()
         cells = sum(1 + stage.depth for stage in stages)
@@ -136,7 +138,10 @@ class VitaeV2(nn.Module):
         self.stages = nn.ModuleList(
             nn.Sequential(
                 ReductionCell(stage, width, drop_path=next(rates), pyramid=pyramid, parallel=parallel),
-                *(NormalCell(stage, drop_path=next(rates), parallel=parallel) for _ in range(stage.depth)),
+                *(
+                    NormalCell(stage, drop_path=next(rates), parallel=parallel, mlp_ratio=mlp_ratio)
+                    for _ in range(stage.depth)
+                ),
             )
             for stage, width in zip(stages, widths, strict=False)
         )
@@ -230,7 +235,7 @@ class ReductionCell(nn.Module):
 class NormalCell(nn.Module):
     """Keeps the map's size: y = x + Attention(LN x) + convolutions(x), then y + MLP(LN y)."""
 
-    def __init__(self, stage: Stage, *, drop_path: float = 0.0, parallel: bool = True) -> None:
+    def __init__(self, stage: Stage, *, drop_path: float = 0.0, parallel: bool = True, mlp_ratio: float = 4.0) -> None:
         """Build a cell of the stage."""
         super().__init__()
         width = stage.width
@@ -240,7 +245,7 @@ class NormalCell(nn.Module):
         widths = (width, 4 * width, width, width)
         self.convolutions = _convolutions(widths, (1, 1, 1), stage.groups[1]) if parallel else None
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = Mlp(width, 4 * width)
+        self.mlp = Mlp(width, int(mlp_ratio * width))
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Maps) -> Maps:

@@ -15,14 +15,14 @@ __all__ = ["study"]
 
 @app.command()
 def study(
-    name: Annotated[str, typer.Argument(help="Shipped study (medino) or YAML file.")],
+    name: Annotated[str, typer.Argument(help="Shipped study (medino, methods) or YAML file.")],
     data: Stores,
     out: Annotated[Path, typer.Option(help="Folder of the study; the same command goes on with it.")],
     masks: Annotated[list[Path] | None, typer.Option(help="Store whose masks are scored by; repeatable.")] = None,
     label: Annotated[
         list[str] | None, typer.Option(metavar="STORE=LABEL", help="Store and label of a probe; repeatable.")
     ] = None,
-    tasks: Annotated[str, typer.Option(help="Of attention, coordinates, knn, linear, by commas.")] = "attention,linear",
+    tasks: Annotated[str, typer.Option(help="Which of the study's tasks, by commas; all by default.")] = "",
     arms: Annotated[str, typer.Option(help="Which arms, by commas; all by default.")] = "",
     seeds: Annotated[int, typer.Option(help="Trainings an arm.")] = 1,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)

@@ -14,9 +14,12 @@ from vesalius.backbones.interface import Backbone
 from vesalius.backbones.load import load_backbone
 from vesalius.data.pool_record import count_seen, read_pool
 from vesalius.data.store import Store
+from vesalius.devices import choose_device
 from vesalius.errors import RunError
+from vesalius.evaluation.classifier import Setup
 from vesalius.evaluation.feature_kinds import choose_kind
-from vesalius.evaluation.features import cached_features
+from vesalius.evaluation.features import autocast_bf16, cached_features
+from vesalius.evaluation.finetune import Finetuning, image_side
 from vesalius.evaluation.gather import EvaluationTask, gather
 from vesalius.evaluation.neighbours import nearest_neighbours
 from vesalius.evaluation.options import EvaluationOptions
@@ -32,7 +35,7 @@ from vesalius.evaluation.untrained_twin import (
     random_twin,
 )
 from vesalius.evaluation.write_result import result_folder, write_result
-from vesalius.progress import bar
+from vesalius.progress import bar, say
 from vesalius.records.result import Result
 
 __all__ = ["evaluate_run"]
@@ -54,12 +57,15 @@ def evaluate_run(
     device: str = "auto",
     progress: bool = True,
 ) -> Result:
-    """Score the frozen backbone of a run beside its untrained twin, raw pixels and chance, and write the outcome.
+    """Score the backbone of a run beside its untrained twin, raw pixels and chance, and write the outcome.
+
+    `knn` and `linear` leave the backbone frozen. `finetune` trains all of it, and the twin from scratch alike; each fit
+    stays in `run/finetuned`, so an evaluation that was killed goes on. Raw pixels stand beside by a linear probe.
 
     Args:
         run: The run folder; `run/backbone` is read, `run/features` caches, `run/evaluations/...` is written.
         store: Labelled images; both sides are taken from it unless `test_store` is given.
-        task: `knn` or `linear`.
+        task: `knn`, `linear` or `finetune`.
         label: A label of the store, or several binary ones as `a,b,c`.
         test_store: Scored instead, after learning from all of `store`.
         options: What else shapes the figures.
@@ -72,7 +78,7 @@ def evaluate_run(
         RunError: The run has no backbone, or the result cannot be written.
         LabelError: The label cannot be classified.
         SplitError: Patients or images on both sides.
-        EvaluationError: Features that are not finite.
+        EvaluationError: Features, or a loss, that are not finite.
     """
     if not (run / "backbone").is_dir():
         raise RunError(f"{run}: no backbone in it; give the folder that `vesalius pretrain --out` wrote")
@@ -80,16 +86,29 @@ def evaluate_run(
     probe = _probe(task, job, options)
     backbone = load_backbone(run / "backbone")
     how = _How(options.image_size, batch_size, device, choose_kind(backbone, options.features), options.precision)
-    twins = _twins(backbone, job, options, how)
-    arms = _extract(run, job, {"pretrained": [backbone], "random_init": twins}, how, progress=progress)
-    predictions = _predict(arms, job, probe, progress=progress)
+    twins = _twins(backbone, task, job, options, how)
+    backbones: dict[str, list[Backbone]] = {"pretrained": [backbone], "random_init": twins}
+    arms: dict[str, list[_Array]] = {}
+    more: dict[str, Any] = {}
+    if task == "finetune":
+        side, where = image_side(backbone, options.image_size), choose_device(device)
+        setup = Setup(where, autocast_bf16(options.precision, where), side)
+        tuning = Finetuning(job, probe, options.finetune, setup, run / "finetuned")
+        predictions, more = _finetune(tuning, backbones, progress=progress)
+    else:
+        arms = _extract(run, job, backbones, how, progress=progress)
+        predictions = _predict(arms, job, probe, progress=progress)
     result = summarise(predictions, job.targets.values, job.patients, sides=job.sides, options=probe)
     pool = read_pool(run / "pool.parquet")
-    more = _settings(job, how, options, backbone) | {
-        "seen_in_pretraining": None if pool is None else count_seen(pool, job.scored),
-        "changed": options.changed(task),
-        "notes": [*result.settings["notes"], *job.notes],
-    }
+    more = (
+        _settings(job, how, options, backbone)
+        | more
+        | {
+            "seen_in_pretraining": None if pool is None else count_seen(pool, job.scored),
+            "changed": options.changed(task),
+            "notes": [*result.settings["notes"], *job.notes],
+        }
+    )
     result = replace(result, settings=result.settings | more)
     told = options.changed(task) | ({"learned_on": store.fingerprint} if test_store is not None else {})
     folder = result_folder(run, task=task, label=probe.label, fingerprint=job.stores[-1][0].fingerprint, changed=told)
@@ -126,8 +145,10 @@ def _probe(task: str, job: EvaluationTask, options: EvaluationOptions) -> ProbeO
     return probe
 
 
-def _twins(backbone: Backbone, job: EvaluationTask, options: EvaluationOptions, how: _How) -> list[Backbone]:
+def _twins(backbone: Backbone, task: str, job: EvaluationTask, options: EvaluationOptions, how: _How) -> list[Backbone]:
     twins = [random_twin(backbone, seed=TWIN_SEED + options.seed + one) for one in range(options.random_inits)]
+    if task == "finetune":
+        return twins  # they learn their statistics themselves, and a branch that begins switched off trains better
     store, rows = job.stores[0][0], job.train_rows
     return [calibrate_batch_norm(twin, store, rows, image_size=how.image_size, device=how.device) for twin in twins]
 
@@ -150,6 +171,23 @@ def _extract(
             ]
     arms["pixels"] = [np.concatenate([pixel_features(store, rows) for store, rows in job.stores])]
     return {arm: inits for arm, inits in arms.items() if inits}
+
+
+def _finetune(
+    tuning: Finetuning, backbones: dict[str, list[Backbone]], *, progress: bool
+) -> tuple[list[Prediction], dict[str, Any]]:
+    """Fine-tune every arm, probe raw pixels beside, and return what else shaped the figures."""
+    job, steps = tuning.job, tuning.steps(tuple(backbones))
+    if progress:
+        seconds = tuning.seconds_a_step(backbones["pretrained"][0])
+        cost = f"{steps:,} steps at most, {seconds:.2f} s each: up to {steps * seconds / 60:.0f} minutes"
+        say(f"fine-tuning: {cost}; what is done stays done", show=True)
+    with bar("finetune", steps, show=progress) as advance:
+        predictions, fits = tuning.run(backbones, advance)
+    pixels = {"pixels": [np.concatenate([pixel_features(store, rows) for store, rows in job.stores])]}
+    probe = replace(tuning.probe, task="linear")
+    predictions += predict_arms(pixels, job.targets.values, job.patients, sides=job.sides, options=probe)
+    return predictions, tuning.description() | {"fits": fits, "pixels": "32 x 32, area averaged, linear probe"}
 
 
 def _predict(

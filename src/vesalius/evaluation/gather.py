@@ -28,6 +28,7 @@ class EvaluationTask:
         targets: Labels of all rows.
         patients: Patient of each row.
         image_ids: Id of each row.
+        split: The store's own split of each row.
         sides: Positions learned from and scored.
         notes: What a reader of the figures must know.
     """
@@ -36,6 +37,7 @@ class EvaluationTask:
     targets: Targets
     patients: _Array
     image_ids: _Array
+    split: _Array
     sides: Sides
     notes: tuple[str, ...]
 
@@ -95,7 +97,8 @@ def gather(
     unknown = int((~known["patient_known"].to_numpy(dtype=bool)).sum())
     if unknown:
         notes.append(f"the patient of {unknown} images is unknown: each counts as its own")
-    return EvaluationTask(stores, targets, patients, known["image_id"].to_numpy(dtype=str), sides, tuple(notes))
+    ids, split = (known[column].to_numpy(dtype=str) for column in ("image_id", "split"))
+    return EvaluationTask(stores, targets, patients, ids, split, sides, tuple(notes))
 
 
 def _salt(store: Store) -> Any:

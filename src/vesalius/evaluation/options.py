@@ -6,12 +6,15 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from vesalius.errors import ConfigError
+from vesalius.evaluation.finetune_options import FinetuneOptions
 
 __all__ = ["FRACTIONS", "EvaluationOptions"]
 
 FRACTIONS = (0.01, 0.05, 0.1, 1.0)
 
-_OF_ONE_TASK = {"k": "knn", "solver": "linear"}
+_OF_ONE_TASK = {"k": "knn", "solver": "linear", "finetune": "finetune"}
+_FINETUNE = FinetuneOptions()
+_OF_FROZEN = ("features",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,7 @@ class EvaluationOptions:
         precision: `auto`, `bf16` or `fp32`.
         bootstrap: Resamples of the patients.
         seed: First seed of label draws, folds, twins and resamples.
+        finetune: How the whole network is trained, where it is.
     """
 
     protocol: str = "auto"
@@ -45,6 +49,7 @@ class EvaluationOptions:
     precision: str = "auto"
     bootstrap: int = 1000
     seed: int = 0
+    finetune: FinetuneOptions = _FINETUNE
 
     def __post_init__(self) -> None:
         """Refuse what would leave out the baseline or the interval, and sort the fractions."""
@@ -64,7 +69,15 @@ class EvaluationOptions:
         """Return what differs from the defaults, without what this task does not use."""
         values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
         return {
-            name: list(value) if isinstance(value, tuple) else value
+            name: _plain(value)
             for name, (value, default) in values.items()
-            if value != default and _OF_ONE_TASK.get(name, task) == task
+            if value != default
+            and _OF_ONE_TASK.get(name, task) == task
+            and not (task == "finetune" and name in _OF_FROZEN)
         }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, FinetuneOptions):
+        return value.model_dump(mode="json", exclude_defaults=True)
+    return list(value) if isinstance(value, tuple) else value

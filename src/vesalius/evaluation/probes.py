@@ -19,7 +19,7 @@ from vesalius.evaluation.protocol import Sides
 
 __all__ = ["SOLVERS", "TASKS", "Prediction", "ProbeOptions", "predict_arms"]
 
-TASKS = ("knn", "linear")
+TASKS = ("knn", "linear", "finetune")
 SOLVERS = ("lbfgs", "sgd")
 
 
@@ -28,7 +28,7 @@ class ProbeOptions:
     """Everything that shapes the figures.
 
     Attributes:
-        task: `knn` or `linear`.
+        task: `knn`, `linear` or `finetune`.
         label: The label's name.
         kind: Kind of the label, see `vesalius.evaluation.targets.KINDS`.
         classes: Class names, or label names for `multilabel`.
@@ -79,7 +79,7 @@ class Prediction:
         scores: Probabilities, one column a class or label.
         by_k: For k-NN at the largest fraction: scores at the further k.
         learned: Training images of each pair.
-        chosen: Regularisation chosen by the linear probe in each pair.
+        chosen: Regularisation chosen by the linear probe in each pair, or the learning rate by fine-tuning.
     """
 
     arm: str
@@ -100,7 +100,7 @@ def predict_arms(
     options: ProbeOptions,
     advance: Callable[[str], None] | None = None,
 ) -> list[Prediction]:
-    """Learn and score every arm, fraction and seed; `advance` is called after each with its name."""
+    """Probe every arm, fraction and seed; `advance` is called after each with its name."""
     _check_features(features_by_arm, labels)
     _check_sides(labels, sides, options.label)
     draws = [

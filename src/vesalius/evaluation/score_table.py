@@ -27,7 +27,7 @@ _SHORT = {
 
 def score_table(result: Result) -> Table:
     """Draw the scores with all labels, and the first metric at each fraction of them."""
-    if result.task in ("attention", "coordinates", "regions"):
+    if result.task in ("segment", "attention", "coordinates", "regions"):
         return _table_of_arms(result)
     title = f"{result.task} on {result.label}: {result.test_images} images of {result.test_patients} patients scored"
     table = Table(title=title, title_justify="left", caption=result.seen_in_words(), caption_justify="left")

@@ -130,6 +130,8 @@ def _settings(
             str(one.fraction): round(float(np.mean(one.learned)), 1) for one in predictions if one.learned
         },
     }
+    if options.task == "finetune":
+        return settings
     if options.task == "linear":
         chosen = {one.arm: list(one.chosen) for one in predictions if one.fraction == 1.0 and one.chosen}
         return settings | {"solver": options.solver} | ({"chosen_c": chosen} if chosen else {})

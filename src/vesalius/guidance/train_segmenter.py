@@ -6,6 +6,7 @@ import json
 import pickle
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from vesalius.guidance.trained_segmenter import (
 )
 from vesalius.losses.dice_loss import dice_loss
 from vesalius.schedules import Progress, warmup_cosine
+from vesalius.seeding import seeded
 from vesalius.views.geometry import map_to_view
 from vesalius.views.make_views import make_views
 from vesalius.views.plans import ViewPlan, ViewSpec
@@ -237,8 +239,8 @@ class _Training:
         entropy = functional.cross_entropy(logits, torch.cat([background, target], 1))
         return entropy + dice_loss(logits.softmax(1)[:, 1:], target)
 
-    def _random(self, step: int) -> _Random:
-        return _Random(step_seed(self.options.seed, step + 1), self.device)
+    def _random(self, step: int) -> AbstractContextManager[torch.Generator]:
+        return seeded(step_seed(self.options.seed, step + 1), self.device)
 
     def _save(self) -> None:
         state = {
@@ -250,22 +252,6 @@ class _Training:
         with replacing(self.checkpoint) as partial:
             torch.save(state, partial)
         self._saved = time.monotonic()
-
-
-class _Random:
-    """A generator, and torch's own (for dropout) seeded alike and put back afterwards."""
-
-    def __init__(self, seed: int, device: torch.device) -> None:
-        self.seed = seed
-        self._fork = torch.random.fork_rng([device] if device.type == "cuda" else [])
-
-    def __enter__(self) -> torch.Generator:
-        self._fork.__enter__()
-        torch.manual_seed(self.seed)
-        return torch.Generator().manual_seed(self.seed)
-
-    def __exit__(self, *error: Any) -> None:
-        self._fork.__exit__(*error)
 
 
 def _margin(side: int, generator: torch.Generator) -> int:

@@ -6,7 +6,13 @@ Everything heavy is imported inside the verbs, so that `vesalius --help` and `im
 from vesalius.pipeline.knowledge import guide
 from vesalius.pipeline.pages import explain, report
 from vesalius.pipeline.pretraining import pretrain
-from vesalius.pipeline.scoring import evaluate, evaluate_attention, evaluate_coordinates, evaluate_regions
+from vesalius.pipeline.scoring import (
+    evaluate,
+    evaluate_attention,
+    evaluate_coordinates,
+    evaluate_regions,
+    evaluate_segment,
+)
 from vesalius.pipeline.stores import doctor, open_store, prepare
 from vesalius.pipeline.studies import study
 
@@ -16,6 +22,7 @@ __all__ = [
     "evaluate_attention",
     "evaluate_coordinates",
     "evaluate_regions",
+    "evaluate_segment",
     "explain",
     "guide",
     "open_store",

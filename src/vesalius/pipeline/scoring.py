@@ -11,7 +11,7 @@ from vesalius.pipeline.stores import open_store
 if TYPE_CHECKING:
     from vesalius.records.result import Result
 
-__all__ = ["evaluate", "evaluate_attention", "evaluate_coordinates", "evaluate_regions"]
+__all__ = ["evaluate", "evaluate_attention", "evaluate_coordinates", "evaluate_regions", "evaluate_segment"]
 
 
 def evaluate(
@@ -24,7 +24,7 @@ def evaluate(
     protocol: str = "auto",
     folds: int = 5,
     k: int = 20,
-    fractions: Sequence[float] = (0.01, 0.05, 0.1, 1.0),
+    fractions: Sequence[float] | None = None,
     seeds: int = 3,
     random_inits: int = 2,
     features: str = "auto",
@@ -35,21 +35,34 @@ def evaluate(
     precision: str = "auto",
     bootstrap: int = 1000,
     seed: int = 0,
+    search: str = "",
+    overrides: Sequence[str] = (),
     progress: bool = True,
 ) -> Result:
-    """Score a run's frozen backbone beside its untrained twin, raw pixels and chance.
+    """Score a run's backbone, frozen or fine-tuned, beside its untrained twin, raw pixels and chance.
 
-    `data` is a labelled store; `test_data` another one that is scored instead of the first one's test side. See
+    `data` is a labelled store; `test_data` another one that is scored instead of the first one's test side. `fractions`
+    are shares of the training labels, by default 1, 5, 10 and 100 % for probes and all for `finetune`. That task alone
+    takes `search` (`lr`) and `overrides` (`optimizer=sgd`), see `vesalius.evaluation.finetune_options`. See
     `vesalius.evaluation.options.EvaluationOptions` for what shapes the figures, `evaluate_run` for the rest.
-    """
-    from vesalius.evaluation.evaluate_run import evaluate_run
-    from vesalius.evaluation.options import EvaluationOptions
 
+    Raises:
+        ConfigError: An option that does not exist, or is not of this task; see `evaluate_run` for other errors.
+    """
+    from vesalius.config import apply_overrides, build
+    from vesalius.errors import ConfigError
+    from vesalius.evaluation.evaluate_run import evaluate_run
+    from vesalius.evaluation.finetune_options import FinetuneOptions
+    from vesalius.evaluation.options import FRACTIONS, EvaluationOptions
+
+    if task != "finetune" and (search or overrides):
+        raise ConfigError(f"task '{task}' has no such options: search and overrides belong to task 'finetune'")
+    content = apply_overrides({"search": search}, overrides)
     options = EvaluationOptions(
         protocol=protocol,
         folds=folds,
         k=k,
-        fractions=tuple(fractions),
+        fractions=tuple(fractions or ((1.0,) if task == "finetune" else FRACTIONS)),
         seeds=seeds,
         random_inits=random_inits,
         features=features,
@@ -58,6 +71,7 @@ def evaluate(
         precision=precision,
         bootstrap=bootstrap,
         seed=seed,
+        finetune=build(FinetuneOptions, content, source="finetune"),
     )
     scored = None if test_data is None else open_store(test_data)
     where: dict[str, Any] = {"batch_size": batch_size, "device": device, "progress": progress}
@@ -175,6 +189,53 @@ def evaluate_regions(
         seed=seed,
     )
     with bar("regions", len(store), show=progress) as advance:
+        return score(
+            Path(run), store, parts=parts, options=options, batch_size=batch_size, device=device, advance=advance
+        )
+
+
+def evaluate_segment(
+    run: str | Path,
+    *,
+    data: str | Path,
+    parts: Sequence[str] = (),
+    decoder: str = "linear",
+    protocol: str = "auto",
+    folds: int = 5,
+    fractions: Sequence[float] | None = None,
+    seeds: int = 3,
+    random_inits: int = 1,
+    image_size: int | None = None,
+    batch_size: int = 32,
+    device: str = "auto",
+    precision: str = "auto",
+    bootstrap: int = 1000,
+    seed: int = 0,
+    progress: bool = True,
+) -> tuple[Result, ...]:
+    """Score how well a run's frozen maps segment the masks of a store: one result a part, and one of their mean.
+
+    The rest is explained at `vesalius.evaluation.segment`.
+    """
+    from vesalius.evaluation.segment import evaluate_segment as score
+    from vesalius.evaluation.segment_options import SegmentOptions
+    from vesalius.progress import bar
+
+    store = open_store(data)
+    options = SegmentOptions(
+        decoder=decoder,
+        protocol=protocol,
+        folds=folds,
+        fractions=tuple(fractions or (1.0,)),
+        seeds=seeds,
+        random_inits=random_inits,
+        image_size=image_size,
+        precision=precision,
+        bootstrap=bootstrap,
+        seed=seed,
+    )
+    passes = 2 * (2 + random_inits) + 1
+    with bar("segment", passes * len(store), show=progress) as advance:
         return score(
             Path(run), store, parts=parts, options=options, batch_size=batch_size, device=device, advance=advance
         )

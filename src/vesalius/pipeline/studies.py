@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vesalius.pipeline.pretraining import pretrain
-from vesalius.pipeline.scoring import evaluate, evaluate_attention, evaluate_coordinates
+from vesalius.pipeline.scoring import (
+    evaluate,
+    evaluate_attention,
+    evaluate_coordinates,
+    evaluate_regions,
+    evaluate_segment,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +33,7 @@ def study(
     out: str | Path,
     masks: Sequence[str | Path] = (),
     labels: Sequence[tuple[str | Path, str]] = (),
-    tasks: Sequence[str] = ("attention", "linear"),
+    tasks: Sequence[str] = (),
     arms: Sequence[str] = (),
     seeds: int = 1,
     overrides: Sequence[str] = (),
@@ -42,7 +48,8 @@ def study(
         out: Folder of the study; the same command again goes on with it, and a further arm joins those there.
         masks: Stores whose masks attention and coordinates are scored by.
         labels: (store, label) pairs for the probes.
-        tasks: Of `attention`, `coordinates`, `knn`, `linear`.
+        tasks: Of `attention`, `coordinates`, `regions`, `segment`, `knn`, `linear`, `finetune`; all that the tables show
+            where none is named.
         arms: Which; by default all.
         seeds: Trainings an arm.
         overrides: Assignments for every arm, after its own, as in `training.epochs=10`.
@@ -72,6 +79,7 @@ def study(
         "masks": [Path(store) for store in masks],
         "labels": [(Path(store), label) for store, label in labels],
     }
+    tasks = tasks or sorted({table.task for table in chosen.tables.values()})
     scored = planned_tasks(chosen, tasks, **on)
     pool = check_arms(chosen, data, overrides)
     run = StudyRun(chosen, Path(out), seeds, scored)
@@ -85,9 +93,14 @@ def study(
 
     def score(folder: Path, task: Scored) -> Sequence[Result]:
         how: dict[str, Any] = {"data": task.store, "image_size": chosen.image_size}
+        few: dict[str, Any] = {"fractions": (task.fraction,), "seeds": task.draws, "random_inits": 1}
         if task.task in ON_LABELS:
-            few: dict[str, Any] = {"fractions": (task.fraction,), "seeds": task.draws, "random_inits": 1}
-            return [evaluate(folder, task=task.task, label=task.label, features=task.features, **how, **few)]
+            how |= {"overrides": chosen.finetune} if task.task == "finetune" else {"features": task.features}
+            return [evaluate(folder, task=task.task, label=task.label, **how, **few)]
+        if task.task == "segment":
+            return evaluate_segment(folder, **how, **few)
+        if task.task == "regions":
+            return evaluate_regions(folder, **how)
         verb = evaluate_attention if task.task == "attention" else evaluate_coordinates
         return verb(folder, maps=_maps_of(task.store), **how)
 

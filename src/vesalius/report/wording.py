@@ -30,6 +30,7 @@ ARMS = {
     "random_init": "untrained network",
     "pixels": "raw pixels",
     "mean_template": "mean mask of all others",
+    "mean_mask": "mean of the masks learned from",
     "registered_exemplar": "registered exemplar",
     "exemplar_unmoved": "exemplar, unmoved",
     "predicted_masks": "segmenter's prediction",
@@ -48,9 +49,11 @@ ARMS = {
 TASKS = {
     "knn": "Nearest neighbours (k-NN)",
     "linear": "Linear probe",
+    "finetune": "Fine-tuned: the whole network learns",
     "attention": "Attention against masks",
     "coordinates": "Predicted places in the template",
     "regions": "Regions against masks",
+    "segment": "Dense transfer: one linear layer on frozen maps",
 }
 
 METRICS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -29,17 +30,19 @@ class StudyArm(StrictModel):
 
 
 class StudyTable(StrictModel):
-    """One table: a row a scored store and label, a column an arm.
+    """One table: a row a scored store and label and a column an arm, or the other way round.
 
     Attributes:
         title: Above it.
-        task: `attention`, `coordinates`, `knn` or `linear`.
+        task: `attention`, `coordinates`, `segment`, `regions`, `knn`, `linear` or `finetune`.
         metric: Of that task.
         features: Kind of frozen features of a probe, see `vesalius.evaluation.feature_kinds`.
-        fraction: Share of the training labels that a probe learns from.
+        fraction: Share of the training labels that a probe, fine-tuning or segmentation learns from.
         draws: How often labels are drawn, where the share is below 1.
         labels: Labels of a probe that the table shows; empty for all that are asked for.
         arms: By name, in the order in which they are expected to grow better.
+        rows: `labels`, or `arms` where there are many of them.
+        beside: A baseline of every arm's own (`random_init`, where backbones differ) shown in the arm's cell.
         baselines: Arms of the results themselves that stand beside (`mean_template`, `chance`, ...).
         against: Arms or baselines that every arm is compared with; by default the neighbours in the table.
         published: Figures of the paper by data set (`jsrt`), label and arm, as shares of 1.
@@ -54,6 +57,8 @@ class StudyTable(StrictModel):
     draws: int = Field(default=3, ge=1)
     labels: tuple[str, ...] = ()
     arms: tuple[str, ...] = Field(min_length=1)
+    rows: Literal["labels", "arms"] = "labels"
+    beside: str = ""
     baselines: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
     published: Mapping[str, Mapping[str, Mapping[str, float]]] = {}
@@ -72,12 +77,14 @@ class Study(StrictModel):
         arms: By name.
         tables: By name.
         image_size: Side of the input at scoring; None for the size of the training.
+        finetune: Assignments for every fine-tuning, see `vesalius.evaluation.finetune_options`.
     """
 
     about: str
     arms: Mapping[str, StudyArm] = Field(min_length=1)
     tables: Mapping[str, StudyTable] = Field(min_length=1)
     image_size: int | None = None
+    finetune: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _check_arms(self) -> Study:
@@ -86,7 +93,7 @@ class Study(StrictModel):
                 if arm not in self.arms:
                     raise ValueError(f"table {name}: no arm '{arm}'{nearest(arm, self.arms)}")
             for other in table.against:
-                if other not in (known := (*self.arms, *table.baselines)):
+                if other not in (known := (*self.arms, *table.baselines, table.beside)):
                     raise ValueError(f"table {name}: against '{other}', no arm or baseline{nearest(other, known)}")
         return self
 

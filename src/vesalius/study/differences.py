@@ -145,8 +145,11 @@ class _Comparison:
         return pd.read_parquet(folder / "predictions.parquet")
 
     def _draw_images(self, own: pd.DataFrame, _: Result) -> list[_Draws]:
-        patient_of = self._store.manifest.set_index("source")["patient"]
-        patients = patient_of.loc[own["image_id"]].to_numpy(dtype=np.str_)
+        if "patient" in own:
+            patients = own["patient"].to_numpy(dtype=np.str_)
+        else:
+            patient_of = self._store.manifest.set_index("source")["patient"]
+            patients = patient_of.loc[own["image_id"]].to_numpy(dtype=np.str_)
         values: _Draws = own[self._table.metric].to_numpy(dtype=np.float64)
         return [resampled_means(values, draw_resamples(patients, resamples=_RESAMPLES, seed=0))]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vesalius.data.knowledge_pool import open_knowledge
 from vesalius.data.open_pool import Data, open_pool
+from vesalius.data.region_maps import open_regions
 from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, nearest
 from vesalius.study.definition import Study
@@ -34,8 +35,10 @@ def planned_tasks(
         open_store(store).masks  # noqa: B018 (refuses a store without masks)
     for store, _ in labels:
         open_store(store)
-    planned = [Scored(task, store) for task in tasks if task in ON_MASKS for store in masks]
+    planned = []
     for table in study.tables.values():
+        if table.task in ON_MASKS and table.task in tasks:
+            planned += [Scored(table.task, store, fraction=table.fraction, draws=table.draws) for store in masks]
         if table.task in ON_LABELS and table.task in tasks:
             shown = [(store, label) for store, label in labels if table.shows(label)]
             how = (table.features, table.fraction, table.draws)
@@ -48,15 +51,18 @@ def planned_tasks(
 
 
 def check_arms(study: Study, data: Data, overrides: Sequence[str]) -> str:
-    """Open the pool, and of every arm its recipe and its knowledge maps; return the pool's fingerprint.
+    """Open the pool, and of every arm its recipe and its knowledge maps or regions; return the pool's fingerprint.
 
     Raises:
         ConfigError: A recipe or an assignment that is not valid.
-        KnowledgeError: A store lacks maps that an arm needs.
+        KnowledgeError: A store lacks maps or regions that an arm needs.
     """
     pool, about = open_pool(data)
     for arm in study.arms.values():
         recipe, _ = resolve_recipe(load_recipe(arm.recipe, overrides=[*arm.set, *overrides]), len(pool))
         if recipe.guidance is not None:
             open_knowledge(pool, recipe.guidance.maps, coordinates=recipe.guidance.needs_coordinates)
+        regions = getattr(recipe.method, "regions", None)
+        if regions is not None:
+            open_regions(pool, regions)
     return str(about["fingerprint"])

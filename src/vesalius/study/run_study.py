@@ -16,11 +16,11 @@ from vesalius.training.run_folder import RunFolder
 
 __all__ = ["ON_LABELS", "ON_MASKS", "Scored", "StudyRun", "Verbs"]
 
-ON_MASKS = ("attention", "coordinates")
-"""Tasks whose figures every image has of its own, by its mask."""
+ON_MASKS = ("attention", "coordinates", "regions", "segment")
+"""Tasks whose figures every image, or patient, has of its own, by its mask."""
 
-ON_LABELS = ("knn", "linear")
-"""Probes, whose figures are of all images together."""
+ON_LABELS = ("knn", "linear", "finetune")
+"""Classifiers, whose figures are of all images together."""
 
 _ABOUT = "study.json"
 
@@ -30,11 +30,11 @@ class Scored:
     """One task on one store.
 
     Attributes:
-        task: `attention`, `coordinates`, `knn` or `linear`.
+        task: Of `ON_MASKS` or `ON_LABELS`.
         store: Where.
         label: To predict; empty for tasks on masks, which take all parts.
         features: Kind of frozen features of a probe.
-        fraction: Share of the training labels that a probe learns from.
+        fraction: Share of the training labels that is learned from.
         draws: How often they are drawn.
     """
 
@@ -99,6 +99,8 @@ class StudyRun:
         """
         file = self.out / _ABOUT
         told = {"about": self.study.about, **settings}
+        if self.study.finetune:
+            told["finetune"] = list(self.study.finetune)
         arms = {name: {"recipe": arm.recipe, "set": list(arm.set)} for name, arm in self.study.arms.items()}
         if file.is_file():
             there = json.loads(file.read_text(encoding="utf-8"))

@@ -28,25 +28,34 @@ def study_tables(run: StudyRun) -> str:
 
 
 def _rows(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]) -> list[str]:
-    titles = [run.study.arms[arm].title for arm in table.arms]
-    baselines = [name.replace("_", " ") for name in table.baselines]
-    lines = [
-        f"| {' | '.join(['data', 'label', *titles, *baselines])} |",
-        "|---" * (2 + len(titles) + len(baselines)) + "|",
+    """Lay out the cells, a row a label or a row an arm."""
+    labels = [(task, label) for task in tasks for label in labels_of(run, table, task)]
+    titles = [run.study.arms[arm].title for arm in table.arms] + [name.replace("_", " ") for name in table.baselines]
+    cells = [_cells(run, table, task, label) for task, label in labels]
+    if table.rows == "arms":
+        head = ["arm", *(f"{task.store.name}, {label}" for task, label in labels)]
+        body = [[title, *column] for title, column in zip(titles, zip(*cells, strict=True), strict=True)]
+    else:
+        head = ["data", "label", *titles]
+        body = [[task.store.name, label, *row] for (task, label), row in zip(labels, cells, strict=True)]
+    return [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(row)} |" for row in body)]
+
+
+def _cells(run: StudyRun, table: StudyTable, task: Scored, label: str) -> list[str]:
+    """Return the figures of all arms and baselines on one label."""
+    found = [list(results_of(run, arm, task, label).values()) for arm in table.arms]
+    cells = [_cell(results, table.metric, own_arm) for results in found]
+    if table.beside:
+        word = table.beside.replace("_", " ")
+        twins = [_cell(results, table.metric, _always(table.beside)) for results in found]
+        cells = [f"{cell}<br>{word} {twin}" if cell != "-" else cell for cell, twin in zip(cells, twins, strict=True)]
+    published = table.published.get(task.store.name, {}).get(label, {})
+    cells = [
+        f"{cell}<br>published {published[arm]:.3f}" if arm in published else cell
+        for arm, cell in zip(table.arms, cells, strict=True)
     ]
-    for task in tasks:
-        for label in labels_of(run, table, task):
-            found = [list(results_of(run, arm, task, label).values()) for arm in table.arms]
-            cells = [_cell(results, table.metric, own_arm) for results in found]
-            published = table.published.get(task.store.name, {}).get(label, {})
-            cells = [
-                f"{cell}<br>published {published[arm]:.3f}" if arm in published else cell
-                for arm, cell in zip(table.arms, cells, strict=True)
-            ]
-            some = next((results for results in found if results), [])
-            cells += [_cell(some, table.metric, _always(name)) for name in table.baselines]
-            lines.append(f"| {' | '.join([task.store.name, label, *cells])} |")
-    return lines
+    some = next((results for results in found if results), [])
+    return [*cells, *(_cell(some, table.metric, _always(name)) for name in table.baselines)]
 
 
 def _always(name: str) -> Callable[[Result], str]:

@@ -1,0 +1,155 @@
+"""Fixed-size views against multi-crop: time and peak memory of a DINO step. DINO-CXR (arXiv 2308.00475) gives none.
+
+Two global views alone, or with eight local ones of 96 px beside them; nothing else differs. Phantom radiographs, views
+of 224 px, three backbones over batch sizes, bf16 where the CPU multiplies it; the two sides alternate in one process,
+and peak memory is of a process of its own. `--only 'resnet50 8'` runs the cases that it meets (`backbone batch`) and leaves
+the others in the results file as they are.
+
+    OMP_NUM_THREADS=2 taskset -c 0,1 python benchmarks/multi_crop_step.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import re
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+from recipe_side import RecipeSide, peak_mib
+
+SIDES = {"fixed-size, 2 views": 0, "multi-crop, 2 + 8": 8}
+BACKBONES = ("vit_small_patch16_224", "vitae_v2_small", "resnet50")
+BATCHES = (4, 8, 16, 32)
+RESULTS = Path(__file__).parent / "results"
+
+
+def make_store(folder: Path, images: int) -> Path:
+    from vesalius import pipeline
+    from vesalius.data.phantom import write_phantom
+
+    write_phantom(folder / "scans", images=images, seed=0)
+    pipeline.prepare(folder / "scans", folder / "store", progress=False)
+    return folder / "store"
+
+
+def overrides_of(locals_: int, backbone: str, batch: int) -> list[str]:
+    return [
+        f"views={{plan: dino, options: {{size: 224, locals: {locals_}}}}}",
+        f"backbone={{name: {backbone}, image_size: 224, drop_path: 0.1}}",
+        "method.prototypes=4096",
+        f"training.batch_size={batch}",
+    ]
+
+
+def measure(store: Path, backbone: str, batch: int, rounds: int) -> list[dict[str, Any]]:
+    from vesalius.training.allocator import memory_kept
+
+    given = {name: overrides_of(locals_, backbone, batch) for name, locals_ in SIDES.items()}
+    peaks = {name: peak_mib("dino-cxr", overrides, store, steps=2) for name, overrides in given.items()}
+    with memory_kept():
+        sides = {name: RecipeSide("dino-cxr", overrides, store) for name, overrides in given.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in sides}
+        for number in range(rounds + 1):
+            for name, side in sides.items():
+                taken = side.take()
+                if number >= 1:
+                    seconds[name].append(taken)
+    rows = [
+        {
+            "backbone": backbone,
+            "batch": batch,
+            "views": name,
+            "rounds": rounds,
+            "seconds": round(statistics.median(values), 3),
+            "peak_mib": round(peaks[name]),
+        }
+        for name, values in seconds.items()
+    ]
+    fixed, cropped = rows
+    for key in ("seconds", "peak_mib"):
+        cropped[f"{key}_ratio"] = round(cropped[key] / fixed[key], 2)
+    print(rows, flush=True)
+    return rows
+
+
+def write(rows: list[dict[str, Any]]) -> None:
+    about = {
+        "date": datetime.date.today().isoformat(),
+        "cores": sorted(os.sched_getaffinity(0)),
+        "cpu": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+    }
+    order = {name: place for place, name in enumerate(BACKBONES)}
+    rows = sorted(rows, key=lambda row: (order[row["backbone"]], row["batch"], list(SIDES).index(row["views"])))
+    lines = ["# Fixed-size views against multi-crop: a DINO step at 224 px", "", f"{about}", ""]
+    lines += ["| backbone | batch | views | rounds | s a step | x fixed-size | peak MiB | x fixed-size |"]
+    lines += ["|" + "---|" * 8]
+    lines += [
+        f"| {r['backbone']} | {r['batch']} | {r['views']} | {r['rounds']} | {r['seconds']} | "
+        f"{r.get('seconds_ratio', '')} | {r['peak_mib']:,} | {r.get('peak_mib_ratio', '')} |"
+        for r in rows
+    ]
+    (RESULTS / "multi_crop_step.json").write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
+    (RESULTS / "multi_crop_step.md").write_text("\n".join(lines) + "\n")
+    draw(rows)
+    print("\n".join(lines))
+
+
+def draw(rows: list[dict[str, Any]]) -> None:
+    """Draw seconds and memory over the batch, a column a backbone."""
+    there = [name for name in BACKBONES if any(row["backbone"] == name for row in rows)]
+    figure, axes = plt.subplots(
+        2, len(there), figsize=(3.4 * len(there), 5.4), sharex=True, squeeze=False, layout="constrained"
+    )
+    for column, backbone in enumerate(there):
+        for line, (key, unit, scale) in enumerate((("seconds", "s a step", 1.0), ("peak_mib", "peak GiB", 1 / 1024))):
+            axis = axes[line][column]
+            for views, style in zip(SIDES, (("#0072B2", "o"), ("#D55E00", "s")), strict=True):
+                own = [row for row in rows if (row["backbone"], row["views"]) == (backbone, views)]
+                values = [row[key] * scale for row in own]
+                axis.plot([row["batch"] for row in own], values, color=style[0], marker=style[1], label=views)
+            axis.set_ylim(bottom=0)
+            axis.grid(alpha=0.3)
+            axis.set_xticks(sorted({row["batch"] for row in rows}))
+            axis.spines[["top", "right"]].set_visible(False)
+            if column == 0:
+                axis.set_ylabel(unit)
+            if line == 0:
+                axis.set_title(backbone, fontsize=10)
+            else:
+                axis.set_xlabel("images a step")
+    axes[0][0].legend(frameon=False, fontsize=9)
+    figure.savefig(RESULTS / "multi_crop_step.png", dpi=130)
+    plt.close(figure)
+
+
+def _kept(backbone: str, batch: int) -> list[dict[str, Any]]:
+    file = RESULTS / "multi_crop_step.json"
+    there = json.loads(file.read_text())["rows"] if file.is_file() else []
+    return [row for row in there if (row["backbone"], row["batch"]) != (backbone, batch)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    with tempfile.TemporaryDirectory() as folder:
+        store = make_store(Path(folder), 128)
+        for backbone in BACKBONES:
+            for batch in BATCHES:
+                if re.search(options.only, f"{backbone} {batch}"):
+                    write(measure(store, backbone, batch, options.rounds) + _kept(backbone, batch))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+"""Every arm, share of the labels and seed fine-tuned, on the same sides, label draws and images held out."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+
+from vesalius.atomic import replacing
+from vesalius.backbones.interface import Backbone
+from vesalius.data.batches import step_seed
+from vesalius.errors import ConfigError, EvaluationError, LabelError
+from vesalius.evaluation.classifier import Classifier, Labelled, Setup, scores_of
+from vesalius.evaluation.features import backbone_fingerprint
+from vesalius.evaluation.finetune_options import FinetuneOptions
+from vesalius.evaluation.fit_classifier import (
+    Fit,
+    build_optimizer,
+    finetune_plan,
+    fit_classifier,
+    longest_steps,
+    training_step,
+)
+from vesalius.evaluation.gather import EvaluationTask
+from vesalius.evaluation.label_amounts import deal_patients, draw_label_amounts
+from vesalius.evaluation.probes import Prediction, ProbeOptions
+from vesalius.seeding import seeded
+from vesalius.training.precision import suit_accelerator
+
+__all__ = ["Finetuning", "image_side"]
+
+_LAYOUT = 1  # of the kept fits; a change of how they are trained raises it
+_WARM, _TIMED = 2, 3
+
+
+def image_side(backbone: Backbone, asked: int | None) -> int:
+    """Return the side of the input.
+
+    Raises:
+        ConfigError: The weights' own input is not square, and no side was asked for.
+    """
+    height, width = backbone.preprocessing.image_size
+    if asked is None and height != width:
+        raise ConfigError(f"fine-tuning takes square inputs, this backbone's are {height} x {width}: give --image-size")
+    return asked or height
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """One pair of sides in one draw of labels: places of what is learned from, held out and scored."""
+
+    train: npt.NDArray[np.int64]
+    held_out: npt.NDArray[np.int64]
+    test: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Finetuning:
+    """A whole evaluation by fine-tuning; what is fitted stays in `folder`, so a killed one goes on.
+
+    Attributes:
+        job: The labelled images and their sides.
+        probe: What shapes the figures.
+        options: How each classifier is trained.
+        setup: Where and how large.
+        folder: Of the kept fits.
+    """
+
+    job: EvaluationTask
+    probe: ProbeOptions
+    options: FinetuneOptions
+    setup: Setup
+    folder: Path
+
+    def run(
+        self, backbones: Mapping[str, Sequence[Backbone]], advance: Callable[[int], None] = lambda _: None
+    ) -> tuple[list[Prediction], list[dict[str, Any]]]:
+        """Fine-tune everything; return the predictions and what is told of every fit that they come from.
+
+        Args:
+            backbones: Arm to its initialisations; they are left as they are.
+            advance: Told the steps that are done, of `steps`.
+        """
+        predictions, told = [], []
+        for arm, inits in backbones.items():
+            prints = [backbone_fingerprint(one) for one in inits]
+            for fraction in self.probe.fractions:
+                rate: float | None = None
+                for seed in range(self.probe.seeds):
+                    which = seed % len(inits)
+                    fits = []
+                    for pair in self._rounds(fraction, seed):
+                        one = _Fitting(self, inits[which], prints[which], pair, step_seed(self.probe.seed, seed))
+                        rates = self.options.rates(pretrained=arm == "pretrained") if rate is None else (rate,)
+                        # What is searched is searched once, where the labels are drawn first.
+                        fits.append(one.best(rates, advance))
+                        rate = fits[0][0].lr
+                    told += [
+                        {"arm": arm, "fraction": fraction, "seed": seed, "pair": place} | asdict(fit)
+                        for place, (fit, _) in enumerate(fits)
+                    ]
+                    predictions.append(
+                        Prediction(
+                            arm=arm,
+                            fraction=fraction,
+                            seed=seed,
+                            scores=np.concatenate([scores for _, scores in fits]),
+                            learned=tuple(len(pair.train) for pair in self._rounds(fraction, seed)),
+                            chosen=tuple(fit.lr for fit, _ in fits),
+                        )
+                    )
+        return predictions, told
+
+    def steps(self, arms: Sequence[str]) -> int:
+        """Return how many training steps all of it has at most.
+
+        Raises:
+            LabelError: Images held out, or labelled ones, that lack a class.
+        """
+        total = 0
+        for arm in arms:
+            searched = len(self.options.rates(pretrained=arm == "pretrained")) - 1
+            for fraction in self.probe.fractions:
+                for seed in range(self.probe.seeds):
+                    pairs = [longest_steps(len(one.train), self.options) for one in self._rounds(fraction, seed)]
+                    total += sum(pairs) + (searched * pairs[0] if seed == 0 else 0)
+        return total
+
+    def seconds_a_step(self, backbone: Backbone) -> float:
+        """Time a few steps on a copy that is thrown away."""
+        pair = self._rounds(self.probe.fractions[-1], 0)[0]
+        with seeded(0, self.setup.device) as generator:
+            classifier = self.classifier(backbone)
+            optimizer = build_optimizer(classifier, self.options)
+            plan = finetune_plan(self.options, self.setup.image_size)
+            batch = self.labelled(pair.train[: self.options.batch_size])
+            seconds = []
+            for _ in range(_WARM + _TIMED):
+                start = time.perf_counter()
+                training_step(classifier, optimizer, batch, plan, generator, lr=1e-6, weights=None, setup=self.setup)
+                if self.setup.device.type == "cuda":
+                    torch.cuda.synchronize(self.setup.device)
+                seconds.append(time.perf_counter() - start)
+        return float(np.mean(seconds[_WARM:]))
+
+    def description(self) -> dict[str, Any]:
+        """Return what shaped the figures, beside what the probe tells."""
+        return {
+            "features": "fine-tuned",
+            "finetune": self.options.model_dump(mode="json"),
+            "image_size": self.setup.image_size,
+            "untrained_twin": "random weights, trained from scratch",
+            "held_out_images": len(self._rounds(self.probe.fractions[-1], 0)[0].held_out),
+        }
+
+    def classifier(self, backbone: Backbone) -> Classifier:
+        """Put a new linear layer, drawn from torch's generator, on a copy of the backbone."""
+        classifier = Classifier(copy.deepcopy(backbone), len(self.probe.classes))
+        suit_accelerator(classifier, accelerator=self.setup.device.type)
+        return classifier.to(self.setup.device)
+
+    def labelled(self, places: npt.NDArray[np.int64]) -> Labelled:
+        """Return the images at some places of the job, which are all of one store."""
+        targets = self.job.targets
+        first = len(self.job.stores[0][1])
+        store = self.job.stores[0 if places[0] < first else -1][0]
+        return Labelled(store, targets.rows[places], targets.values[places], targets.kind, len(targets.classes))
+
+    def _rounds(self, fraction: float, seed: int) -> list[_Round]:
+        """Hold out the same patients for every share and seed, and draw labels from the others."""
+        patients, labels = self.job.patients, self.job.targets.values
+        found = []
+        for train, test in self.job.sides.pairs:
+            held = self._held_out(train)
+            rest = train[~held]
+            draws = draw_label_amounts(
+                patients[rest], labels[rest], fractions=self.probe.fractions, seed=self.probe.seed + seed
+            )
+            drawn = rest[draws[fraction]]
+            for what, places in (("labelled images", drawn), ("images held out", train[held])):
+                self._check(what, labels[places], fraction)
+            found.append(_Round(drawn, train[held], test))
+        return found
+
+    def _held_out(self, train: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        own = self.job.split[train] == "val"
+        if self.job.sides.protocol != "folds" and own.any() and not own.all():
+            return np.asarray(own)
+        folds = max(2, round(1 / self.options.validation_share))
+        patients, labels = self.job.patients[train], self.job.targets.values[train]
+        return np.asarray(deal_patients(patients, labels, folds=folds, seed=self.probe.seed) == 0)
+
+    def _check(self, what: str, labels: npt.NDArray[Any], fraction: float) -> None:
+        if self.probe.kind == "multilabel":
+            missing = [] if len(labels) else ["any image"]
+        else:
+            there = np.unique(labels.astype(int))
+            missing = [name for place, name in enumerate(self.probe.classes) if place not in there]
+        if missing or len(labels) < 2:
+            raise LabelError(
+                f"{self.probe.label}: at {fraction:.1%} of the labels the {len(labels)} {what} lack "
+                f"{', '.join(missing) or 'a second image'}; use a larger share, fewer folds, or a label that more "
+                "patients have"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitting:
+    """One classifier to be trained, at one learning rate or several."""
+
+    whole: Finetuning
+    backbone: Backbone
+    fingerprint: str
+    pair: _Round
+    seed: int
+
+    def best(
+        self, rates: Sequence[float], advance: Callable[[int], None]
+    ) -> tuple[Fit, Float[np.ndarray, "test columns"]]:
+        """Return the fit that did best on the images held out; a rate that diverges is none where others do not."""
+        found, failed = [], None
+        for lr in rates:
+            try:
+                found.append(self.kept(lr, advance))
+            except EvaluationError as error:
+                failed = error
+        if not found and failed is not None:
+            raise failed
+        return max(found, key=lambda it: it[0].goodness)
+
+    def kept(self, lr: float, advance: Callable[[int], None]) -> tuple[Fit, Float[np.ndarray, "test columns"]]:
+        """Return how the training at this rate went and its scores of the test side, from the folder or trained now."""
+        path = self.whole.folder / f"{self._digest(lr)}.npz"
+        if path.is_file():
+            with np.load(path, allow_pickle=False) as there:
+                advance(longest_steps(len(self.pair.train), self.whole.options))
+                return Fit(**json.loads(str(there["fit"]))), there["scores"]
+        train, held_out, test = (
+            self.whole.labelled(places) for places in (self.pair.train, self.pair.held_out, self.pair.test)
+        )
+        with seeded(self.seed, self.whole.setup.device):
+            classifier = self.whole.classifier(self.backbone)
+        setup, options = self.whole.setup, self.whole.options
+        fit = fit_classifier(classifier, train, held_out, options, lr=lr, seed=self.seed, setup=setup, advance=advance)
+        scores = scores_of(classifier, test, setup)
+        with replacing(path, shared=True) as partial, partial.open("wb") as stream:
+            np.savez(stream, scores=scores, fit=np.array(json.dumps(asdict(fit))))
+        return fit, scores
+
+    def _digest(self, lr: float) -> str:
+        options = self.whole.options.model_dump(exclude={"search", "lr", "grid", "validation_share"})
+        stores = [store.fingerprint for store, _ in self.whole.job.stores]
+        setup = (self.whole.setup.image_size, self.whole.setup.bf16)
+        what = [
+            _LAYOUT,
+            self.fingerprint,
+            stores,
+            sorted(options.items()),
+            setup,
+            self.whole.probe.classes,
+            lr,
+            self.seed,
+        ]
+        digest = hashlib.sha256(repr(what).encode())
+        targets = self.whole.job.targets
+        for places in (self.pair.train, self.pair.held_out, self.pair.test):
+            digest.update(targets.rows[places].tobytes())
+            digest.update(np.ascontiguousarray(targets.values[places], dtype=np.float64).tobytes())
+        return digest.hexdigest()[:24]

@@ -1,0 +1,175 @@
+"""Dense transfer: how well a linear layer on frozen maps segments, beside an untrained twin and plain pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from vesalius.backbones.interface import Backbone
+from vesalius.backbones.load import load_backbone
+from vesalius.data.pool_record import count_seen, read_pool
+from vesalius.data.store import Store
+from vesalius.devices import choose_device
+from vesalius.evaluation.dense_maps import DenseMaps, backbone_maps, pixel_maps
+from vesalius.evaluation.image_scores import ImageScores, score_images
+from vesalius.evaluation.intervals import draw_resamples
+from vesalius.evaluation.mask_parts import mask_parts
+from vesalius.evaluation.segment_counts import PLACES, SegmentCounts, dice_and_iou
+from vesalius.evaluation.segment_options import SegmentOptions
+from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_batch_norm, random_twin
+from vesalius.evaluation.write_result import result_folder, write_result
+from vesalius.records.result import Result
+from vesalius.training.run_folder import RunFolder
+
+__all__ = ["evaluate_segment"]
+
+_Array = npt.NDArray[Any]
+
+_DEFAULTS = SegmentOptions()
+
+
+def evaluate_segment(
+    run: Path,
+    store: Store,
+    *,
+    parts: Sequence[str] = (),
+    options: SegmentOptions = _DEFAULTS,
+    batch_size: int = 32,
+    device: str = "auto",
+    advance: Callable[[int], None] = lambda _: None,
+) -> tuple[Result, ...]:
+    """Score a run's frozen maps by the masks of a store, and write the outcome: a result a part, and one of their mean.
+
+    A linear layer (`vesalius.evaluation.place_classifier`) learns what part each place of the maps belongs to, from
+    labelled patients of the training side; its logits, brought to the masks' resolution, decide every pixel. Dice and
+    IoU are taken over all images of a patient together, patients without the part left out.
+
+    Beside the run's backbone stand its untrained twin, plain pixels with their neighbours and place (the same layer),
+    and the mean mask of what was learned from, which looks at no image.
+
+    Args:
+        run: Any run; its backbone must have stages.
+        store: Images with masks.
+        parts: Which; by default all that the masks hold.
+        options: What else shapes the figures.
+        batch_size: Images at a time.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        advance: Told how many images are done, of two passes an arm.
+
+    Raises:
+        ConfigError: Unknown protocol or a share outside (0, 1].
+        StoreError: The store has no masks.
+        LabelError: A part that the masks do not hold.
+        SplitError: Too few patients.
+        BackboneError: A backbone without stages.
+    """
+    there, rows = mask_parts(store, parts)
+    job = SegmentCounts(store, rows, there, options=options, batch_size=batch_size, advance=advance)
+    backbone = load_backbone(RunFolder(run).backbone)
+    where = choose_device(device)
+    size = backbone.preprocessing.image_size if options.image_size is None else (options.image_size,) * 2
+    twins = [random_twin(backbone, seed=TWIN_SEED + options.seed + one) for one in range(options.random_inits)]
+    for twin in twins:
+        calibrate_batch_norm(twin, store, rows, image_size=options.image_size, device=device)
+    counts: dict[str, dict[float, _Array]] = {}
+    arms: dict[str, list[Backbone]] = {"pretrained": [backbone], "random_init": twins}
+    for arm, backbones in arms.items():
+        counts[arm] = job.of_maps([_maps(one, where, options) for one in backbones])
+    counts["pixels"] = job.of_maps([pixel_maps((size[0], size[1]))])
+    counts["mean_mask"] = job.of_mean_mask()
+    scoring = _Scoring(run, job, backbone.name)
+    results = [scoring.result(name, counts, [place]) for place, name in enumerate(there)]
+    if len(there) > 1:
+        results.append(scoring.result("mean", counts, list(range(len(there)))))
+    return tuple(results)
+
+
+def _maps(backbone: Backbone, device: torch.device, options: SegmentOptions) -> DenseMaps:
+    return backbone_maps(backbone, image_size=options.image_size, device=device, precision=options.precision)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scoring:
+    """What every result of one evaluation shares."""
+
+    run: Path
+    job: SegmentCounts
+    backbone: str
+
+    def result(self, name: str, counts: Mapping[str, Mapping[float, _Array]], places: Sequence[int]) -> Result:
+        """Average over patients, say how it stands, and write."""
+        job, options = self.job, self.job.options
+        scored = np.unique(job.code[job.sides.test])
+        resamples = draw_resamples(job.names[scored], resamples=options.bootstrap, seed=options.seed)
+        scores, largest = [], options.fractions[-1]
+        told: ImageScores | None = None
+        tables = []
+        for fraction in options.fractions:
+            figures = {arm: dice_and_iou(one[fraction][:, scored][:, :, places]) for arm, one in counts.items()}
+            means = {arm: {key: each.mean(axis=0) for key, each in one.items()} for arm, one in figures.items()}
+            told = score_images(means, resamples)
+            for score in told.scores:
+                by_draw = np.nanmean(figures[score.arm][score.metric], axis=1)
+                spread = float(by_draw.std(ddof=1)) if len(by_draw) > 1 else 0.0
+                scores.append(replace(score, fraction=fraction, seeds=len(by_draw), spread=spread))
+            if fraction == largest:
+                tables = [pd.DataFrame({"arm": arm, **one}) for arm, one in means.items()]
+        assert told is not None  # noqa: S101 (there is a share)
+        ours = told.find("pretrained", "dice")
+        assert ours is not None  # noqa: S101 (scored above)
+        pool = read_pool(self.run / "pool.parquet")
+        changed = self._changed()
+        table = pd.concat(tables, ignore_index=True)
+        table.insert(0, "image_id", np.tile(job.names[scored], len(counts)))
+        table.insert(1, "patient", table["image_id"])
+        result = Result(
+            task="segment",
+            label=name,
+            kind="part",
+            scores=tuple(scores),
+            train_images=len(job.sides.train),
+            test_images=len(job.sides.test),
+            train_patients=len(np.unique(job.patients[job.sides.train])),
+            test_patients=len(scored),
+            protocol=job.sides.protocol,
+            settings=self._settings()
+            | {
+                "seen_in_pretraining": None
+                if pool is None
+                else count_seen(pool, job.store.manifest.iloc[job.rows[job.sides.test]]),
+                "changed": changed,
+            },
+            verdict=f"{name}: Dice {ours.value:.3f} ({ours.low:.3f} to {ours.high:.3f}); "
+            f"{told.stands('dice', ('random_init', 'pixels', 'mean_mask'))}.",
+        )
+        folder = result_folder(self.run, task="segment", label=name, fingerprint=job.store.fingerprint, changed=changed)
+        write_result(folder, result, predictions=table)
+        return result
+
+    def _settings(self) -> dict[str, Any]:
+        options = self.job.options
+        return {
+            **{key: getattr(options, key) for key in ("decoder", "image_size", "precision", "random_inits", "seeds")},
+            "fractions": list(options.fractions),
+            "sides": self.job.sides.reason,
+            "backbone": self.backbone,
+            "places": PLACES,
+            "figures": "all images of a patient together; mean over draws of labels, then over patients",
+            "stores": [{"name": self.job.store.path.name, "fingerprint": self.job.store.fingerprint}],
+            "notes": [],
+        }
+
+    def _changed(self) -> dict[str, Any]:
+        default, options = SegmentOptions(), self.job.options
+        names = ("decoder", "protocol", "folds", "fractions", "seeds", "random_inits", "image_size", "seed")
+        changed = {key: getattr(options, key) for key in names if getattr(options, key) != getattr(default, key)}
+        if len(self.job.parts) < len(self.job.store.info["arrays"]["masks"]["parts"]) - 1:
+            changed["parts"] = sorted(self.job.parts)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in changed.items()}

@@ -1,0 +1,233 @@
+"""Fine-tuning: what is held out, what is searched, what stays after a kill, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vesalius import pipeline
+from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
+from vesalius.backbones.weights import save_backbone
+from vesalius.config import build
+from vesalius.data.prepare import prepare
+from vesalius.data.store import Store, open_store
+from vesalius.errors import ConfigError, EvaluationError, LabelError
+from vesalius.evaluation import finetune
+from vesalius.evaluation.classifier import Classifier, Labelled, Setup, loss_of
+from vesalius.evaluation.finetune import Finetuning
+from vesalius.evaluation.finetune_options import FinetuneOptions
+from vesalius.evaluation.fit_classifier import Fit, _batch, _class_weights, fit_classifier, longest_steps
+from vesalius.evaluation.gather import gather
+from vesalius.evaluation.probes import ProbeOptions
+
+SETUP = Setup(torch.device("cpu"), False, 32)
+QUICK = {"progress": False, "precision": "fp32", "device": "cpu", "bootstrap": 50, "random_inits": 1, "seeds": 1}
+SHORT = ("rounds=3", "round_steps=8", "batch_size=16", "warmup_steps=2")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """120 images of 60 patients with a bright square on the left (0) or the right (1)."""
+    root = tmp_path_factory.mktemp("sides")
+    generator = np.random.default_rng(0)
+    (root / "scans").mkdir()
+    lines = ["image,patient,side,rare"]
+    for patient in range(60):
+        side = patient % 2
+        for image in range(2):
+            pixels = generator.integers(0, 120, size=(32, 32))
+            row = int(generator.integers(4, 16))
+            pixels[row : row + 10, 3 + 16 * side : 13 + 16 * side] += 100
+            name = f"p{patient:03d}i{image}.png"
+            Image.fromarray(pixels.astype(np.uint8)).save(root / "scans" / name)
+            lines.append(f"{name},p{patient},{side},{int(patient < 5)}")
+    (root / "scans" / "labels.csv").write_text("\n".join(lines) + "\n")
+    prepare(root / "scans", root / "store", size=32, workers=1, progress=False)
+    return open_store(root / "store")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    backbone = create_backbone(BackboneConfig(name="test_resnet", image_size=32, in_chans=1, drop_path=0.0))
+    save_backbone(backbone, tmp_path / "run" / "backbone", state=backbone.state_dict())
+    return tmp_path / "run"
+
+
+def test_every_arm_learns_the_side(run: Path, store: Store) -> None:
+    result = pipeline.evaluate(run, data=store.path, task="finetune", label="side", folds=2, overrides=SHORT, **QUICK)
+    found = {score.arm: score for score in result.scores if score.metric == "roc_auc"}
+    assert set(found) == {"pretrained", "random_init", "pixels", "chance"}
+    assert found["random_init"].value > 0.9
+    assert found["chance"].value == 0.5
+    fits = result.settings["fits"]
+    assert [(fit["arm"], fit["pair"]) for fit in fits] == [
+        (a, p) for a in ("pretrained", "random_init") for p in (0, 1)
+    ]
+    assert {fit["lr"] for fit in fits if fit["arm"] == "pretrained"} == {1e-4}
+    assert {fit["lr"] for fit in fits if fit["arm"] == "random_init"} == {1e-3}
+    assert result.settings["changed"]["finetune"] == {
+        "rounds": 3, "round_steps": 8, "batch_size": 16, "warmup_steps": 2,
+    }  # fmt: skip
+    [folder] = (run / "evaluations").iterdir()
+    assert json.loads((folder / "result.json").read_text())["settings"]["held_out_images"] == 12
+
+
+def test_what_is_fitted_stays(run: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second call trains nothing and says the same; one that was stopped trains the rest alone."""
+    options = {"data": store.path, "task": "finetune", "label": "side", "folds": 2, "overrides": SHORT} | QUICK
+    first = pipeline.evaluate(run, **options)
+    kept = sorted((run / "finetuned").iterdir())
+    assert len(kept) == 4
+    kept[0].unlink()
+    trained: list[float] = []
+    real = finetune.fit_classifier
+
+    def counted(*given: object, **named: object) -> Fit:
+        trained.append(named["lr"])
+        return real(*given, **named)
+
+    monkeypatch.setattr(finetune, "fit_classifier", counted)
+    assert pipeline.evaluate(run, **options) == first
+    assert len(trained) == 1
+    pipeline.evaluate(run, **(options | {"overrides": (*SHORT, "batch_size=12")}))
+    assert len(trained) == 5
+
+
+def test_a_search_takes_the_rate_that_is_best_on_images_held_out(
+    run: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rates are tried on the first draw alone, by arm and share; all later fits take the best one."""
+    tried: list[float] = []
+
+    def pretended(
+        classifier: Classifier,
+        train: Labelled,
+        validation: Labelled,
+        options: FinetuneOptions,
+        *,
+        lr: float,
+        **_: object,
+    ) -> Fit:
+        tried.append(lr)
+        return Fit(lr=lr, value=0.9 if lr == 0.03 else 0.8, loss=0.1, best_round=1, rounds=1)
+
+    monkeypatch.setattr(finetune, "fit_classifier", pretended)
+    result = pipeline.evaluate(
+        run, data=store.path, task="finetune", label="side", folds=2, search="lr",
+        overrides=(*SHORT, "optimizer=sgd", "grid=[0.01, 0.03, 0.1]"), **(QUICK | {"seeds": 2}),
+    )  # fmt: skip
+    assert tried == [0.01, 0.03, 0.1, 0.03, 0.03, 0.03] * 2
+    assert {fit["lr"] for fit in result.settings["fits"]} == {0.03}
+    assert len(result.settings["fits"]) == 8
+
+
+def test_a_rate_that_diverges_is_not_taken(run: Path, store: Store) -> None:
+    result = pipeline.evaluate(
+        run, data=store.path, task="finetune", label="side", folds=2, search="lr",
+        overrides=(*SHORT, "optimizer=sgd", "grid=[0.01, 1e30]"), **QUICK,
+    )  # fmt: skip
+    assert {fit["lr"] for fit in result.settings["fits"]} == {0.01}
+
+
+def test_images_held_out_are_the_same_for_every_share_and_no_patient_is_on_two_sides(store: Store) -> None:
+    job = gather(store, None, "side", protocol="folds", folds=3)
+    probe = ProbeOptions(
+        task="finetune", label="side", kind="binary", classes=("0", "1"), fractions=(0.2, 1.0), seeds=2
+    )
+    tuning = Finetuning(job, probe, FinetuneOptions(), SETUP, Path("unused"))
+    rounds = {(f, s): tuning._rounds(f, s) for f in (0.2, 1.0) for s in (0, 1)}
+    for pair in range(3):
+        held = [tuple(rounds[key][pair].held_out) for key in rounds]
+        assert len(set(held)) == 1
+        for key in rounds:
+            one = rounds[key][pair]
+            sides = [set(job.patients[places]) for places in (one.train, one.held_out, one.test)]
+            assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
+        assert set(rounds[0.2, 0][pair].train) < set(rounds[1.0, 0][pair].train)
+        assert set(rounds[0.2, 0][pair].train) != set(rounds[0.2, 1][pair].train)
+    steps = [longest_steps(len(one.train), FinetuneOptions()) for pairs in rounds.values() for one in pairs]
+    assert tuning.steps(("pretrained",)) == sum(steps)
+
+
+def test_the_best_round_is_kept_and_the_rate_falls_where_it_saturates(store: Store, monkeypatch) -> None:
+    """Scores by hand: better, better, worse, worse, worse: two falls of the rate end it, round 2 stays."""
+    torch.manual_seed(0)
+    classifier = Classifier(create_backbone(BackboneConfig(name="test_resnet", image_size=32, in_chans=1)), 2)
+    images = Labelled(store, np.arange(40), np.arange(40) % 2, "binary", 2)
+    told = iter([(0.6, 0.9), (0.7, 0.8), (0.7, 0.85), (0.65, 0.9), (0.69, 0.1), (0.1, 0.9)])
+    states, rates = [], []
+
+    def validate(one: Classifier, *_: object) -> tuple[float, float]:
+        states.append({name: value.clone() for name, value in one.state_dict().items()})
+        return next(told)
+
+    real = torch.optim.Adam.step
+
+    def step(self: torch.optim.Adam, *given: object) -> object:
+        rates.append(self.param_groups[0]["lr"])
+        return real(self, *given)
+
+    monkeypatch.setattr("vesalius.evaluation.fit_classifier.validate", validate)
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    options = FinetuneOptions(rounds=9, round_steps=2, batch_size=16, patience=2, warmup_steps=1, min_lr=1e-4)
+    done: list[int] = []
+    fit = fit_classifier(classifier, images, images, options, lr=1e-3, seed=0, setup=SETUP, advance=done.append)
+    assert (fit.best_round, fit.rounds, fit.value, fit.loss) == (2, 6, 0.7, 0.8)
+    assert all(torch.equal(value, states[1][name]) for name, value in classifier.state_dict().items())
+    assert rates == pytest.approx([1e-3] * 8 + [1e-4] * 4)
+    assert sum(done) == longest_steps(40, options) == 18
+
+
+def test_two_fits_of_one_seed_are_one(store: Store) -> None:
+    images = Labelled(store, np.arange(40), np.arange(40) % 2, "binary", 2)
+    options = FinetuneOptions(rounds=1, round_steps=4, batch_size=16)
+    weights = []
+    for seed in (3, 3, 4):
+        torch.manual_seed(0)
+        classifier = Classifier(create_backbone(BackboneConfig(name="test_resnet", image_size=32, in_chans=1)), 2)
+        torch.manual_seed(seed * 7)  # whatever the generator's state
+        fit_classifier(classifier, images, images, options, lr=1e-3, seed=seed, setup=SETUP)
+        weights.append(classifier.head.weight.detach().clone())
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_every_image_comes_once_a_pass() -> None:
+    passes = [np.concatenate([_batch(10, 5, 0, step) for step in (0, 1)]), _batch(3, 8, 0, 7)]
+    assert sorted(passes[0]) == list(range(10))
+    assert sorted(passes[1]) == [0, 1, 2]
+
+
+def test_losses_and_class_weights_by_hand(store: Store) -> None:
+    logits = torch.tensor([[0.0, 1.0], [2.0, 0.0]])
+    targets = torch.tensor([[1.0, float("nan")], [0.0, 1.0]])
+    by_hand = (np.log(2) + np.log(1 + np.exp(2.0)) + np.log(2)) / 3
+    assert float(loss_of(logits, targets, "multilabel", None)) == pytest.approx(by_hand, abs=1e-6)
+    binary = Labelled(store, np.arange(4), np.array([0, 0, 0, 1]), "binary", 2)
+    assert _class_weights(binary).tolist() == pytest.approx([4 / 6, 2.0])
+    many = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, np.nan], [0.0, 1.0]])
+    assert _class_weights(Labelled(store, np.arange(4), many, "multilabel", 2)).tolist() == pytest.approx([3.0, 2.0])
+
+
+def test_bad_input(run: Path, store: Store) -> None:
+    options = {"data": store.path, "label": "side"} | QUICK
+    with pytest.raises(ConfigError, match=r"unknown key 'round'.*rounds"):
+        pipeline.evaluate(run, task="finetune", overrides=("round=3",), **options)
+    with pytest.raises(ConfigError, match="task 'linear' has no such options"):
+        pipeline.evaluate(run, task="linear", search="lr", **options)
+    with pytest.raises(LabelError, match=r"rare: at 100.0% of the labels the .* lack"):
+        pipeline.evaluate(
+            run, task="finetune", overrides=("validation_share=0.1",), protocol="folds",
+            **(options | {"label": "rare"}),
+        )  # fmt: skip
+    with pytest.raises(EvaluationError, match=r"the loss is .* at a learning rate of 1e\+30"):
+        pipeline.evaluate(run, task="finetune", overrides=(*SHORT, "optimizer=sgd", "lr=1e30"), **options)
+    assert not (run / "evaluations").exists()
+    with pytest.raises(ConfigError, match="patience"):
+        build(FinetuneOptions, {"patience": 0}, source="here")

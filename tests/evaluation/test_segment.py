@@ -1,0 +1,146 @@
+"""Dense transfer: figures by hand, the linear layer against scikit-learn, every arm beside, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from vesalius import pipeline
+from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
+from vesalius.backbones.weights import save_backbone
+from vesalius.data.store import open_store
+from vesalius.errors import ConfigError, LabelError, StoreError
+from vesalius.evaluation.dense_maps import backbone_maps, cells_of, pixel_maps
+from vesalius.evaluation.place_classifier import fit_places
+from vesalius.evaluation.segment_counts import SegmentCounts, dice_and_iou
+from vesalius.evaluation.segment_options import SegmentOptions
+
+QUICK = {"progress": False, "precision": "fp32", "device": "cpu", "bootstrap": 50, "protocol": "folds", "folds": 2}
+PARTS = {"left_lung", "right_lung", "heart"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    torch.manual_seed(0)
+    backbone = create_backbone(BackboneConfig(name="test_resnet", image_size=40, in_chans=1, drop_path=0.0))
+    save_backbone(backbone, folder / "backbone", state=backbone.state_dict())
+    return folder
+
+
+def test_every_arm_is_scored(run: Path, phantom_store: Path) -> None:
+    results = {one.label: one for one in pipeline.evaluate_segment(run, data=phantom_store, **QUICK)}
+    assert set(results) == {*PARTS, "mean"}
+    for result in results.values():
+        found = {(one.arm, one.metric): one.value for one in result.scores}
+        assert {arm for arm, _ in found} == {"pretrained", "random_init", "pixels", "mean_mask"}
+        for arm, _ in found:
+            assert 0 < found[arm, "iou"] < found[arm, "dice"] < 1
+        assert found["pixels", "dice"] > 0.5
+    for arm in ("pretrained", "pixels"):
+        each = [next(s.value for s in results[p].scores if (s.arm, s.metric) == (arm, "dice")) for p in PARTS]
+        mean = next(s.value for s in results["mean"].scores if (s.arm, s.metric) == (arm, "dice"))
+        assert mean == pytest.approx(np.mean(each), abs=1e-9)
+    folder = next((run / "evaluations").glob("segment-heart-*"))
+    table = pd.read_parquet(folder / "predictions.parquet")
+    patients = open_store(phantom_store).manifest["patient"].nunique()
+    assert table.groupby("arm").size().eq(patients).all()
+    assert json.loads((folder / "result.json").read_text())["settings"]["decoder"] == "linear"
+
+
+def test_fewer_labels_are_drawn_several_times(run: Path, phantom_store: Path) -> None:
+    (heart,) = pipeline.evaluate_segment(
+        run, data=phantom_store, parts=["heart"], fractions=(0.1, 1.0), seeds=2, random_inits=2, **QUICK
+    )
+    ours = {one.fraction: one for one in heart.scores if (one.arm, one.metric) == ("pretrained", "dice")}
+    assert {fraction: one.seeds for fraction, one in ours.items()} == {0.1: 2, 1.0: 1}
+    assert ours[0.1].value < ours[1.0].value
+    assert ours[0.1].spread > 0
+    twins = {one.fraction: one.seeds for one in heart.scores if (one.arm, one.metric) == ("random_init", "dice")}
+    assert twins == {0.1: 2, 1.0: 2}
+
+
+def test_no_patient_is_learned_from_and_scored(phantom_store: Path) -> None:
+    store = open_store(phantom_store)
+    options = SegmentOptions(protocol="folds", folds=3, fractions=(0.2, 1.0), seeds=2)
+    job = SegmentCounts(
+        store, np.arange(len(store)), {"heart": 3}, options=options, batch_size=32, advance=lambda _: None
+    )
+    assert len(job.draws) == 3 * (2 + 1)
+    for draw in job.draws:
+        assert not set(job.patients[draw.train]) & set(job.patients[draw.test])
+
+
+def test_dice_and_iou_by_hand() -> None:
+    """One draw, two patients, two parts: 6 of 8 and 10 pixels in common; the second patient lacks the second part."""
+    counts = np.array([[[[6, 8, 10], [2, 4, 4]], [[5, 5, 5], [0, 3, 0]]]], dtype=float)
+    found = dice_and_iou(counts)
+    assert found["dice"].tolist() == [[pytest.approx((12 / 18 + 0.5) / 2), 1.0]]
+    assert found["iou"].tolist() == [[pytest.approx((6 / 12 + 2 / 6) / 2), 1.0]]
+    assert np.isnan(dice_and_iou(np.zeros((1, 1, 1, 3)))["dice"]).all()
+
+
+def test_the_linear_layer_is_scikit_learns() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(6, 50, 5, generator=generator) * torch.tensor([1.0, 3.0, 0.1, 1.0, 2.0]) + 1.0
+    true = torch.randn(3, 5, generator=generator)
+    classes = (features @ true.T + torch.randn(6, 50, 3, generator=generator)).argmax(-1)
+    shares = torch.nn.functional.one_hot(classes, 3).float()
+    ours = fit_places(features, shares, [1] * 6, grid=(1e-2,))
+    flat = features.flatten(0, 1).double().numpy()
+    scaled = (flat - flat.mean(0)) / flat.std(0, ddof=1)
+    reference = LogisticRegression(C=1 / (1e-2 * len(flat)), tol=1e-8, max_iter=1000).fit(scaled, classes.flatten())
+    maps = features.flatten(0, 1).T[None, :, :, None]
+    probabilities = ours(maps).softmax(1)[0, :, :, 0].T
+    assert np.abs(probabilities.numpy() - reference.predict_proba(scaled)).max() < 2e-3
+
+
+def test_the_strength_is_chosen_on_images_held_out() -> None:
+    """Labels that have nothing to do with the features ask for the strongest; clean ones for the weakest."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(8, 30, 40, generator=generator)
+    noise = torch.nn.functional.one_hot(torch.randint(2, (8, 30), generator=generator), 2).float()
+    clean = torch.nn.functional.one_hot((features[..., 0] > 0).long(), 2).float()
+    folds = [0, 0, 1, 1, 1, 2, 2, 2]
+    assert fit_places(features, noise, folds).l2 == 1e-1
+    assert fit_places(features, clean, folds).l2 < 1e-2
+    assert fit_places(features, clean, [0] * 8).l2 == 1e-3
+
+
+def test_shares_of_cells() -> None:
+    masks = np.zeros((1, 4, 4), dtype=np.uint8)
+    masks[0, :2, :2], masks[0, 2:, 2:] = 1, 3
+    shares = cells_of(masks, [1, 2], (2, 2))
+    assert shares.shape == (1, 3, 2, 2)
+    assert shares[0, 1].argmax() == 0
+    assert torch.allclose(shares.sum(1), torch.ones(1, 2, 2))
+    assert float(shares[0, 0, 1, 1]) > 0.8  # a part that was not asked for is background
+
+
+@pytest.mark.parametrize(("name", "grid", "dim"), [("test_resnet", 10, None), ("test_vit", 2, 4 * 64)])
+def test_maps_have_the_finest_grid_from_a_quarter_on(name: str, grid: int, dim: int | None) -> None:
+    torch.manual_seed(0)
+    backbone = create_backbone(BackboneConfig(name=name, image_size=32 if name == "test_vit" else 40, in_chans=1))
+    images = np.random.default_rng(0).integers(0, 255, (2, 40, 40), dtype=np.uint8)
+    maps = backbone_maps(backbone, image_size=None, device=torch.device("cpu"), precision="fp32")(images)
+    assert maps.shape[2:] == (grid, grid)
+    assert dim is None or maps.shape[1] == dim
+    assert pixel_maps((40, 40))(images).shape == (2, 30, 10, 10)
+
+
+def test_bad_input(run: Path, phantom_store: Path, tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match=r"no part 'hart'.*heart"):
+        pipeline.evaluate_segment(run, data=phantom_store, parts=["hart"], **QUICK)
+    with pytest.raises(ConfigError, match="decoder = 'unet': known is 'linear'"):
+        pipeline.evaluate_segment(run, data=phantom_store, decoder="unet", **QUICK)
+    with pytest.raises(ConfigError, match=r"lies in \(0, 1\]; got 5"):
+        pipeline.evaluate_segment(run, data=phantom_store, fractions=(5.0,), **QUICK)
+    assert not (run / "evaluations" / "partial").exists()
+    with pytest.raises(StoreError):
+        pipeline.evaluate_segment(run, data=tmp_path, **QUICK)
