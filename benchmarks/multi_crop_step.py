@@ -2,8 +2,8 @@
 
 Two global views alone, or with eight local ones of 96 px beside them; nothing else differs. Phantom radiographs, views
 of 224 px, three backbones over batch sizes, bf16 where the CPU multiplies it; the two sides alternate in one process,
-and peak memory is of a process of its own. `--only 'resnet50 8'` runs the cases that it meets (`backbone batch`) and leaves
-the others in the results file as they are.
+and peak memory is of a process of its own. `--only 'resnet50 8'` runs the cases that it meets (`backbone batch`) and
+leaves the others in the results file as they are.
 
     OMP_NUM_THREADS=2 taskset -c 0,1 python benchmarks/multi_crop_step.py
 """

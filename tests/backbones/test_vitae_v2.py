@@ -124,6 +124,20 @@ def test_weights_go_to_a_file_and_back_and_are_folded_to_gray(tmp_path: Path) ->
         torch.testing.assert_close(theirs(pixels), gray(pixels))
 
 
+def test_its_inductive_biases_can_be_left_out_at_equal_parameters() -> None:
+    """As the arms of `vesalius study dino-cxr` do; the backbone's description remembers it."""
+    whole = parameters(create_backbone(BackboneConfig(name="vitae_v2_half", image_size=64)))
+    for arguments in ({"pyramid": False}, {"parallel": False, "mlp_ratio": 5.5}):
+        backbone = create_backbone(BackboneConfig(name="vitae_v2_half", image_size=64, arguments=arguments))
+        assert parameters(backbone) == pytest.approx(whole, rel=0.01)
+        assert arguments.items() <= backbone.description()["model_args"].items()
+        assert parameters(backbone.twin()) == parameters(backbone)
+    with pytest.raises(BackboneError, match=r"may not set \['in_chans'\]"):
+        create_backbone(BackboneConfig(name="vitae_v2_half", arguments={"in_chans": 3}))
+    with pytest.raises(BackboneError, match="cannot be built with"):
+        create_backbone(BackboneConfig(name="vitae_v2_half", arguments={"pyramids": False}))
+
+
 def test_what_it_does_not_have_is_refused() -> None:
     backbone = create_backbone(BackboneConfig(name="vitae_v2_half", image_size=64))
     assert (backbone.feature_dim, backbone.pool, backbone.has_cls) == (256, "mean", False)

@@ -45,7 +45,7 @@ def test_the_best_region_by_hand() -> None:
 
 def test_every_arm_is_scored(run: Path, guided_store: Path) -> None:
     results = {one.label: one for one in pipeline.evaluate_regions(run, data=guided_store, **QUICK)}
-    assert set(results) == {"left_lung", "right_lung", "heart"}
+    assert set(results) == {"left_lung", "right_lung", "heart", "mean"}
     for result in results.values():
         found = {one.arm: one.value for one in result.scores}
         assert set(found) == ARMS

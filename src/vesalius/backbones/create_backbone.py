@@ -58,8 +58,8 @@ def create_backbone(config: BackboneConfig) -> TimmBackbone:
     """Build a backbone and load its weights.
 
     Raises:
-        BackboneError: Unknown name (the nearest is named) or argument, unreadable or unfitting weights, or weights that would
-            have to be downloaded where there is no network.
+        BackboneError: Unknown name (the nearest is named) or argument, unreadable or unfitting weights, or weights that
+            would have to be downloaded where there is no network.
     """
     name = config.name
     if not timm.is_model(name.split(".")[0]):

@@ -125,6 +125,7 @@ class VitaeV2(nn.Module):
         mlp_ratio: float = 4.0,
     ) -> None:
         super().__init__()
+        normal: dict[str, Any] = {"parallel": parallel, "mlp_ratio": mlp_ratio}
         cells = sum(1 + stage.depth for stage in stages)
         rates = iter(torch.linspace(0.0, drop_path_rate, cells).tolist())
         self.num_features = stages[-1].width
@@ -138,10 +139,7 @@ class VitaeV2(nn.Module):
         self.stages = nn.ModuleList(
             nn.Sequential(
                 ReductionCell(stage, width, drop_path=next(rates), pyramid=pyramid, parallel=parallel),
-                *(
-                    NormalCell(stage, drop_path=next(rates), parallel=parallel, mlp_ratio=mlp_ratio)
-                    for _ in range(stage.depth)
-                ),
+                *(NormalCell(stage, drop_path=next(rates), **normal) for _ in range(stage.depth)),
             )
             for stage, width in zip(stages, widths, strict=False)
         )

@@ -119,7 +119,7 @@ def doctor(
     listing = list_images(root)
     workers = worker_count(None)
     rows = sum(findings.rows.values()) - len(findings.refused)
-    planes = 1 + bool(any(sample.masks for sample in samples)) + 2 * bool(findings.coloured)
+    planes = 1 + bool(any(sample.masks or sample.outlines for sample in samples)) + 2 * bool(findings.coloured)
     if not samples:
         problems.append("there are no images in it")
     return DoctorReport(
@@ -144,7 +144,7 @@ def doctor(
         bright_background=findings.bright_background,
         patients=len({sample.patient for sample in samples if sample.patient is not None}),
         patients_unknown=sum(sample.patient is None for sample in samples),
-        masked=sum(bool(sample.masks) for sample in samples),
+        masked=sum(bool(sample.masks or sample.outlines) for sample in samples),
         splits=dict(Counter(sample.split for sample in samples if sample.split is not None)),
         labels=_labels(adapter, samples),
         store_bytes=rows * planes * _STORE_SIZE**2,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageDraw
 
 from vesalius.data.fit import Placement
 from vesalius.data.read import count_frames, read_image
@@ -45,6 +46,7 @@ def read_masks(
     placement: Placement,
     size: int,
     axis: str | int = "axial",
+    outlines: Sequence[tuple[str, Sequence[float]]] = (),
 ) -> npt.NDArray[np.uint8]:
     """Return the label map `[size, size]` of one image.
 
@@ -60,6 +62,7 @@ def read_masks(
         placement: Where the image lies in the store.
         size: Side of the square.
         axis: Slicing of masks that are NIfTI volumes, that of the image.
+        outlines: (part, corners x0, y0, x1, y1, ... in the image's pixels), drawn over the rest in their order.
 
     Raises:
         UnreadableImageError: For a mask that cannot be read or has other proportions than the image.
@@ -82,6 +85,9 @@ def read_masks(
         elif pixels.any():
             inside = pixels > pixels.max() / 2
             out[place_mask(inside, shape=shape, placement=placement, size=size)] = parts.index(name)
+    if outlines:
+        drawn = place_mask(_draw(outlines, parts, shape), shape=shape, placement=placement, size=size)
+        out[drawn > 0] = drawn[drawn > 0]
     return out
 
 
@@ -102,6 +108,16 @@ def place_mask(mask: npt.NDArray[Any], *, shape: tuple[int, int], placement: Pla
     out = np.zeros((size, size), dtype=mask.dtype)
     out[np.ix_(in_y, in_x)] = mask[np.ix_(rows[in_y], columns[in_x])]
     return out
+
+
+def _draw(
+    outlines: Sequence[tuple[str, Sequence[float]]], parts: Sequence[str], shape: tuple[int, int]
+) -> npt.NDArray[np.uint8]:
+    canvas = Image.new("L", (shape[1], shape[0]))
+    pen = ImageDraw.Draw(canvas)
+    for name, corners in outlines:
+        pen.polygon(list(corners), fill=parts.index(name))
+    return np.asarray(canvas, dtype=np.uint8)
 
 
 def _read(path: Path, *, frame: int, frames: int, axis: str | int) -> npt.NDArray[Any]:

@@ -225,6 +225,7 @@ def _parts(adapter: Adapter, samples: Sequence[Sample]) -> tuple[str, ...]:
     names = {name for sample in samples for name in sample.masks}
     if LABEL_MAP in names:
         names = (names - {LABEL_MAP}) | set(adapter.parts.values())
+    names |= {name for sample in samples for name, _ in sample.outlines}
     return canonical_parts(sorted(names)) if names else ()
 
 
@@ -236,7 +237,8 @@ def _plan(
     for sample in samples:
         size = sample.path.stat().st_size if sample.path.is_file() else -1
         masks = sorted((name, path.name) for name, path in sample.masks.items())
-        listing.update(repr((sample.source, sample.frame, size, masks, sorted(sample.reader.items()))).encode())
+        told = (sample.source, sample.frame, size, masks, sorted(sample.reader.items()))
+        listing.update(repr((*told, sample.outlines) if sample.outlines else told).encode())
     return {
         "set": root.resolve().name,
         "dataset": adapter.name,

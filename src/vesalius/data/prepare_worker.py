@@ -142,7 +142,7 @@ def _decode(
     colour = is_colourful(windowed, full_scale=2**options.bits - 1)
     image, placement = fit(_to_channels(windowed, options.channels), options.size, options.fit)
     mask, has_masks = np.zeros((options.size, options.size), dtype=np.uint8), False
-    if sample.masks:
+    if sample.masks or sample.outlines:
         try:
             mask = read_masks(
                 sample.masks,
@@ -154,6 +154,7 @@ def _decode(
                 placement=placement,
                 size=options.size,
                 axis=sample.reader.get("axis", "axial"),
+                outlines=sample.outlines,
             )
             has_masks = True
         except UnreadableImageError as error:

@@ -74,7 +74,7 @@ def evaluate_regions(
     device: str = "auto",
     advance: Callable[[int], None] = lambda _: None,
 ) -> tuple[Result, ...]:
-    """Score regions, joined by a run's features, against the masks of a store, and write the outcome.
+    """Score regions, joined by a run's features, against the masks of a store: a result a part, and one of their mean.
 
     The figure is the IoU of a part with the one region of the image that covers it best. Beside the run's backbone
     stand its untrained twin, superpixels joined by their mean brightness (or colour), the prior's own regions, k-means
@@ -115,10 +115,16 @@ def evaluate_regions(
             figures[name].setdefault("prior_ceiling", []).append(_ceiling(regions["prior_regions"], masks == value))
         advance(len(chosen))
     scoring = _Scoring(run, store, rows, prior, options)
-    return tuple(
-        scoring.part(name, {arm: torch.cat(one).double().numpy() for arm, one in of_arms.items()})
+    overlaps = {
+        name: {arm: torch.cat(one).double().numpy() for arm, one in of_arms.items()}
         for name, of_arms in figures.items()
-    )
+    }
+    results = [scoring.part(name, of_arms) for name, of_arms in overlaps.items()]
+    if len(overlaps) > 1:
+        arms_there = next(iter(overlaps.values()))
+        whole = {arm: _mean_there([of_arms[arm] for of_arms in overlaps.values()]) for arm in arms_there}
+        results.append(scoring.part("mean", whole))
+    return tuple(results)
 
 
 @torch.inference_mode()
@@ -184,6 +190,13 @@ def _ceiling(regions: Labels, mask: Bool[Tensor, "batch height width"]) -> Float
     covered, whole = inside.gather(1, order).cumsum(dim=1), area.gather(1, order).cumsum(dim=1)
     best = (covered / (whole + truth - covered).clamp_min(1)).amax(dim=1)
     return torch.where(truth[:, 0] > 0, best, torch.nan)
+
+
+def _mean_there(overlaps: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    """Average every image's figures over the parts that it shows; NaN where it shows none."""
+    table = np.stack(overlaps)
+    shown = (~np.isnan(table)).sum(axis=0)
+    return np.where(shown > 0, np.nansum(table, axis=0) / np.maximum(shown, 1), np.nan)
 
 
 def _counts(regions: Labels, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -48,8 +48,8 @@ def study(
         out: Folder of the study; the same command again goes on with it, and a further arm joins those there.
         masks: Stores whose masks attention and coordinates are scored by.
         labels: (store, label) pairs for the probes.
-        tasks: Of `attention`, `coordinates`, `regions`, `segment`, `knn`, `linear`, `finetune`; all that the tables show
-            where none is named.
+        tasks: Of `attention`, `coordinates`, `regions`, `segment`, `knn`, `linear`, `finetune`; by default all that the
+            tables show.
         arms: Which; by default all.
         seeds: Trainings an arm.
         overrides: Assignments for every arm, after its own, as in `training.epochs=10`.

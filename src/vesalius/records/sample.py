@@ -66,6 +66,8 @@ class Sample:
         labels: Label name to value; a missing or uncertain label is None.
         frame: Frame or slice to take from the file.
         masks: Part name (`left_lung`) to mask file; the patient's left and right.
+        outlines: (part name, corners x0, y0, x1, y1, ... in the image's pixels) where a set draws its masks instead of
+            storing them; the later lie over the earlier. They are drawn over the `masks`.
         reader: Options for the reader (for example `{"format": "jsrt"}`).
     """
 
@@ -77,4 +79,5 @@ class Sample:
     labels: Mapping[str, float | int | str | None] = field(default_factory=dict)
     frame: int = 0
     masks: Mapping[str, Path] = field(default_factory=dict)
+    outlines: tuple[tuple[str, tuple[float, ...]], ...] = ()
     reader: Mapping[str, Any] = field(default_factory=dict)

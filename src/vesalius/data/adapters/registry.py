@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vesalius.data.adapters.acdc import AcdcAdapter
 from vesalius.data.adapters.chexpert import CheXpertAdapter
+from vesalius.data.adapters.coco import CocoAdapter
 from vesalius.data.adapters.covid_radiography import CovidRadiographyAdapter
 from vesalius.data.adapters.folder import FolderAdapter
 from vesalius.data.adapters.ieee8023_covid import Ieee8023CovidAdapter
@@ -32,6 +34,8 @@ ADAPTERS: dict[str, type[Adapter]] = {
         JsrtAdapter,
         CovidRadiographyAdapter,
         Ieee8023CovidAdapter,
+        AcdcAdapter,
+        CocoAdapter,
     )
 }
 

@@ -1,0 +1,103 @@
+"""COCO: photographs with outlines of objects of many classes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+from vesalius.data.adapters.interface import Adapter
+from vesalius.data.adapters.listing import inside, list_images, source_of
+from vesalius.data.labels import LabelSpec
+from vesalius.errors import ManifestError
+from vesalius.records.sample import Sample
+
+__all__ = ["CocoAdapter"]
+
+_SPLITS = {"train": "train", "val": "val", "test": "test"}
+
+
+class CocoAdapter(Adapter):
+    """`annotations/instances_<set>.json` with the images in `<set>/`; any set in this format.
+
+    An object's outline is part of the image's masks by its class, smaller objects over larger ones; crowds, which are
+    run lengths of many objects, are left out. Each image is its own patient.
+    """
+
+    name: ClassVar[str] = "coco"
+    title: ClassVar[str] = "COCO"
+    layout: ClassVar[str] = "annotations/instances_<set>.json + <set>/<image>.jpg"
+    citation: ClassVar[str] = "Lin et al., ECCV 2014"
+    licence: ClassVar[str] = "annotations CC BY 4.0; images under their owners' terms"
+
+    @classmethod
+    def matches(cls, folder: Path) -> bool:
+        """There is a table of instances."""
+        return next((folder / "annotations").glob("instances_*.json"), None) is not None
+
+    def collect(self, root: Path) -> list[Sample]:
+        """Return one sample an image of every table, each class a binary label."""
+        base = self.base(root)
+        tables = sorted((base / "annotations").glob("instances_*.json"))
+        content = [(table, _read(table)) for table in tables]
+        names = sorted({str(one["name"]).replace(" ", "_") for _, table in content for one in table["categories"]})
+        self.labels = {name: LabelSpec(kind="binary", description=f"shows a {name}") for name in names}
+        known: set[Path] = set()
+        found: list[Sample] = []
+        for table, one in content:
+            found += self._samples(table, one, base, root)
+            known |= {sample.path for sample in found}
+        listing = list_images(base)
+        self.ignored = tuple(source_of(base / file, root) for file in listing.ignored)
+        unnamed = sum(path not in known for path in listing.images)
+        if unnamed:
+            self.note(f"{unnamed} images that no table names are passed over")
+        return sorted(found, key=lambda sample: sample.source)
+
+    def _samples(self, table: Path, content: dict[str, Any], base: Path, root: Path) -> list[Sample]:
+        kind = table.stem.removeprefix("instances_")
+        split = next((split for word, split in _SPLITS.items() if kind.startswith(word)), None)
+        name_of = {one["id"]: str(one["name"]).replace(" ", "_") for one in content["categories"]}
+        objects: dict[Any, list[dict[str, Any]]] = {}
+        for one in content["annotations"]:
+            if one["category_id"] not in name_of:
+                raise ManifestError(
+                    f"{table}: object {one.get('id')} is of class {one['category_id']}, which is not listed"
+                )
+            objects.setdefault(one["image_id"], []).append(one)
+        crowds = sum(not isinstance(one.get("segmentation"), list) for many in objects.values() for one in many)
+        if crowds:
+            self.note(f"{table.name}: {crowds} crowds (run lengths) are left out of the masks")
+        found = []
+        for image in content["images"]:
+            own = sorted(objects.get(image["id"], []), key=lambda one: -float(one.get("area", 0.0)))
+            shown = {name_of[one["category_id"]] for one in own}
+            path = inside(base / kind, str(image["file_name"]), table=table)
+            found.append(
+                Sample(
+                    path=path,
+                    source=source_of(path, root),
+                    patient=f"{kind}_{image['id']}",
+                    split=split,
+                    labels={name: int(name in shown) for name in self.labels},
+                    outlines=tuple(
+                        (name_of[one["category_id"]], tuple(float(at) for at in corners))
+                        for one in own
+                        if isinstance(one.get("segmentation"), list)
+                        for corners in one["segmentation"]
+                        if len(corners) >= 6
+                    ),
+                )
+            )
+        return found
+
+
+def _read(table: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(table.read_text(encoding="utf-8"))
+        missing = {"images", "annotations", "categories"} - content.keys()
+    except (ValueError, AttributeError, OSError) as error:
+        raise ManifestError(f"{table}: is not a table of COCO ({error}); copy it again") from error
+    if missing:
+        raise ManifestError(f"{table}: lacks {', '.join(sorted(missing))}; expected COCO's instances format")
+    return dict(content)

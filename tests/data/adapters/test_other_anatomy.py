@@ -1,0 +1,134 @@
+"""ACDC and COCO: layouts, slices of volumes, outlines drawn, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from vesalius.data.adapters.registry import find_adapter
+from vesalius.data.prepare import prepare
+from vesalius.data.store import open_store
+from vesalius.errors import ManifestError
+
+
+def write_patient(folder: Path, number: int, *, slices: int, seed: int) -> None:
+    """Two frames, a square ventricle one column to the right in each further slice; a cine beside."""
+    generator = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for frame in (1, 12):
+        volume = generator.integers(0, 200, (24, 20, slices)).astype(np.int16)
+        labels = np.zeros((24, 20, slices), dtype=np.uint8)
+        for one in range(slices):
+            labels[8:12, 4 + one : 8 + one, one] = 3
+        stem = f"patient{number:03d}_frame{frame:02d}"
+        affine = np.diag([1.5, 1.5, 10.0, 1.0])
+        nibabel.save(nibabel.Nifti1Image(volume, affine), folder / f"{stem}.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(labels, affine), folder / f"{stem}_gt.nii.gz")
+    (folder / f"patient{number:03d}_4d.nii.gz").write_bytes(b"a cine")
+    (folder / "Info.cfg").write_text("ED: 1\nES: 12\nGroup: DCM\nHeight: 184.0\nNbFrame: 30\n")
+
+
+def test_acdc(tmp_path: Path) -> None:
+    write_patient(tmp_path / "acdc/training/patient001", 1, slices=3, seed=0)
+    write_patient(tmp_path / "acdc/testing/patient101", 101, slices=2, seed=1)
+    (tmp_path / "acdc/testing/patient101/patient101_frame12_gt.nii.gz").unlink()
+    adapter = find_adapter("auto", tmp_path / "acdc")
+    assert adapter.name == "acdc"
+    samples = adapter.samples(tmp_path / "acdc")
+    assert [(s.patient, s.study, s.frame, s.split) for s in samples] == [
+        ("patient101", "patient101_frame01", 0, "test"),
+        ("patient101", "patient101_frame01", 1, "test"),
+        ("patient101", "patient101_frame12", 0, "test"),
+        ("patient101", "patient101_frame12", 1, "test"),
+        *(("patient001", f"patient001_frame{frame}", one, None) for frame in ("01", "12") for one in range(3)),
+    ]
+    assert {sample.labels["systole"] for sample in samples if sample.study.endswith("12")} == {1}
+    assert {sample.labels["group"] for sample in samples} == {2}
+    assert any("2 cine files" in note for note in adapter.notes)
+    assert any("patient101_frame12_gt" in note for note in adapter.notes)
+    prepare(tmp_path / "acdc", tmp_path / "store", size=24, workers=1, progress=False)
+    store = open_store(tmp_path / "store")
+    assert len(store) == 10
+    names = store.info["arrays"]["masks"]["parts"]
+    assert set(names) == {"background", "left_ventricle", "right_ventricle", "myocardium"}
+    table = store.manifest
+    row = int(np.flatnonzero((table["split"] != "test") & (table["frame"] == 2))[0])
+    inside = store.masks[np.array([row])][0] == names.index("left_ventricle")
+    assert inside.sum() == 16
+    assert table.loc[table["source"].str.contains("patient101_frame12"), "has_masks"].eq(False).all()
+
+
+def write_coco(folder: Path, annotations: list[dict]) -> None:
+    (folder / "annotations").mkdir(parents=True)
+    (folder / "val2017").mkdir()
+    for seed, name in enumerate(("1.jpg", "2.jpg")):
+        Image.fromarray(np.random.default_rng(seed).integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(
+            folder / "val2017" / name
+        )
+    content = {
+        "images": [{"id": one, "file_name": f"{one}.jpg", "width": 60, "height": 40} for one in (1, 2)],
+        "categories": [{"id": 1, "name": "dog"}, {"id": 7, "name": "traffic light"}],
+        "annotations": annotations,
+    }
+    (folder / "annotations/instances_val2017.json").write_text(json.dumps(content))
+
+
+def test_coco(tmp_path: Path) -> None:
+    """A large dog with a small traffic light before it, and a crowd that cannot be drawn."""
+    square = [10, 10, 39, 10, 39, 29, 10, 29]
+    write_coco(
+        tmp_path / "coco",
+        [
+            {"id": 1, "image_id": 1, "category_id": 7, "area": 25, "segmentation": [[20, 15, 24, 15, 24, 19, 20, 19]]},
+            {"id": 2, "image_id": 1, "category_id": 1, "area": 600, "segmentation": [square]},
+            {
+                "id": 3,
+                "image_id": 2,
+                "category_id": 1,
+                "area": 9,
+                "iscrowd": 1,
+                "segmentation": {"counts": [1], "size": [40, 60]},
+            },
+        ],
+    )
+    adapter = find_adapter("auto", tmp_path / "coco")
+    assert adapter.name == "coco"
+    first, second = adapter.samples(tmp_path / "coco")
+    assert (first.labels, first.split) == ({"dog": 1, "traffic_light": 1}, "val")
+    assert [name for name, _ in first.outlines] == ["dog", "traffic_light"]
+    assert second.outlines == ()
+    assert any("1 crowds" in note for note in adapter.notes)
+    prepare(tmp_path / "coco", tmp_path / "store", size=60, workers=1, progress=False)
+    store = open_store(tmp_path / "store")
+    names = store.info["arrays"]["masks"]["parts"]
+    masks = store.masks[np.arange(2)]
+    row = int(np.flatnonzero(store.manifest["source"] == "val2017/1.jpg")[0])
+    dog, light = (masks[row] == names.index(name) for name in ("dog", "traffic_light"))
+    assert (dog | light).sum() == 600
+    assert light.sum() == 25
+    assert light[25:30, 20:25].all()  # ten rows of padding above
+    assert not masks[1 - row].any()
+
+
+def test_tables_that_are_not_coco(tmp_path: Path) -> None:
+    write_coco(tmp_path / "coco", [{"id": 1, "image_id": 1, "category_id": 3, "area": 25, "segmentation": []}])
+    with pytest.raises(ManifestError, match="object 1 is of class 3, which is not listed"):
+        find_adapter("coco", tmp_path / "coco").samples(tmp_path / "coco")
+    table = tmp_path / "coco/annotations/instances_val2017.json"
+    table.write_text('{"images": []}')
+    with pytest.raises(ManifestError, match="lacks annotations, categories"):
+        find_adapter("coco", tmp_path / "coco").samples(tmp_path / "coco")
+    table.write_text("no json")
+    with pytest.raises(ManifestError, match="not a table of COCO"):
+        find_adapter("coco", tmp_path / "coco").samples(tmp_path / "coco")
+    write_coco(tmp_path / "other", [])
+    content = json.loads((tmp_path / "other/annotations/instances_val2017.json").read_text())
+    content["images"][0]["file_name"] = "../../secret.jpg"
+    (tmp_path / "other/annotations/instances_val2017.json").write_text(json.dumps(content))
+    with pytest.raises(ManifestError, match="leads out of"):
+        find_adapter("coco", tmp_path / "other").samples(tmp_path / "other")
