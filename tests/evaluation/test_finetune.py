@@ -27,7 +27,7 @@ from vesalius.evaluation.probes import ProbeOptions
 
 SETUP = Setup(torch.device("cpu"), False, 32)
 QUICK = {"progress": False, "precision": "fp32", "device": "cpu", "bootstrap": 50, "random_inits": 1, "seeds": 1}
-SHORT = ("rounds=3", "round_steps=8", "batch_size=16", "warmup_steps=2")
+SHORT = ("rounds=4", "round_steps=8", "batch_size=16", "warmup_steps=2")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
             Image.fromarray(pixels.astype(np.uint8)).save(root / "scans" / name)
             lines.append(f"{name},p{patient},{side},{int(patient < 5)}")
     (root / "scans" / "labels.csv").write_text("\n".join(lines) + "\n")
-    prepare(root / "scans", root / "store", size=32, workers=1, progress=False)
+    (root / "salt").write_text("one salt, so that folds are the same every time\n")
+    prepare(root / "scans", root / "store", size=32, workers=1, salt_file=root / "salt", progress=False)
     return open_store(root / "store")
 
 
@@ -72,7 +73,7 @@ def test_every_arm_learns_the_side(run: Path, store: Store) -> None:
     assert {fit["lr"] for fit in fits if fit["arm"] == "pretrained"} == {1e-4}
     assert {fit["lr"] for fit in fits if fit["arm"] == "random_init"} == {1e-3}
     assert result.settings["changed"]["finetune"] == {
-        "rounds": 3, "round_steps": 8, "batch_size": 16, "warmup_steps": 2,
+        "rounds": 4, "round_steps": 8, "batch_size": 16, "warmup_steps": 2,
     }  # fmt: skip
     [folder] = (run / "evaluations").iterdir()
     assert json.loads((folder / "result.json").read_text())["settings"]["held_out_images"] == 12
@@ -141,7 +142,7 @@ def test_images_held_out_are_the_same_for_every_share_and_no_patient_is_on_two_s
         task="finetune", label="side", kind="binary", classes=("0", "1"), fractions=(0.2, 1.0), seeds=2
     )
     tuning = Finetuning(job, probe, FinetuneOptions(), SETUP, Path("unused"))
-    rounds = {(f, s): tuning._rounds(f, s) for f in (0.2, 1.0) for s in (0, 1)}
+    rounds = {(f, s): tuning._drawn(f, s) for f in (0.2, 1.0) for s in (0, 1)}
     for pair in range(3):
         held = [tuple(rounds[key][pair].held_out) for key in rounds]
         assert len(set(held)) == 1

@@ -56,7 +56,7 @@ def image_side(backbone: Backbone, asked: int | None) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Round:
+class _Drawn:
     """One pair of sides in one draw of labels: places of what is learned from, held out and scored."""
 
     train: npt.NDArray[np.int64]
@@ -93,29 +93,20 @@ class Finetuning:
         """
         predictions, told = [], []
         for arm, inits in backbones.items():
-            prints = [backbone_fingerprint(one) for one in inits]
             for fraction in self.probe.fractions:
-                rate: float | None = None
+                rates = self.options.rates(pretrained=arm == "pretrained")
                 for seed in range(self.probe.seeds):
-                    which = seed % len(inits)
-                    fits = []
-                    for pair in self._rounds(fraction, seed):
-                        one = _Fitting(self, inits[which], prints[which], pair, step_seed(self.probe.seed, seed))
-                        rates = self.options.rates(pretrained=arm == "pretrained") if rate is None else (rate,)
-                        # What is searched is searched once, where the labels are drawn first.
-                        fits.append(one.best(rates, advance))
-                        rate = fits[0][0].lr
-                    told += [
-                        {"arm": arm, "fraction": fraction, "seed": seed, "pair": place} | asdict(fit)
-                        for place, (fit, _) in enumerate(fits)
-                    ]
+                    fits = self._fit_pairs(inits[seed % len(inits)], fraction, seed, rates, advance)
+                    rates = (fits[0][0].lr,)
+                    about = {"arm": arm, "fraction": fraction, "seed": seed}
+                    told += [about | {"pair": place} | asdict(fit) for place, (fit, _) in enumerate(fits)]
                     predictions.append(
                         Prediction(
                             arm=arm,
                             fraction=fraction,
                             seed=seed,
                             scores=np.concatenate([scores for _, scores in fits]),
-                            learned=tuple(len(pair.train) for pair in self._rounds(fraction, seed)),
+                            learned=tuple(len(one.train) for one in self._drawn(fraction, seed)),
                             chosen=tuple(fit.lr for fit, _ in fits),
                         )
                     )
@@ -132,13 +123,13 @@ class Finetuning:
             searched = len(self.options.rates(pretrained=arm == "pretrained")) - 1
             for fraction in self.probe.fractions:
                 for seed in range(self.probe.seeds):
-                    pairs = [longest_steps(len(one.train), self.options) for one in self._rounds(fraction, seed)]
+                    pairs = [longest_steps(len(one.train), self.options) for one in self._drawn(fraction, seed)]
                     total += sum(pairs) + (searched * pairs[0] if seed == 0 else 0)
         return total
 
     def seconds_a_step(self, backbone: Backbone) -> float:
         """Time a few steps on a copy that is thrown away."""
-        pair = self._rounds(self.probe.fractions[-1], 0)[0]
+        pair = self._drawn(self.probe.fractions[-1], 0)[0]
         with seeded(0, self.setup.device) as generator:
             classifier = self.classifier(backbone)
             optimizer = build_optimizer(classifier, self.options)
@@ -160,7 +151,7 @@ class Finetuning:
             "finetune": self.options.model_dump(mode="json"),
             "image_size": self.setup.image_size,
             "untrained_twin": "random weights, trained from scratch",
-            "held_out_images": len(self._rounds(self.probe.fractions[-1], 0)[0].held_out),
+            "held_out_images": len(self._drawn(self.probe.fractions[-1], 0)[0].held_out),
         }
 
     def classifier(self, backbone: Backbone) -> Classifier:
@@ -176,7 +167,23 @@ class Finetuning:
         store = self.job.stores[0 if places[0] < first else -1][0]
         return Labelled(store, targets.rows[places], targets.values[places], targets.kind, len(targets.classes))
 
-    def _rounds(self, fraction: float, seed: int) -> list[_Round]:
+    def _fit_pairs(
+        self,
+        backbone: Backbone,
+        fraction: float,
+        seed: int,
+        rates: Sequence[float],
+        advance: Callable[[int], None],
+    ) -> list[tuple[Fit, Float[np.ndarray, "test columns"]]]:
+        """Fit every pair of sides of one draw: the first at all rates, the others at the one that was best there."""
+        fits: list[tuple[Fit, Float[np.ndarray, "test columns"]]] = []
+        fingerprint, own_seed = backbone_fingerprint(backbone), step_seed(self.probe.seed, seed)
+        for drawn in self._drawn(fraction, seed):
+            fits.append(_Fitting(self, backbone, fingerprint, drawn, own_seed).best(rates, advance))
+            rates = (fits[0][0].lr,)
+        return fits
+
+    def _drawn(self, fraction: float, seed: int) -> list[_Drawn]:
         """Hold out the same patients for every share and seed, and draw labels from the others."""
         patients, labels = self.job.patients, self.job.targets.values
         found = []
@@ -189,7 +196,7 @@ class Finetuning:
             drawn = rest[draws[fraction]]
             for what, places in (("labelled images", drawn), ("images held out", train[held])):
                 self._check(what, labels[places], fraction)
-            found.append(_Round(drawn, train[held], test))
+            found.append(_Drawn(drawn, train[held], test))
         return found
 
     def _held_out(self, train: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -221,7 +228,7 @@ class _Fitting:
     whole: Finetuning
     backbone: Backbone
     fingerprint: str
-    pair: _Round
+    drawn: _Drawn
     seed: int
 
     def best(
@@ -243,10 +250,10 @@ class _Fitting:
         path = self.whole.folder / f"{self._digest(lr)}.npz"
         if path.is_file():
             with np.load(path, allow_pickle=False) as there:
-                advance(longest_steps(len(self.pair.train), self.whole.options))
+                advance(longest_steps(len(self.drawn.train), self.whole.options))
                 return Fit(**json.loads(str(there["fit"]))), there["scores"]
         train, held_out, test = (
-            self.whole.labelled(places) for places in (self.pair.train, self.pair.held_out, self.pair.test)
+            self.whole.labelled(places) for places in (self.drawn.train, self.drawn.held_out, self.drawn.test)
         )
         with seeded(self.seed, self.whole.setup.device):
             classifier = self.whole.classifier(self.backbone)
@@ -273,7 +280,7 @@ class _Fitting:
         ]
         digest = hashlib.sha256(repr(what).encode())
         targets = self.whole.job.targets
-        for places in (self.pair.train, self.pair.held_out, self.pair.test):
+        for places in (self.drawn.train, self.drawn.held_out, self.drawn.test):
             digest.update(targets.rows[places].tobytes())
             digest.update(np.ascontiguousarray(targets.values[places], dtype=np.float64).tobytes())
         return digest.hexdigest()[:24]
