@@ -69,10 +69,12 @@ def test_fewer_labels_are_drawn_several_times(run: Path, phantom_store: Path) ->
 def test_no_patient_is_learned_from_and_scored(phantom_store: Path) -> None:
     store = open_store(phantom_store)
     options = SegmentOptions(protocol="folds", folds=3, fractions=(0.2, 1.0), seeds=2)
-    job = SegmentCounts(
-        store, np.arange(len(store)), {"heart": 3}, options=options, batch_size=32, advance=lambda _: None
-    )
+    job = SegmentCounts(store, np.arange(len(store)), {"heart": 3}, options=options, batch_size=32)
     assert len(job.draws) == 3 * (2 + 1)
+    done: list[int] = []
+    counts = job.of_maps([pixel_maps((16, 16))] * 2, done.append)
+    assert {fraction: len(one) for fraction, one in counts.items()} == {0.2: 2, 1.0: 2}
+    assert sum(done) == len(done) == job.fits(2) == 3 * (2 + 2)
     for draw in job.draws:
         assert not set(job.patients[draw.train]) & set(job.patients[draw.test])
 

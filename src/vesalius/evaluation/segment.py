@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from vesalius.evaluation.segment_counts import PLACES, SegmentCounts, dice_and_i
 from vesalius.evaluation.segment_options import SegmentOptions
 from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_batch_norm, random_twin
 from vesalius.evaluation.write_result import result_folder, write_result
+from vesalius.progress import bar
 from vesalius.records.result import Result
 from vesalius.training.run_folder import RunFolder
 
@@ -43,7 +44,7 @@ def evaluate_segment(
     options: SegmentOptions = _DEFAULTS,
     batch_size: int = 32,
     device: str = "auto",
-    advance: Callable[[int], None] = lambda _: None,
+    progress: bool = True,
 ) -> tuple[Result, ...]:
     """Score a run's frozen maps by the masks of a store, and write the outcome: a result a part, and one of their mean.
 
@@ -61,7 +62,7 @@ def evaluate_segment(
         options: What else shapes the figures.
         batch_size: Images at a time.
         device: `auto`, `cpu`, `cuda`, `mps`.
-        advance: Told how many images are done, of two passes an arm.
+        progress: Show a bar.
 
     Raises:
         ConfigError: Unknown protocol or a share outside (0, 1].
@@ -71,18 +72,21 @@ def evaluate_segment(
         BackboneError: A backbone without stages.
     """
     there, rows = mask_parts(store, parts)
-    job = SegmentCounts(store, rows, there, options=options, batch_size=batch_size, advance=advance)
+    job = SegmentCounts(store, rows, there, options=options, batch_size=batch_size)
     backbone = load_backbone(RunFolder(run).backbone)
     where = choose_device(device)
     size = backbone.preprocessing.image_size if options.image_size is None else (options.image_size,) * 2
     twins = [random_twin(backbone, seed=TWIN_SEED + options.seed + one) for one in range(options.random_inits)]
     for twin in twins:
         calibrate_batch_norm(twin, store, rows, image_size=options.image_size, device=device)
-    counts: dict[str, dict[float, _Array]] = {}
-    arms: dict[str, list[Backbone]] = {"pretrained": [backbone], "random_init": twins}
-    for arm, backbones in arms.items():
-        counts[arm] = job.of_maps([_maps(one, where, options) for one in backbones])
-    counts["pixels"] = job.of_maps([pixel_maps((size[0], size[1]))])
+    arms: dict[str, list[DenseMaps]] = {
+        "pretrained": [_maps(backbone, where, options)],
+        "random_init": [_maps(one, where, options) for one in twins],
+        "pixels": [pixel_maps((size[0], size[1]))],
+    }
+    fits = sum(job.fits(len(inits)) for inits in arms.values())
+    with bar("segment", fits, show=progress) as advance:
+        counts = {arm: job.of_maps(inits, advance) for arm, inits in arms.items()}
     counts["mean_mask"] = job.of_mean_mask()
     scoring = _Scoring(run, job, backbone.name)
     results = [scoring.result(name, counts, [place]) for place, name in enumerate(there)]

@@ -26,7 +26,8 @@ PLACES = 20_000
 """Places learned from in all images together, drawn once: three times as many added .001 Dice on JSRT (docs/LOG.md)."""
 
 _Array = npt.NDArray[Any]
-_Predict = Callable[[_Array, Tensor], Float[Tensor, "images classes rows columns"]]
+_Predict = Callable[[Tensor], Float[Tensor, "images classes rows columns"]]
+"""From the maps of some images to logits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,9 @@ class SegmentCounts:
         *,
         options: SegmentOptions,
         batch_size: int,
-        advance: Callable[[int], None],
     ) -> None:
         self.store, self.rows, self.parts, self.options = store, rows, dict(parts), options
-        self.batch_size, self.advance = batch_size, advance
+        self.batch_size = batch_size
         table = store.manifest.iloc[rows]
         self.patients = table["patient"].to_numpy(dtype=str)
         self.names, self.code = np.unique(self.patients, return_inverse=True)
@@ -72,16 +72,26 @@ class SegmentCounts:
             if fraction < 1.0 or seed == 0
         ]
 
-    def of_maps(self, inits: Sequence[DenseMaps]) -> dict[float, _Array]:
-        """Fit and score one arm: by share `[draws, patients, parts, 3]` pixels common, predicted and true."""
+    def fits(self, inits: int) -> int:
+        """Return how many fits an arm of so many initialisations takes."""
+        whole = sum(draw.fraction == 1.0 for draw in self.draws)
+        return len(self.draws) + (inits - 1) * whole
+
+    def of_maps(self, inits: Sequence[DenseMaps], advance: Callable[[int], None]) -> dict[float, _Array]:
+        """Fit and score one arm: by share `[draws, patients, parts, 3]` pixels common, predicted and true.
+
+        Args:
+            inits: The arm's initialisations; draws of fewer labels are dealt among them, all labels go to each.
+            advance: Told the fits that are done.
+        """
         found: dict[float, list[_Array]] = {}
         for place, maps in enumerate(inits):
-            mine = [
-                draw
-                for draw in self.draws
-                if len(inits) == 1 or draw.fraction == 1.0 or draw.seed % len(inits) == place
-            ]
-            for fraction, counted in self._counts(maps, mine).items():
+            fitted = []
+            for draw in self.draws:
+                if draw.fraction == 1.0 or draw.seed % len(inits) == place:
+                    fitted.append((draw, self._fit(maps, draw)))
+                    advance(1)
+            for fraction, counted in self._score(fitted, maps).items():
                 found.setdefault(fraction, []).append(counted)
         return {fraction: np.concatenate(parts) for fraction, parts in found.items()}
 
@@ -89,77 +99,56 @@ class SegmentCounts:
         """Score the mean of the masks learned from in the same way."""
         masks = self.store.masks[self.rows]
         shares = cells_of(masks, list(self.parts.values()), masks.shape[1:])
+        return self._score([(draw, _always(shares[draw.train].mean(dim=0))) for draw in self.draws], None)
 
-        def predictor(draw: _Draw) -> _Predict:
-            mean = shares[draw.train].mean(dim=0, keepdim=True)
-            return lambda images, _: mean.expand(len(images), -1, -1, -1)
-
-        return self._score({id(draw): predictor(draw) for draw in self.draws}, None, self.draws)
-
-    def _counts(self, maps: DenseMaps, draws: Sequence[_Draw]) -> dict[float, _Array]:
-        features, shares = self._learn_from(maps)
-        predictors: dict[int, _Predict] = {}
-        for draw in draws:
-            folds = deal_patients(
-                self.patients[draw.train], np.zeros(len(draw.train), dtype=np.int64), folds=3, seed=self.options.seed
-            )
-            layer = fit_places(features[draw.train], shares[draw.train], folds.tolist())
-            predictors[id(draw)] = _by_layer(layer)
-        return self._score(predictors, maps, draws)
-
-    def _learn_from(self, maps: DenseMaps) -> tuple[Tensor, Tensor]:
-        """Compute the features of some places of every image and what they belong to."""
+    def _fit(self, maps: DenseMaps, draw: _Draw) -> PlaceClassifier:
+        """Learn from some places of every image of the draw, the more of each the fewer there are."""
         features, shares = [], []
         generator = torch.Generator().manual_seed(self.options.seed)
-        for chosen in self._batches():
+        for chosen in self._batches(draw.train):
             seen = maps(self.store.images[self.rows[chosen]])
-            truth = cells_of(
-                self.store.masks[self.rows[chosen]], list(self.parts.values()), (seen.shape[2], seen.shape[3])
-            )
-            cells = seen.shape[2] * seen.shape[3]
-            many = min(cells, max(1, PLACES // len(self.rows)))
+            grid = (seen.shape[2], seen.shape[3])
+            truth = cells_of(self.store.masks[self.rows[chosen]], list(self.parts.values()), grid)
+            cells = grid[0] * grid[1]
+            many = min(cells, max(1, PLACES // len(draw.train)))
             places = torch.stack([torch.randperm(cells, generator=generator)[:many] for _ in chosen])[:, None]
             features.append(seen.flatten(2).gather(2, places.expand(-1, seen.shape[1], -1)).transpose(1, 2))
             shares.append(truth.flatten(2).gather(2, places.expand(-1, truth.shape[1], -1)).transpose(1, 2))
-            self.advance(len(chosen))
-        return torch.cat(features), torch.cat(shares)
+        nothing = np.zeros(len(draw.train), dtype=np.int64)
+        folds = deal_patients(self.patients[draw.train], nothing, folds=3, seed=self.options.seed)
+        return fit_places(torch.cat(features), torch.cat(shares), folds.tolist())
 
-    def _score(
-        self, predictors: Mapping[int, _Predict], maps: DenseMaps | None, draws: Sequence[_Draw]
-    ) -> dict[float, _Array]:
+    def _score(self, fitted: Sequence[tuple[_Draw, _Predict]], maps: DenseMaps | None) -> dict[float, _Array]:
         """Decide every pixel of the test sides and count, patient by patient."""
-        fractions = sorted({draw.fraction for draw in draws})
-        seeds = {fraction: sorted({d.seed for d in draws if d.fraction == fraction}) for fraction in fractions}
+        seeds: dict[float, list[int]] = {}
+        for fraction, seed in sorted({(draw.fraction, draw.seed) for draw, _ in fitted}):
+            seeds.setdefault(fraction, []).append(seed)
         shape = (len(self.names), len(self.parts), 3)
-        counted = {fraction: np.zeros((len(seeds[fraction]), *shape)) for fraction in fractions}
-        values = torch.tensor(list(self.parts.values()))
-        for chosen in self._batches():
-            images = self.store.images[self.rows[chosen]]
-            seen = torch.empty(len(chosen)) if maps is None else maps(images)
+        counted = {fraction: np.zeros((len(own), *shape)) for fraction, own in seeds.items()}
+        values = torch.tensor(list(self.parts.values()))[:, None, None]
+        numbers = torch.arange(1, len(self.parts) + 1)[:, None, None]
+        for chosen in self._batches(np.sort(self.sides.test)):
             truth = torch.from_numpy(self.store.masks[self.rows[chosen]].astype(np.int64))
-            real = truth[:, None] == values[:, None, None]
-            for draw in draws:
+            seen = truth[:, None].float() if maps is None else maps(self.store.images[self.rows[chosen]])
+            real = truth[:, None] == values
+            for draw, predict in fitted:
                 mine = np.flatnonzero(np.isin(chosen, draw.test))
                 if len(mine):
-                    logits = predictors[id(draw)](images[mine], seen[mine])
+                    logits = predict(seen[mine])
                     full = functional.interpolate(logits, size=truth.shape[1:], mode="bilinear", align_corners=False)
-                    guess = full.argmax(dim=1, keepdim=True) == torch.arange(1, len(values) + 1)[:, None, None]
+                    guess = full.argmax(dim=1, keepdim=True) == numbers
                     each = [(guess & real[mine]), guess, real[mine]]
                     pixels = torch.stack([one.sum(dim=(2, 3)) for one in each], dim=2).double().numpy()
                     place = seeds[draw.fraction].index(draw.seed)
                     np.add.at(counted[draw.fraction][place], self.code[chosen[mine]], pixels)
-            self.advance(len(chosen))
         return counted
 
-    def _batches(self) -> list[npt.NDArray[np.int64]]:
-        return [
-            np.arange(start, min(start + self.batch_size, len(self.rows)))
-            for start in range(0, len(self.rows), self.batch_size)
-        ]
+    def _batches(self, places: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+        return [places[start : start + self.batch_size] for start in range(0, len(places), self.batch_size)]
 
 
-def _by_layer(layer: PlaceClassifier) -> _Predict:
-    return lambda _, seen: layer(seen)
+def _always(mask: Float[Tensor, "classes rows columns"]) -> _Predict:
+    return lambda images: mask.expand(len(images), -1, -1, -1)
 
 
 def dice_and_iou(counts: _Array) -> dict[str, _Array]:

@@ -219,7 +219,6 @@ def evaluate_segment(
     """
     from vesalius.evaluation.segment import evaluate_segment as score
     from vesalius.evaluation.segment_options import SegmentOptions
-    from vesalius.progress import bar
 
     store = open_store(data)
     options = SegmentOptions(
@@ -234,8 +233,5 @@ def evaluate_segment(
         bootstrap=bootstrap,
         seed=seed,
     )
-    passes = 2 * (2 + random_inits) + 1
-    with bar("segment", passes * len(store), show=progress) as advance:
-        return score(
-            Path(run), store, parts=parts, options=options, batch_size=batch_size, device=device, advance=advance
-        )
+    how: dict[str, Any] = {"batch_size": batch_size, "device": device, "progress": progress}
+    return score(Path(run), store, parts=parts, options=options, **how)
