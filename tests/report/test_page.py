@@ -158,5 +158,37 @@ def test_results_of_other_settings_stand_beside_each_other_with_their_commands(
     assert f"vesalius evaluate vit --data 'clinic b' --test-data phantom_store {options}" in reader.text
 
 
+def test_fine_tuning_and_dense_transfer(
+    read_page: PageReader, build_run: RunBuilder, store: Store, tmp_path: Path
+) -> None:
+    """The page says that the network learned on, draws arms of its own, and gives commands that can be typed."""
+    run = build_run(tmp_path / "vit")
+    about = {"name": store.path.name, "fingerprint": store.fingerprint}
+    tuned = {"finetune": {"search": "lr", "rounds": 4, "grid": [0.01, 0.1]}, "seeds": 2}
+    usual = read_result(next((run / "evaluations").glob("knn-effusion-*")))
+    mean = tuple(replace(score, arm="mean_mask") for score in usual.scores if score.arm == "pixels")
+    for task, label, changed, more in (
+        ("finetune", "effusion", tuned, ()),
+        ("segment", "heart", {"fractions": [0.1, 1.0]}, mean),
+        ("segment", "mean", {"fractions": [0.1, 1.0]}, mean),
+        ("segment", "left_lung", {"parts": ["heart", "left_lung"]}, ()),
+    ):
+        settings = usual.settings | {"changed": changed, "stores": [about]}
+        result = replace(usual, task=task, label=label, scores=(*usual.scores, *more), settings=settings)
+        place = result_folder(run, task=task, label=label, fingerprint=store.fingerprint, changed=changed)
+        write_result(place, result)
+    reader = read_page(report([run], tmp_path / "report.html").read_text())
+    assert "the whole network goes on learning" in reader.text
+    assert "Fine-tuned or read out without further training" in reader.text
+    assert "mean of the masks learned from" in reader.text
+    command = "vesalius evaluate vit --data phantom_store --task"
+    assert (
+        f"{command} finetune --label effusion --search lr --set rounds=4 --set 'grid=[0.01, 0.1]' --seeds 2"
+        in reader.text
+    )
+    assert reader.text.count(f"{command} segment --fractions 0.1,1") == 1
+    assert f"{command} segment --label heart,left_lung" in reader.text
+
+
 def test_attention_says_its_input_size(one: Any) -> None:
     assert "Drawn at the input size of the weights, 64 × 64 px." in one.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +25,7 @@ def commands(runs: Sequence[Run], stores: Stores) -> list[str]:
         for run in runs
         if run.about.get("command")
     ]
-    lines += [_evaluation(run, each, stores) for run in runs for each in run.evaluations]
+    lines += dict.fromkeys(_evaluation(run, each, stores) for run in runs for each in run.evaluations)
     lines.append(shlex.join(["vesalius", "report", *(run.path.name for run in runs), "--out", "report.html"]))
     return lines
 
@@ -34,8 +36,17 @@ def _evaluation(run: Run, evaluation: Evaluation, stores: Stores) -> str:
     line = ["vesalius", "evaluate", run.path.name, "--data", learned_on]
     if scored_on is not None:
         line += ["--test-data", scored_on]
-    line += ["--task", result.task, "--label", result.label]
-    for name, value in _changed(result).items():
+    changed = _changed(result)
+    label = result.label
+    if result.task == "segment":  # all parts are told apart together
+        label = ",".join(changed.pop("parts", ()))
+    elif result.task == "regions" and label == "mean":
+        label = ""
+    line += ["--task", result.task, *(["--label", label] if label else [])]
+    tuning = changed.pop("finetune", {})
+    line += ["--search", tuning.pop("search")] if "search" in tuning else []
+    line += [word for name, value in tuning.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+    for name, value in changed.items():
         shown = ",".join(f"{each:g}" for each in value) if isinstance(value, list | tuple) else str(value)
         line += [f"--{name.replace('_', '-')}", shown]
     return shlex.join(line)
@@ -56,7 +67,7 @@ def _changed(result: Result) -> dict[str, Any]:
     """What differs from the defaults; of a result that does not say, as far as its settings tell."""
     settings = result.settings
     if "changed" in settings:
-        return dict(settings["changed"])
+        return copy.deepcopy(dict(settings["changed"]))
     names = ("k", "fractions", "seeds", "random_inits", "solver", "precision", "bootstrap", "seed")
     told = {name: settings[name] for name in names if settings.get(name)}
     if result.protocol in ("split", "folds") and str(settings.get("sides", "")).endswith("as asked"):

@@ -66,6 +66,7 @@ def _render(runs: Sequence[Run], stores: Stores) -> str:
             sentences=summarise(runs),
             facts=[run_facts(run) for run in runs],
             blocks=label_blocks(runs),
+            finetuned=any(each.result.task == "finetune" for run in runs for each in run.evaluations),
             curves=curves(runs),
             folded_curves=curves(runs, folded=True),
             curve_numbers=curve_numbers(runs),

@@ -21,11 +21,13 @@ _STYLES = {
     "random_init": (1, 1),
     "pixels": (2, 2),
     "mean_template": (3, 3),
+    "mean_mask": (3, 3),
     "registered_exemplar": (4, 4),
     "exemplar_unmoved": (5, 2),
     "grid_ceiling": (2, 1),
     "chance": (6, 5),
 }
+_OTHERS = (5, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +243,7 @@ def _efficiency(result: Result, metric: str) -> list[Series]:
         scores = sorted((s for s in result.scores if s.arm == arm and s.metric == metric), key=lambda s: s.fraction)
         if len(scores) < 2:
             continue
-        style, dash = _STYLES[arm]
+        style, dash = _STYLES.get(arm, _OTHERS)
         lines.append(
             Series(
                 name=words,

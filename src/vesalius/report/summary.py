@@ -24,7 +24,8 @@ def summarise(runs: Sequence[Run]) -> tuple[str, str, str]:
         for run in runs
         for evaluation in run.evaluations
     ]
-    return _what_was_done(runs), _against_untrained(measurements), _against_pixels(measurements)
+    tasks = {evaluation.result.task for run in runs for evaluation in run.evaluations}
+    return _what_was_done(runs), _against_untrained(measurements, tasks), _against_pixels(measurements)
 
 
 def _what_was_done(runs: Sequence[Run]) -> str:
@@ -54,13 +55,15 @@ def _images(run: Run) -> str:
     return f" on {count(int(images), 'image')}" + (f" of {count(int(patients), 'patient')}" if patients else "")
 
 
-def _against_untrained(measurements: Sequence[tuple[str, Measured]]) -> str:
+def _against_untrained(measurements: Sequence[tuple[str, Measured]], tasks: set[str]) -> str:
     if not measurements:
         return "Nothing was scored yet, so this page shows how the training went and not what was learned."
     stands = [each.against("random_init") for _, each in measurements]
     total = len(stands)
+    how = "Read out without further training" if "finetune" not in tasks else "Fine-tuned"
+    how += " or read out without further training" if "finetune" in tasks and len(tasks) > 1 else ""
     text = (
-        f"Read out without further training, the pretrained features score clearly above the same network untrained "
+        f"{how}, the pretrained features score clearly above the same network untrained "
         f"in {stands.count(Standing.ABOVE)} of {count(total, 'measurement')} (95 % intervals apart)"
     )
     rest = [
