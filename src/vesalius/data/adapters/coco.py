@@ -9,12 +9,11 @@ from typing import Any, ClassVar
 from vesalius.data.adapters.interface import Adapter
 from vesalius.data.adapters.listing import inside, list_images, source_of
 from vesalius.data.labels import LabelSpec
+from vesalius.data.splits import SPLITS
 from vesalius.errors import ManifestError
 from vesalius.records.sample import Sample
 
 __all__ = ["CocoAdapter"]
-
-_SPLITS = {"train": "train", "val": "val", "test": "test"}
 
 
 class CocoAdapter(Adapter):
@@ -42,11 +41,8 @@ class CocoAdapter(Adapter):
         content = [(table, _read(table)) for table in tables]
         names = sorted({str(one["name"]).replace(" ", "_") for _, table in content for one in table["categories"]})
         self.labels = {name: LabelSpec(kind="binary", description=f"shows a {name}") for name in names}
-        known: set[Path] = set()
-        found: list[Sample] = []
-        for table, one in content:
-            found += self._samples(table, one, base, root)
-            known |= {sample.path for sample in found}
+        found = [sample for table, one in content for sample in self._samples(table, one, base, root)]
+        known = {sample.path for sample in found}
         listing = list_images(base)
         self.ignored = tuple(source_of(base / file, root) for file in listing.ignored)
         unnamed = sum(path not in known for path in listing.images)
@@ -56,7 +52,7 @@ class CocoAdapter(Adapter):
 
     def _samples(self, table: Path, content: dict[str, Any], base: Path, root: Path) -> list[Sample]:
         kind = table.stem.removeprefix("instances_")
-        split = next((split for word, split in _SPLITS.items() if kind.startswith(word)), None)
+        split = next((one for one in SPLITS if kind.startswith(one)), None)
         name_of = {one["id"]: str(one["name"]).replace(" ", "_") for one in content["categories"]}
         objects: dict[Any, list[dict[str, Any]]] = {}
         for one in content["annotations"]:
