@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from vesalius.errors import ConfigError
+from vesalius.losses.info_nce_loss import info_nce_loss
 from vesalius.losses.nt_xent_loss import nt_xent_loss
 from vesalius.methods.byol import Byol, ByolConfig
 from vesalius.methods.embedding_spread import embedding_spread
@@ -117,6 +118,31 @@ def test_moco_compares_with_the_queue_as_it_was_and_puts_its_keys_in_afterwards(
     assert int(method.queue.place) == 2  # 12 keys in a ring of 10
     assert len(output.student_features) == 1
     assert "queue.keys" in method.state_dict()
+
+
+def test_moco_makes_keys_in_other_groups_than_queries(student, two_views) -> None:
+    """Two groups of three: a query's group is its row mod 2, its key's is that of its place in the step's order."""
+    method = Moco(MocoConfig(hidden=16, dim=8, queue=10, norm_groups=2), student("test_resnet")).train()
+    plain = Moco(MocoConfig(hidden=16, dim=8, queue=10), student("test_resnet")).train()
+    plain.load_state_dict(method.state_dict())
+    assert plain.synchronised_norms
+    assert not method.synchronised_norms
+    order = torch.randperm(6, generator=torch.Generator().manual_seed(PROGRESS.step))
+    assert order.tolist() != list(range(6))
+    queries, keys = torch.empty(6, 8), torch.empty(6, 8)
+    for group in range(2):
+        rows = torch.arange(group, 6, 2)
+        queries[rows] = plain.projector(plain.student(two_views[0].pixels[rows]))
+        with torch.no_grad():
+            rows = order[rows]
+            keys[rows] = plain.teacher.head(plain.teacher.backbone(two_views[1].pixels[rows]))
+    wanted = info_nce_loss(queries, keys, queue=method.queue.keys, temperature=0.2)
+    output = method(two_views, PROGRESS)
+    torch.testing.assert_close(output.loss, wanted, rtol=1e-4, atol=1e-5)
+    method.after_step(PROGRESS)
+    torch.testing.assert_close(method.queue.keys[:6], functional.normalize(keys, dim=-1), rtol=1e-4, atol=1e-5)
+    together = plain(two_views, PROGRESS)
+    assert not torch.allclose(output.loss, together.loss, rtol=1e-4)
 
 
 def test_moco_v3_is_symmetric_and_freezes_the_patch_projection(student, two_views) -> None:

@@ -53,6 +53,7 @@ METHODS = {
     "simsiam": "{name: simsiam, dim: 32, predictor_hidden: 8}",
     "swav": "{name: swav, hidden: 32, dim: 16, prototypes: 8, queue: 24, queue_start_epoch: 0}",
     "moco": "{name: moco, hidden: 32, dim: 16, queue: 24}",
+    "moco, shuffled": "{name: moco, hidden: 32, dim: 16, queue: 24, norm_groups: 4}",
     "moco-v3": "{name: moco-v3, hidden: 32, dim: 16, teacher_momentum: 0.9}",
     "simclr": "{name: simclr, hidden: 32, dim: 16}",
     "r2o": "{name: r2o, hidden: 32, dim: 16, clusters: 6, teacher_momentum: 0.9}",

@@ -21,11 +21,13 @@ class Method(nn.Module, ABC):
     Attributes:
         student: The network that learns.
         trained: The parts that the optimizer trains, by their names in the module.
+        synchronised_norms: Whether batch norm takes its statistics over all processes where there are several.
         constant_lr: Beginnings of the names of parameters that keep the peak of the learning rate.
     """
 
     student: Backbone
     trained: tuple[str, ...] = ("student",)
+    synchronised_norms: bool = True
     constant_lr: tuple[str, ...] = ()
 
     @abstractmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vesalius.errors import ConfigError
+from vesalius.methods.moco import MocoConfig
 from vesalius.methods.registry import resolve_method, student_views
 from vesalius.training.recipe import Recipe
 from vesalius.views.plans import plan_by_name
@@ -36,5 +37,11 @@ def resolve_recipe(recipe: Recipe, images: int) -> tuple[Recipe, tuple[str, ...]
         raise ConfigError(
             f"views.sizes = {list(sizes)} are not about backbone.image_size = {recipe.backbone.image_size}, at which "
             "the backbone is exported and evaluated; set views.sizes as well (views.sizes=[] for one size)"
+        )
+    groups = method.norm_groups if isinstance(method, MocoConfig) else 1
+    if groups > 1 and (recipe.training.batch_size < 2 * groups or recipe.training.batch_size % groups):
+        raise ConfigError(
+            f"training.batch_size = {recipe.training.batch_size} is no two or more images for each of "
+            f"method.norm_groups = {groups}; set one a multiple of the other"
         )
     return recipe.model_copy(update={"method": method}), notes

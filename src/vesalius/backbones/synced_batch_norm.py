@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vesalius.distributed import all_reduce_sum, world_size
 
-__all__ = ["SyncedBatchNorm", "SyncedBatchNormAct", "synchronise_batch_norm"]
+__all__ = ["SyncedBatchNorm", "SyncedBatchNormAct", "follow", "synchronise_batch_norm"]
 
 
 class SyncedBatchNorm(_BatchNorm):
@@ -67,7 +67,7 @@ def _normalised(norm: _BatchNorm, input: Tensor) -> Tensor:
     shape = [1, -1, *([1] * (input.ndim - 2))]
     centred = values - mean.view(shape)
     variance: Tensor = _Sum.apply(centred.square().sum(around)) / total
-    _follow(norm, mean.detach(), variance.detach() * total / (total - 1))
+    follow(norm, mean.detach(), variance.detach() * total / (total - 1))
     out = centred * (variance + norm.eps).rsqrt().view(shape)
     if norm.affine:
         out = out * norm.weight.view(shape) + norm.bias.view(shape)
@@ -75,8 +75,8 @@ def _normalised(norm: _BatchNorm, input: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _follow(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
-    """Move the running statistics."""
+def follow(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
+    """Move the running statistics of a norm, if it keeps any, towards those of a batch `[channels]`."""
     if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
         return
     norm.num_batches_tracked.add_(1)

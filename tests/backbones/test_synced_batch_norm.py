@@ -13,7 +13,7 @@ import torch.distributed as dist
 from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
-from vesalius.training.synced_batch_norm import SyncedBatchNorm, SyncedBatchNormAct, synchronise_batch_norm
+from vesalius.backbones.synced_batch_norm import SyncedBatchNorm, SyncedBatchNormAct, synchronise_batch_norm
 
 SIZES = (3, 5)  # of the two processes
 
