@@ -66,6 +66,33 @@ def test_fewer_labels_are_drawn_several_times(run: Path, phantom_store: Path) ->
     assert twins == {0.1: 2, 1.0: 2}
 
 
+def test_baselines_are_counted_once_in_a_shared_folder(
+    run: Path, phantom_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged file is made again; another backbone's run finds the twin and the pixels, not the maps of the first."""
+    options = {"data": phantom_store, "parts": ["heart"], "cache": tmp_path / "cache"} | QUICK
+    first = pipeline.evaluate_segment(run, **options)
+    kept = sorted((tmp_path / "cache").iterdir())
+    assert len(kept) == 3
+    kept[0].write_bytes(kept[0].read_bytes()[:50])
+    counted: list[int] = []
+    real = SegmentCounts.of_maps
+    monkeypatch.setattr(SegmentCounts, "of_maps", lambda *given: counted.append(1) or real(*given))
+    assert pipeline.evaluate_segment(run, **options) == first
+    assert len(counted) == 1
+    other = tmp_path / "other"
+    torch.manual_seed(1)
+    backbone = create_backbone(BackboneConfig(name="test_resnet", image_size=40, in_chans=1, drop_path=0.0))
+    save_backbone(backbone, other / "backbone", state=backbone.state_dict())
+    (second,) = pipeline.evaluate_segment(other, **options)
+    assert len(counted) == 2
+    values = [{(s.arm, s.metric): s.value for s in one.scores} for one in (first[0], second)]
+    assert values[0]["random_init", "dice"] == values[1]["random_init", "dice"]
+    assert values[0]["pretrained", "dice"] != values[1]["pretrained", "dice"]
+    pipeline.evaluate_segment(run, **(options | {"seed": 1}))
+    assert len(counted) == 5
+
+
 def test_no_patient_is_learned_from_and_scored(phantom_store: Path) -> None:
     store = open_store(phantom_store)
     options = SegmentOptions(protocol="folds", folds=3, fractions=(0.2, 1.0), seeds=2)

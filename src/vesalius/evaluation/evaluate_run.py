@@ -55,15 +55,16 @@ def evaluate_run(
     options: EvaluationOptions = _DEFAULTS,
     batch_size: int = 128,
     device: str = "auto",
+    cache: Path | None = None,
     progress: bool = True,
 ) -> Result:
     """Score the backbone of a run beside its untrained twin, raw pixels and chance, and write the outcome.
 
     `knn` and `linear` leave the backbone frozen. `finetune` trains all of it, and the twin from scratch alike; each fit
-    stays in `run/finetuned`, so an evaluation that was killed goes on. Raw pixels stand beside by a linear probe.
+    is kept, so an evaluation that was killed goes on. Raw pixels stand beside by a linear probe.
 
     Args:
-        run: The run folder; `run/backbone` is read, `run/features` caches, `run/evaluations/...` is written.
+        run: The run folder; `run/backbone` is read, `run/evaluations/...` is written.
         store: Labelled images; both sides are taken from it unless `test_store` is given.
         task: `knn`, `linear` or `finetune`.
         label: A label of the store, or several binary ones as `a,b,c`.
@@ -71,6 +72,8 @@ def evaluate_run(
         options: What else shapes the figures.
         batch_size: Images at a time.
         device: `auto`, `cpu`, `cuda`, `mps`.
+        cache: Where features (`features/`) and fits (`finetuned/`) are kept, the run by default; evaluations that share
+            the folder share their baselines.
         progress: Show a bar.
 
     Raises:
@@ -93,10 +96,10 @@ def evaluate_run(
     if task == "finetune":
         side, where = image_side(backbone, options.image_size), choose_device(device)
         setup = Setup(where, autocast_bf16(options.precision, where), side)
-        tuning = Finetuning(job, probe, options.finetune, setup, run / "finetuned")
+        tuning = Finetuning(job, probe, options.finetune, setup, (cache or run) / "finetuned")
         predictions, more = _finetune(tuning, backbones, progress=progress)
     else:
-        arms = _extract(run, job, backbones, how, progress=progress)
+        arms = _extract(cache or run, job, backbones, how, progress=progress)
         predictions = _predict(arms, job, probe, progress=progress)
     result = summarise(predictions, job.targets.values, job.patients, sides=job.sides, options=probe)
     pool = read_pool(run / "pool.parquet")
@@ -154,7 +157,7 @@ def _twins(backbone: Backbone, task: str, job: EvaluationTask, options: Evaluati
 
 
 def _extract(
-    run: Path, job: EvaluationTask, backbones: dict[str, list[Backbone]], how: _How, *, progress: bool
+    cache: Path, job: EvaluationTask, backbones: dict[str, list[Backbone]], how: _How, *, progress: bool
 ) -> dict[str, list[_Array]]:
     arms: dict[str, list[_Array]] = {}
     total = len(job.patients) * sum(len(inits) for inits in backbones.values())
@@ -163,7 +166,7 @@ def _extract(
             arms[arm] = [
                 np.concatenate(
                     [
-                        cached_features(one, store, rows, folder=run / "features", advance=advance, **asdict(how))
+                        cached_features(one, store, rows, folder=cache / "features", advance=advance, **asdict(how))
                         for store, rows in job.stores
                     ]
                 )

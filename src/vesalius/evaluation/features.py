@@ -14,13 +14,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vesalius.atomic import replacing
 from vesalius.backbones.interface import Backbone
 from vesalius.backbones.normalise import normalise
 from vesalius.data.store import Store
 from vesalius.devices import choose_device
 from vesalius.errors import ConfigError, EvaluationError
 from vesalius.evaluation.feature_kinds import asked_of_backbone, choose_kind, pool_features
+from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
 from vesalius.records.features import Features
 from vesalius.training.precision import choose_precision
 
@@ -33,7 +33,7 @@ __all__ = [
     "to_input",
 ]
 
-_LAYOUT = 2  # of the cache; a change of how features are computed raises it, so that old files are not read
+_LAYOUT = 3  # of the cache; a change of how features are computed raises it, so that old files are not read
 
 
 def autocast_bf16(precision: str, device: torch.device) -> bool:
@@ -157,21 +157,12 @@ def cached_features(
     precision = "bf16" if autocast_bf16(precision, choose_device(device)) else "fp32"
     size = backbone.preprocessing.image_size if image_size is None else (image_size, image_size)
     what = [_LAYOUT, backbone_fingerprint(backbone), store.fingerprint, size, kind, precision]
-    digest = hashlib.sha256(repr(what).encode() + np.ascontiguousarray(rows, dtype=np.int64).tobytes()).hexdigest()
-    path = folder / f"{digest[:24]}.npy"
+    path = folder / f"{digest_of(what, np.asarray(rows, dtype=np.int64))}.npz"
     if path.is_file():
-        # A file cut short by a full disk or a copy that broke off is not worth an error: it is made again.
-        with contextlib.suppress(ValueError, OSError, EOFError):
-            kept: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-            if len(kept) == len(rows):
-                options.get("advance", lambda _: None)(len(rows))
-                return kept
-    features = extract_features(
-        backbone, store, rows, image_size=image_size, device=device, kind=kind, precision=precision, **options
-    )
-    with replacing(path, shared=True) as partial, partial.open("wb") as stream:
-        np.save(stream, features, allow_pickle=False)
-    return features
+        options.get("advance", lambda _: None)(len(rows))
+    how = {"image_size": image_size, "device": device, "kind": kind, "precision": precision, **options}
+    kept = kept_arrays(path, lambda: {"features": extract_features(backbone, store, rows, **how)})
+    return np.asarray(kept["features"])
 
 
 def backbone_fingerprint(backbone: Backbone) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,6 @@ import numpy.typing as npt
 import torch
 from jaxtyping import Float
 
-from vesalius.atomic import replacing
 from vesalius.backbones.interface import Backbone
 from vesalius.data.batches import step_seed
 from vesalius.errors import ConfigError, EvaluationError, LabelError
@@ -32,6 +30,7 @@ from vesalius.evaluation.fit_classifier import (
     training_step,
 )
 from vesalius.evaluation.gather import EvaluationTask
+from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
 from vesalius.evaluation.label_amounts import deal_patients, draw_label_amounts
 from vesalius.evaluation.probes import Prediction, ProbeOptions
 from vesalius.seeding import seeded
@@ -39,7 +38,7 @@ from vesalius.training.precision import suit_accelerator
 
 __all__ = ["Finetuning", "image_side"]
 
-_LAYOUT = 1  # of the kept fits; a change of how they are trained raises it
+_LAYOUT = 2  # of the kept fits; a change of how they are trained raises it
 _WARM, _TIMED = 2, 3
 
 
@@ -249,9 +248,11 @@ class _Fitting:
         """Return how the training at this rate went and its scores of the test side, from the folder or trained now."""
         path = self.whole.folder / f"{self._digest(lr)}.npz"
         if path.is_file():
-            with np.load(path, allow_pickle=False) as there:
-                advance(longest_steps(len(self.drawn.train), self.whole.options))
-                return Fit(**json.loads(str(there["fit"]))), there["scores"]
+            advance(longest_steps(len(self.drawn.train), self.whole.options))
+        there = kept_arrays(path, lambda: self._fitted(lr, advance))
+        return Fit(**json.loads(str(there["fit"]))), there["scores"]
+
+    def _fitted(self, lr: float, advance: Callable[[int], None]) -> dict[str, npt.NDArray[Any]]:
         train, held_out, test = (
             self.whole.labelled(places) for places in (self.drawn.train, self.drawn.held_out, self.drawn.test)
         )
@@ -259,28 +260,16 @@ class _Fitting:
             classifier = self.whole.classifier(self.backbone)
         setup, options = self.whole.setup, self.whole.options
         fit = fit_classifier(classifier, train, held_out, options, lr=lr, seed=self.seed, setup=setup, advance=advance)
-        scores = scores_of(classifier, test, setup)
-        with replacing(path, shared=True) as partial, partial.open("wb") as stream:
-            np.savez(stream, scores=scores, fit=np.array(json.dumps(asdict(fit))))
-        return fit, scores
+        return {"scores": scores_of(classifier, test, setup), "fit": np.array(json.dumps(asdict(fit)))}
 
     def _digest(self, lr: float) -> str:
         options = self.whole.options.model_dump(exclude={"search", "lr", "grid", "validation_share"})
         stores = [store.fingerprint for store, _ in self.whole.job.stores]
         setup = (self.whole.setup.image_size, self.whole.setup.bf16)
-        what = [
-            _LAYOUT,
-            self.fingerprint,
-            stores,
-            sorted(options.items()),
-            setup,
-            self.whole.probe.classes,
-            lr,
-            self.seed,
-        ]
-        digest = hashlib.sha256(repr(what).encode())
+        how = (sorted(options.items()), setup, self.whole.probe.classes)
+        what = [_LAYOUT, self.fingerprint, stores, *how, lr, self.seed]
         targets = self.whole.job.targets
+        arrays: list[npt.NDArray[Any]] = []
         for places in (self.drawn.train, self.drawn.held_out, self.drawn.test):
-            digest.update(targets.rows[places].tobytes())
-            digest.update(np.ascontiguousarray(targets.values[places], dtype=np.float64).tobytes())
-        return digest.hexdigest()[:24]
+            arrays += [targets.rows[places], targets.values[places].astype(np.float64)]
+        return digest_of(what, *arrays)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ from vesalius.data.pool_record import count_seen, read_pool
 from vesalius.data.store import Store
 from vesalius.devices import choose_device
 from vesalius.evaluation.dense_maps import DenseMaps, backbone_maps, pixel_maps
+from vesalius.evaluation.features import autocast_bf16, backbone_fingerprint
 from vesalius.evaluation.image_scores import ImageScores, score_images
 from vesalius.evaluation.intervals import draw_resamples
+from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
 from vesalius.evaluation.mask_parts import mask_parts
 from vesalius.evaluation.segment_counts import PLACES, SegmentCounts, dice_and_iou
 from vesalius.evaluation.segment_options import SegmentOptions
@@ -44,6 +46,7 @@ def evaluate_segment(
     options: SegmentOptions = _DEFAULTS,
     batch_size: int = 32,
     device: str = "auto",
+    cache: Path | None = None,
     progress: bool = True,
 ) -> tuple[Result, ...]:
     """Score a run's frozen maps by the masks of a store, and write the outcome: a result a part, and one of their mean.
@@ -62,6 +65,8 @@ def evaluate_segment(
         options: What else shapes the figures.
         batch_size: Images at a time.
         device: `auto`, `cpu`, `cuda`, `mps`.
+        cache: Where the counts of every arm are kept, `run/segmented` by default: a killed evaluation goes on, and
+            those that share the folder share their baselines.
         progress: Show a bar.
 
     Raises:
@@ -79,20 +84,40 @@ def evaluate_segment(
     twins = [random_twin(backbone, seed=TWIN_SEED + options.seed + one) for one in range(options.random_inits)]
     for twin in twins:
         calibrate_batch_norm(twin, store, rows, image_size=options.image_size, device=device)
-    arms: dict[str, list[DenseMaps]] = {
-        "pretrained": [_maps(backbone, where, options)],
-        "random_init": [_maps(one, where, options) for one in twins],
-        "pixels": [pixel_maps((size[0], size[1]))],
+    half = autocast_bf16(options.precision, where)
+    arms = {
+        "pretrained": _Arm([backbone_fingerprint(backbone), size, half], [_maps(backbone, where, options)]),
+        "random_init": _Arm(
+            [[backbone_fingerprint(one) for one in twins], size, half], [_maps(one, where, options) for one in twins]
+        ),
+        "pixels": _Arm(["pixels", size], [pixel_maps((size[0], size[1]))]),
     }
-    fits = sum(job.fits(len(inits)) for inits in arms.values())
+    fits = sum(job.fits(len(arm.inits)) for arm in arms.values())
+    kept = cache or run / "segmented"
     with bar("segment", fits, show=progress) as advance:
-        counts = {arm: job.of_maps(inits, advance) for arm, inits in arms.items()}
+        counts = {name: arm.counts(job, kept, advance) for name, arm in arms.items()}
     counts["mean_mask"] = job.of_mean_mask()
     scoring = _Scoring(run, job, backbone.name)
     results = [scoring.result(name, counts, [place]) for place, name in enumerate(there)]
     if len(there) > 1:
         results.append(scoring.result("mean", counts, list(range(len(there)))))
     return tuple(results)
+
+
+@dataclass(frozen=True, slots=True)
+class _Arm:
+    """What is segmented from: its initialisations, and all that tells them from others."""
+
+    about: Any
+    inits: Sequence[DenseMaps]
+
+    def counts(self, job: SegmentCounts, folder: Path, advance: Callable[[int], None]) -> Mapping[float, _Array]:
+        """Return what was counted of it, from the folder or counted now."""
+        path = folder / f"{digest_of([self.about, job.about], job.rows)}.npz"
+        if path.is_file():
+            advance(job.fits(len(self.inits)))
+        counts = kept_arrays(path, lambda: {repr(one): of for one, of in job.of_maps(self.inits, advance).items()})
+        return {float(fraction): one for fraction, one in counts.items()}
 
 
 def _maps(backbone: Backbone, device: torch.device, options: SegmentOptions) -> DenseMaps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ __all__ = ["PLACES", "SegmentCounts", "dice_and_iou"]
 
 PLACES = 20_000
 """Places learned from in all images together, drawn once: three times as many added .001 Dice on JSRT (docs/LOG.md)."""
+
+_LAYOUT = 1  # of kept counts; a change of how they are made raises it
 
 _Array = npt.NDArray[Any]
 _Predict = Callable[[Tensor], Float[Tensor, "images classes rows columns"]]
@@ -71,6 +73,15 @@ class SegmentCounts:
             ).items()
             if fraction < 1.0 or seed == 0
         ]
+
+    @property
+    def about(self) -> list[Any]:
+        """All that shapes what is counted, besides the maps and the rows."""
+        options = asdict(self.options)
+        # Of the figures, the twins and the input; the latter two are told with the maps.
+        for name in ("bootstrap", "random_inits", "image_size", "precision"):
+            del options[name]
+        return [_LAYOUT, PLACES, self.store.fingerprint, self.parts, options]
 
     def fits(self, inits: int) -> int:
         """Return how many fits an arm of so many initialisations takes."""

@@ -37,6 +37,7 @@ def evaluate(
     seed: int = 0,
     search: str = "",
     overrides: Sequence[str] = (),
+    cache: str | Path | None = None,
     progress: bool = True,
 ) -> Result:
     """Score a run's backbone, frozen or fine-tuned, beside its untrained twin, raw pixels and chance.
@@ -75,6 +76,7 @@ def evaluate(
     )
     scored = None if test_data is None else open_store(test_data)
     where: dict[str, Any] = {"batch_size": batch_size, "device": device, "progress": progress}
+    where["cache"] = None if cache is None else Path(cache)
     return evaluate_run(
         Path(run), open_store(data), task=task, label=label, test_store=scored, options=options, **where
     )
@@ -211,6 +213,7 @@ def evaluate_segment(
     precision: str = "auto",
     bootstrap: int = 1000,
     seed: int = 0,
+    cache: str | Path | None = None,
     progress: bool = True,
 ) -> tuple[Result, ...]:
     """Score how well a run's frozen maps segment the masks of a store: one result a part, and one of their mean.
@@ -234,4 +237,5 @@ def evaluate_segment(
         seed=seed,
     )
     how: dict[str, Any] = {"batch_size": batch_size, "device": device, "progress": progress}
+    how["cache"] = None if cache is None else Path(cache)
     return score(Path(run), store, parts=parts, options=options, **how)
