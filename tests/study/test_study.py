@@ -13,6 +13,7 @@ from rich.console import Console
 
 from vesalius import pipeline
 from vesalius.errors import ConfigError, KnowledgeError, RunError
+from vesalius.locks import holding
 from vesalius.study.definition import available_studies, load_study
 from vesalius.study.differences import _Training, _verdict
 from vesalius.training.recipe import load_recipe
@@ -245,6 +246,58 @@ def test_it_refuses_before_it_trains(definition: Path, guided_store: Path, phant
     with pytest.raises(ConfigError, match="no study 'medinoo'"):
         go(Path("medinoo"), guided_store, tmp_path / "study")
     assert not (tmp_path / "study").exists()
+
+
+def test_all_trainings_of_an_arm_take_the_steps_that_were_planned_for_it(
+    definition: Path, guided_store: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    told = Console(record=True, width=200)
+    given = {"tasks": ["attention"], "arms": ["unguided", "guided"], "budget_minutes": 0.02}
+    file = go(definition, guided_store, out, plan_only=True, console=told, **given)
+    planned = json.loads(file.read_text())
+    assert list(planned) == ["unguided", "guided"]
+    assert not (out / "runs").exists()
+    said = told.export_text()
+    assert f"DINO guided: {planned['guided']['steps']:,} steps of {planned['guided']['step_seconds']:.3f} s" in said
+    assert "2 trainings, " in said
+    planned["guided"]["steps"] = 3  # as if another machine had counted them
+    file.write_text(json.dumps(planned))
+    go(definition, guided_store, out, seeds=2, **given)
+    for arm in planned:
+        for seed in (0, 1):
+            state = json.loads((out / "runs" / f"{arm}-seed{seed}" / "run.json").read_text())
+            assert (state["steps_taken"], state["seed"]) == (planned[arm]["steps"], seed)
+
+
+def test_what_another_process_is_at_is_left_to_it(definition: Path, guided_store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    given = {"tasks": ["attention"], "arms": ["unguided", "guided"]}
+    told = Console(record=True, width=200)
+    with holding(out / ".locks" / "guided-seed0") as free:
+        assert free
+        go(definition, guided_store, out, console=told, **given)
+    said = told.export_text()
+    assert "DINO guided, seed 0: with another process" in said
+    assert "left to other processes: 1; the tables lack" in said
+    assert [path.name for path in (out / "runs").iterdir()] == ["unguided-seed0"]
+    assert [path.name for path in (out / "results").iterdir()] == ["unguided-seed0"]
+    go(definition, guided_store, out, **given)
+    assert {path.name for path in (out / "results").iterdir()} == {"unguided-seed0", "guided-seed0"}
+
+
+def test_a_run_that_was_there_before_keeps_its_steps(definition: Path, guided_store: Path, tmp_path: Path) -> None:
+    """One trained by `pretrain`, several processes and all, is taken as it is, and later seeds follow it."""
+    out = tmp_path / "study"
+    given = {"tasks": ["attention"], "arms": ["unguided"]}
+    go(definition, guided_store, out, **given)
+    (out / "plan.json").unlink()
+    shutil.rmtree(out / "results")
+    state = json.loads((out / "runs" / "unguided-seed0" / "run.json").read_text())
+    go(definition, guided_store, out, seeds=2, budget_minutes=None, **given)
+    assert json.loads((out / "plan.json").read_text())["unguided"]["steps"] == state["steps"]
+    with pytest.raises(ConfigError, match=r"DINO alone: a study trains in one process.*devices=1"):
+        go(definition, guided_store, tmp_path / "other", overrides=(*TINY, "training.devices=2"), **given)
 
 
 @pytest.mark.parametrize("name", sorted(available_studies()))

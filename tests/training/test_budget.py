@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from vesalius.errors import ConfigError
 from vesalius.training.cost import Cost, steps_within
 
 
@@ -36,3 +37,11 @@ def test_epochs_are_rounded_up_to_steps(pretrain, epochs: float) -> None:
     state = json.loads((run / "run.json").read_text())
     assert state["steps"] == -(-epochs * 4 // 1)
     assert "step_seconds" in state
+
+
+def test_steps_are_taken_as_they_are_given(pretrain) -> None:
+    run = pretrain("run", "training.steps=3")
+    state = json.loads((run / "run.json").read_text())
+    assert (state["steps"], state["steps_taken"]) == (3, 3)
+    with pytest.raises(ConfigError, match="steps and budget_minutes: give one"):
+        pretrain("both", "training.steps=3", budget_minutes=1.0)

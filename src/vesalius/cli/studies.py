@@ -29,6 +29,9 @@ def study(
     budget_minutes: Annotated[
         float | None, typer.Option(help="Minutes for every arm instead of the recipes' epochs.")
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Count every arm's steps, say what they cost, and stop.")
+    ] = False,
 ) -> None:
     """Train the arms of a study at equal budget, score them, and write tables beside the published figures."""
     from rich.markdown import Markdown
@@ -46,8 +49,12 @@ def study(
         seeds=seeds,
         overrides=overrides,
         budget_minutes=budget_minutes,
+        plan_only=plan,
         console=console(),
     )
+    if plan:
+        typer.echo(f"plan: {file}")
+        return
     console().print(Markdown(file.read_text(encoding="utf-8").replace("<br>", "; ")))
     typer.echo(f"tables: {file}")
 

@@ -10,19 +10,16 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 
 from vesalius.data.array_writer import SHARD_BYTES, ArrayLayout, ArrayWriter, saying_disk_errors, write_durably
 from vesalius.data.store import JOURNAL
 from vesalius.errors import StoreError
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows has no flock; two writers are then the user's business
-    fcntl = None  # type: ignore[assignment]
+from vesalius.locks import holding
 
 __all__ = ["ChunkWriter", "Records", "differing", "put_in_place", "sync"]
 
@@ -58,7 +55,7 @@ class ChunkWriter:
         self.out = out
         self.partial = out.with_name(out.name + ".partial")
         self._journal = self.partial / JOURNAL
-        self._lock: IO[bytes] | None = None
+        self._lock = ExitStack()
         if out.exists() and not (out.is_dir() and not any(out.iterdir())):
             raise StoreError(f"{out}: already exists; choose another --out, or remove it first")
         with saying_disk_errors(self.partial):
@@ -86,9 +83,7 @@ class ChunkWriter:
 
     def close(self) -> None:
         """Let go of the lock; what is committed stays for the next writer."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._lock.close()
 
     def commit(
         self, arrays: Mapping[str, npt.NDArray[Any]], records: Mapping[str, Records], *, needed_bytes: int
@@ -118,14 +113,9 @@ class ChunkWriter:
         return {writer.layout.name: writer.finish() for writer in self._arrays}
 
     def _take_lock(self) -> None:
-        self._lock = (self._journal / "lock").open("wb")
-        if fcntl is None:  # pragma: no cover
-            return
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._lock.enter_context(holding(self._journal / "lock")):
             self.close()
-            raise StoreError(f"{self.partial}: another process is writing it; wait for it, or end it") from None
+            raise StoreError(f"{self.partial}: another process is writing it; wait for it, or end it")
 
     def _read_journal(self, plan: dict[str, Any], *, resume: bool) -> list[dict[str, Any]]:
         """Return the committed chunks, or start anew."""

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from vesalius.data.batches import ImagePool
     from vesalius.data.open_pool import Data
     from vesalius.data.region_maps import RegionPool
+    from vesalius.training.planning import Plan
     from vesalius.training.recipe import Recipe
     from vesalius.training.run_folder import RunFolder
+    from vesalius.training.train import Pretraining
     from vesalius.training.validation import Validation
 
-__all__ = ["pretrain"]
+__all__ = ["plan_pretraining", "pretrain"]
 
 _NOTHING: tuple[str, ...] = ()
 
@@ -59,13 +61,10 @@ def pretrain(
     """
     from rich.console import Console
 
-    from vesalius.data.knowledge_pool import open_knowledge
     from vesalius.data.open_pool import open_pool
-    from vesalius.evaluation.online import choose_probes
     from vesalius.interpret.run_pictures import draw_run
     from vesalius.training.leading import leads
     from vesalius.training.run_folder import RunFolder
-    from vesalius.training.train import Pretraining
 
     console = console or Console()
     folder = RunFolder(Path(out))
@@ -84,30 +83,76 @@ def pretrain(
         resolved, notes = _resolved(recipe, overrides, budget_minutes, len(pool))
         if leads(resolved):
             folder.check_free()
-    knowledge = None
-    if resolved.guidance is not None:
-        coordinates = resolved.guidance.needs_coordinates
-        knowledge = open_knowledge(pool, resolved.guidance.maps, maps, coordinates=coordinates)
-        about |= {"maps": knowledge.description()}
-    regions = _regions(resolved, pool, () if knowledge is not None else maps)
-    if regions is not None:
-        about |= {"regions": regions.description()}
-    validation = _validation(resolved, pool, maps, about)
     if not leads(resolved):
         console = Console(quiet=True)
-    for note in notes:
-        console.print(note, highlight=False)
-    probes = choose_probes(
-        resolved.monitors,
-        pool,
-        precision=resolved.training.precision,
-        say=lambda text: console.print(text, highlight=False),
-    )
+    pretraining = _assemble(resolved, pool, about, maps=maps, folder=folder, notes=notes, console=console)
     state = {"command": shlex.join(["vesalius", *sys.argv[1:]]), "recipe": resolved.name, "data": about, "notes": notes}
     if leads(resolved) and resume:
         _keep_pool(pool, about, folder)
-    Pretraining(
-        recipe=resolved,
+    pretraining.run(state=state, resume=resume)
+    if leads(resolved):
+        draw_run(resolved, pool, folder)
+    return folder.path
+
+
+def plan_pretraining(
+    recipe: str | Path,
+    *,
+    data: Data,
+    overrides: Sequence[str] = (),
+    budget_minutes: float | None = None,
+    console: Console | None = None,
+) -> Plan:
+    """Time a few steps of a pretraining, and return how many it will take and how long; nothing is written.
+
+    The arguments, and the errors raised, are those of `pretrain`.
+    """
+    from rich.console import Console
+
+    from vesalius.data.open_pool import open_pool
+    from vesalius.training.run_folder import RunFolder
+
+    pool, about = open_pool(data)
+    resolved, notes = _resolved(recipe, overrides, budget_minutes, len(pool))
+    nowhere = RunFolder(Path())
+    console = console or Console()
+    return _assemble(resolved, pool, about, maps=(), folder=nowhere, notes=notes, console=console).plan()
+
+
+def _assemble(
+    recipe: Recipe,
+    pool: ImagePool,
+    about: dict[str, Any],
+    *,
+    maps: Sequence[str | Path],
+    folder: RunFolder,
+    notes: Sequence[str],
+    console: Console,
+) -> Pretraining:
+    """Open what the recipe learns from besides the images, tell `about` of it, and choose who looks at the training."""
+    from vesalius.data.knowledge_pool import open_knowledge
+    from vesalius.evaluation.online import choose_probes
+    from vesalius.training.train import Pretraining
+
+    knowledge = None
+    if recipe.guidance is not None:
+        coordinates = recipe.guidance.needs_coordinates
+        knowledge = open_knowledge(pool, recipe.guidance.maps, maps, coordinates=coordinates)
+        about |= {"maps": knowledge.description()}
+    regions = _regions(recipe, pool, () if knowledge is not None else maps)
+    if regions is not None:
+        about |= {"regions": regions.description()}
+    validation = _validation(recipe, pool, maps, about)
+    for note in notes:
+        console.print(note, highlight=False)
+    probes = choose_probes(
+        recipe.monitors,
+        pool,
+        precision=recipe.training.precision,
+        say=lambda text: console.print(text, highlight=False),
+    )
+    return Pretraining(
+        recipe=recipe,
         pool=pool,
         folder=folder,
         probes=probes,
@@ -115,10 +160,7 @@ def pretrain(
         knowledge=knowledge,
         regions=regions,
         validation=validation,
-    ).run(state=state, resume=resume)
-    if leads(resolved):
-        draw_run(resolved, pool, folder)
-    return folder.path
+    )
 
 
 def _resolved(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vesalius.pipeline.pretraining import pretrain
+from vesalius.pipeline.pretraining import plan_pretraining, pretrain
 from vesalius.pipeline.scoring import (
     evaluate,
     evaluate_attention,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vesalius.data.open_pool import Data
     from vesalius.records.result import Result
     from vesalius.study.run_study import Scored
+    from vesalius.training.planning import Plan
 
 __all__ = ["study"]
 
@@ -38,9 +39,12 @@ def study(
     seeds: int = 1,
     overrides: Sequence[str] = (),
     budget_minutes: float | None = None,
+    plan_only: bool = False,
     console: Console | None = None,
 ) -> Path:
     """Train every arm of a study at equal budget, score them all, and write `tables.md`; what is done stays done.
+
+    Several processes may be given the same study: each takes what no other is at.
 
     Args:
         name: Shipped study (`medino`) or YAML file.
@@ -54,10 +58,11 @@ def study(
         seeds: Trainings an arm.
         overrides: Assignments for every arm, after its own, as in `training.epochs=10`.
         budget_minutes: Minutes for every arm instead of the recipes' epochs.
+        plan_only: Count the steps of every arm, say what they cost, and stop.
         console: Where to speak; standard output by default.
 
     Returns:
-        The file of tables.
+        The file of tables; of the plan with `plan_only`.
 
     Raises:
         ConfigError: No such study, arm or task.
@@ -85,15 +90,19 @@ def study(
     run = StudyRun(chosen, Path(out), seeds, scored)
     run.begin({"pool": pool, "budget_minutes": budget_minutes, "overrides": list(overrides)})
 
-    def train(recipe: str, changes: Sequence[str], seed: int, folder: Path, resume: bool) -> None:
-        # The seed comes last: an override of the whole `training` must not make all seeds one.
-        given = [] if resume else [*changes, *overrides, f"training.seed={seed}"]
-        minutes = None if resume else budget_minutes
-        pretrain(recipe, data=data, out=folder, overrides=given, budget_minutes=minutes, resume=resume, console=console)
+    def plan(recipe: str, changes: Sequence[str]) -> Plan:
+        given = [*changes, *overrides]
+        return plan_pretraining(recipe, data=data, overrides=given, budget_minutes=budget_minutes, console=console)
+
+    def train(recipe: str, changes: Sequence[str], own: Sequence[str], folder: Path, resume: bool) -> None:
+        # Its own seed and steps come last: an override of the whole `training` must not make all seeds one.
+        given = [] if resume else [*changes, *overrides, *own]
+        pretrain(recipe, data=data, out=folder, overrides=given, resume=resume, console=console)
 
     def score(folder: Path, task: Scored) -> Sequence[Result]:
         how: dict[str, Any] = {"data": task.store, "image_size": chosen.image_size}
         few: dict[str, Any] = {"fractions": (task.fraction,), "seeds": task.draws, "random_inits": 1}
+        few["cache"] = run.out / "cache"  # arms share the untrained network's features, fits and maps
         if task.task in ON_LABELS:
             how |= {"overrides": chosen.finetune} if task.task == "finetune" else {"features": task.features}
             return [evaluate(folder, task=task.task, label=task.label, **how, **few)]
@@ -104,7 +113,16 @@ def study(
         verb = evaluate_attention if task.task == "attention" else evaluate_coordinates
         return verb(folder, maps=_maps_of(task.store), **how)
 
-    run.run(Verbs(train, score), lambda text: console.print(text, highlight=False))
+    def say(text: str) -> None:
+        console.print(text, highlight=False)
+
+    verbs = Verbs(plan, train, score)
+    run.plan(verbs, say)
+    if plan_only:
+        return run.plan_file
+    left = run.run(verbs, say)
+    if left:
+        say(f"left to other processes: {left}; the tables lack what those have not done")
     file = run.out / "tables.md"
     # Arms and seeds that were done by earlier calls stand in the tables as well.
     shown = whole.some(tuple(arm for arm in whole.arms if arm in chosen.arms or run.has_results(arm)))

@@ -12,6 +12,7 @@ from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, nearest
 from vesalius.study.definition import Study
 from vesalius.study.run_study import ON_LABELS, ON_MASKS, Scored
+from vesalius.training.leading import several
 from vesalius.training.recipe import load_recipe
 from vesalius.training.resolve_recipe import resolve_recipe
 
@@ -54,12 +55,18 @@ def check_arms(study: Study, data: Data, overrides: Sequence[str]) -> str:
     """Open the pool, and of every arm its recipe and its knowledge maps or regions; return the pool's fingerprint.
 
     Raises:
-        ConfigError: A recipe or an assignment that is not valid.
+        ConfigError: A recipe or an assignment that is not valid, or a recipe for several processes.
         KnowledgeError: A store lacks maps or regions that an arm needs.
     """
     pool, about = open_pool(data)
     for arm in study.arms.values():
         recipe, _ = resolve_recipe(load_recipe(arm.recipe, overrides=[*arm.set, *overrides]), len(pool))
+        if several(recipe):
+            raise ConfigError(
+                f"{arm.title}: a study trains in one process, and the recipe asks for several (training.devices, "
+                "training.nodes); set devices=1 and start the study once a device, or train the arm by `vesalius "
+                "pretrain --out <study>/runs/<arm>-seed0`, where the study finds it"
+            )
         if recipe.guidance is not None:
             open_knowledge(pool, recipe.guidance.maps, coordinates=recipe.guidance.needs_coordinates)
         regions = getattr(recipe.method, "regions", None)

@@ -10,8 +10,10 @@ from typing import Any
 
 from vesalius.atomic import replace_text
 from vesalius.errors import RunError
+from vesalius.locks import holding
 from vesalius.records.result import Result
-from vesalius.study.definition import Study, StudyArm, StudyTable
+from vesalius.study.definition import Study, StudyTable
+from vesalius.training.planning import Plan
 from vesalius.training.run_folder import RunFolder
 
 __all__ = ["ON_LABELS", "ON_MASKS", "Scored", "StudyRun", "Verbs"]
@@ -22,7 +24,7 @@ ON_MASKS = ("attention", "coordinates", "regions", "segment")
 ON_LABELS = ("knn", "linear", "finetune")
 """Classifiers, whose figures are of all images together."""
 
-_ABOUT = "study.json"
+_ABOUT, _PLAN, _LOCKS = "study.json", "plan.json", ".locks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +68,19 @@ class Verbs:
     """What a study does with each arm; the pipeline's own verbs, their further options filled in.
 
     Attributes:
-        pretrain: (recipe, overrides, seed, out, resume) -> None.
+        plan: (recipe, overrides) -> what a training will take.
+        pretrain: (recipe, overrides, what no override of all arms may change, out, resume) -> None.
         score: (run, task) -> results.
     """
 
-    pretrain: Callable[[str, Sequence[str], int, Path, bool], Any]
+    plan: Callable[[str, Sequence[str]], Plan]
+    pretrain: Callable[[str, Sequence[str], Sequence[str], Path, bool], Any]
     score: Callable[[Path, Scored], Sequence[Result]]
 
 
 @dataclass(frozen=True, slots=True)
 class StudyRun:
-    """A study in its folder: `runs/<arm>-seed<n>`, `results/<arm>-seed<n>/<task>-<store>[-<label>].json`.
+    """A study in its folder: `plan.json`, `runs/<arm>-seed<n>`, `results/<arm>-seed<n>/<task>-<store>[-<label>].json`.
 
     Attributes:
         study: What is compared.
@@ -98,38 +102,65 @@ class StudyRun:
                 otherwise, or other files.
         """
         file = self.out / _ABOUT
+        if not file.is_file() and self.out.is_dir() and any(one.name != _LOCKS for one in self.out.iterdir()):
+            raise RunError(f"{self.out}: holds other files; name an empty or a new folder for the study")
         told = {"about": self.study.about, **settings}
         if self.study.finetune:
             told["finetune"] = list(self.study.finetune)
         arms = {name: {"recipe": arm.recipe, "set": list(arm.set)} for name, arm in self.study.arms.items()}
-        if file.is_file():
-            there = json.loads(file.read_text(encoding="utf-8"))
-            known = there.pop("arms", {})
-            differing = sorted(key for key in {*told, *there} if told.get(key) != there.get(key))
-            differing += [f"arm '{name}'" for name, arm in arms.items() if known.get(name, arm) != arm]
-            if differing:
-                raise RunError(
-                    f"{self.out}: holds a study with other {', '.join(differing)}; arms of different settings cannot "
-                    "be compared: name another folder"
-                )
-            arms = known | arms
-        elif self.out.is_dir() and any(self.out.iterdir()):
-            raise RunError(f"{self.out}: holds other files; name an empty or a new folder for the study")
-        replace_text(file, json.dumps(told | {"arms": arms}, indent=2) + "\n")
+        with holding(self._lock, wait=True):
+            if file.is_file():
+                there = json.loads(file.read_text(encoding="utf-8"))
+                known = there.pop("arms", {})
+                differing = sorted(key for key in {*told, *there} if told.get(key) != there.get(key))
+                differing += [f"arm '{name}'" for name, arm in arms.items() if known.get(name, arm) != arm]
+                if differing:
+                    raise RunError(
+                        f"{self.out}: holds a study with other {', '.join(differing)}; arms of different settings "
+                        "cannot be compared: name another folder"
+                    )
+                arms = known | arms
+            replace_text(file, json.dumps(told | {"arms": arms}, indent=2) + "\n")
 
-    def run(self, verbs: Verbs, say: Callable[[str], None]) -> None:
-        """Train whatever is not done yet, and score every arm by what the tables show of it."""
-        planned = [(name, arm, seed) for seed in range(self.seeds) for name, arm in self.study.arms.items()]
-        for number, (name, arm, seed) in enumerate(planned, 1):
-            say(f"{number} of {len(planned)}: {arm.title}, seed {seed}")
-            folder = self.folder(name, seed)
-            self._train(arm, folder, seed, verbs)
-            tables = [table for table in self.study.tables.values() if name in table.arms]
-            for task in (one for one in self.tasks if any(one.is_of(table) for table in tables)):
-                file = self._file(name, seed, task)
-                if not file.is_file():
-                    content = [one.as_dict() for one in verbs.score(folder, task)]
-                    replace_text(file, json.dumps(content) + "\n")
+    def plan(self, verbs: Verbs, say: Callable[[str], None]) -> None:
+        """Count every arm's steps before any is trained, and say what the study will cost; what is planned stays.
+
+        All trainings of an arm take the same steps, whatever else the machine does meanwhile. Other processes of the
+        study wait until they are counted.
+        """
+        with holding(self._lock, wait=True):
+            plans = self._plans()
+            for name, arm in self.study.arms.items():
+                if name not in plans:
+                    say(f"planning {arm.title}")
+                    plans[name] = self._begun(name) or verbs.plan(arm.recipe, arm.set)
+                    content = {arm: plan.as_state() for arm, plan in plans.items()}
+                    replace_text(self.plan_file, json.dumps(content, indent=2) + "\n")
+        for name, arm in self.study.arms.items():
+            plan = plans[name]
+            say(f"{arm.title}: {plan.steps:,} steps of {plan.step_seconds:.3f} s, {plan.minutes:.1f} minutes")
+        minutes = self.seeds * sum(plans[name].minutes for name in self.study.arms)
+        say(f"{self.seeds * len(self.study.arms)} trainings, {minutes:.0f} minutes in one process, scoring not counted")
+
+    def run(self, verbs: Verbs, say: Callable[[str], None]) -> int:
+        """Train whatever is not done yet, and score every arm by what the tables show of it.
+
+        An arm that another process of the study is at is left to it.
+
+        Returns:
+            How many were left to others.
+        """
+        planned = [(name, seed) for seed in range(self.seeds) for name in self.study.arms]
+        left = 0
+        for number, (name, seed) in enumerate(planned, 1):
+            about = f"{number} of {len(planned)}: {self.study.arms[name].title}, seed {seed}"
+            with holding(self.out / _LOCKS / f"{name}-seed{seed}") as free:
+                say(about if free else f"{about}: with another process")
+                if free:
+                    self._train(name, seed, verbs)
+                    self._score(name, seed, verbs)
+            left += not free
+        return left
 
     def folder(self, arm: str, seed: int) -> Path:
         """Return the run folder of an arm."""
@@ -156,8 +187,38 @@ class StudyRun:
     def _file(self, arm: str, seed: int, task: Scored) -> Path:
         return self.out / "results" / f"{arm}-seed{seed}" / f"{task.name}.json"
 
-    def _train(self, arm: StudyArm, folder: Path, seed: int, verbs: Verbs) -> None:
+    @property
+    def plan_file(self) -> Path:
+        """How many steps every arm takes."""
+        return self.out / _PLAN
+
+    @property
+    def _lock(self) -> Path:
+        """Held by the process that writes what all others read."""
+        return self.out / _LOCKS / "study"
+
+    def _plans(self) -> dict[str, Plan]:
+        file = self.plan_file
+        content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return {arm: Plan.from_state(one) for arm, one in content.items()}
+
+    def _begun(self, name: str) -> Plan | None:
+        """Return the plan of an arm's first training where it was begun without one of the study."""
+        run = RunFolder(self.folder(name, 0))
+        return Plan.from_state(run.state()) if run.exists else None
+
+    def _train(self, name: str, seed: int, verbs: Verbs) -> None:
+        folder, arm = self.folder(name, seed), self.study.arms[name]
         run = RunFolder(folder)
-        if run.exists and run.state()["status"] == "done":
-            return
-        verbs.pretrain(arm.recipe, arm.set, seed, folder, run.exists)
+        if not (run.exists and run.state()["status"] == "done"):
+            steps = self._plans()[name].steps
+            own = [f"training.seed={seed}", f"training.steps={steps}", "training.budget_minutes=null"]
+            verbs.pretrain(arm.recipe, arm.set, own, folder, run.exists)
+
+    def _score(self, name: str, seed: int, verbs: Verbs) -> None:
+        tables = [table for table in self.study.tables.values() if name in table.arms]
+        for task in (one for one in self.tasks if any(one.is_of(table) for table in tables)):
+            file = self._file(name, seed, task)
+            if not file.is_file():
+                content = [one.as_dict() for one in verbs.score(self.folder(name, seed), task)]
+                replace_text(file, json.dumps(content) + "\n")

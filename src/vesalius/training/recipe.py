@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vesalius.backbones.create_backbone import BackboneConfig
 from vesalius.config import StrictModel, apply_overrides, build, load_yaml, merge
@@ -55,7 +55,8 @@ class TrainingConfig(StrictModel):
 
     Attributes:
         batch_size: Images a step over all devices together.
-        epochs: Passes over the images; a budget replaces them.
+        epochs: Passes over the images; a budget or a number of steps replaces them.
+        steps: Exactly so many, in place of epochs or a budget.
         budget_minutes: Train as many steps as a timed trial says will fit; the count is then fixed and recorded.
         seed: Of weights, permutations, views and stochastic depth.
         precision: `auto` takes bf16 where the device multiplies it fast.
@@ -67,6 +68,7 @@ class TrainingConfig(StrictModel):
 
     batch_size: int = Field(default=256, ge=1)
     epochs: float = Field(default=100.0, gt=0)
+    steps: int | None = Field(default=None, ge=1)
     budget_minutes: float | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
@@ -76,6 +78,12 @@ class TrainingConfig(StrictModel):
     accelerator: str = "auto"
     checkpoint_minutes: float = Field(default=5.0, ge=0)
     log_every_steps: int = Field(default=10, ge=1)
+
+    @model_validator(mode="after")
+    def _check_length(self) -> TrainingConfig:
+        if self.steps is not None and self.budget_minutes is not None:
+            raise ValueError("steps and budget_minutes: give one, and set the other to null")
+        return self
 
 
 class MonitorConfig(StrictModel):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
 import platform
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 from vesalius.atomic import replace_text
 from vesalius.config import build, dump_yaml, load_yaml
 from vesalius.errors import RunError
+from vesalius.locks import holding
 from vesalius.records.metric_columns import METRIC_COLUMNS
 from vesalius.training.recipe import Recipe
 
@@ -78,11 +78,9 @@ class RunFolder:
         Raises:
             RunError: Another process is at it.
         """
-        with (self.path / ".lock").open("w", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RunError(f"{self.path}: another process is training into this folder; wait or stop it") from error
+        with holding(self.path / ".lock") as free:
+            if not free:
+                raise RunError(f"{self.path}: another process is training into this folder; wait or stop it")
             yield
 
     def recipe(self) -> Recipe:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
@@ -16,34 +15,27 @@ from lightning import Callback, seed_everything
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from vesalius.backbones.create_backbone import create_backbone
 from vesalius.data.batches import ImagePool, TrainingBatches
 from vesalius.data.kept_template import keep_template
 from vesalius.data.knowledge_pool import KnowledgePool
 from vesalius.data.pool_record import write_pool
 from vesalius.data.region_maps import RegionPool
-from vesalius.errors import CheckpointError, ConfigError
-from vesalius.guidance.registry import build_guidance
-from vesalius.methods.no_method import NoMethod
-from vesalius.methods.registry import build_method
+from vesalius.errors import CheckpointError
 from vesalius.training.allocator import memory_kept
+from vesalius.training.build import Built, build_networks
 from vesalius.training.checkpoint import CheckpointWriter, read_step
-from vesalius.training.cost import measure_cost, steps_within
 from vesalius.training.failures import explain
 from vesalius.training.interruption import StopBetweenSteps
-from vesalius.training.leading import leads, several, wait_for_plan
+from vesalius.training.leading import leads, wait_for_plan
 from vesalius.training.lightning_trainer import lightning_trainer
 from vesalius.training.module import PretrainingModule
 from vesalius.training.monitors import MetricsWriter, Probe, ProbeRunner
-from vesalius.training.precision import choose_precision, suit_accelerator
+from vesalius.training.planning import Plan, plan_steps
 from vesalius.training.progress_bar import TrainingProgress
 from vesalius.training.recipe import Recipe
 from vesalius.training.region_snapshots import RegionSnapshots
 from vesalius.training.run_folder import RunFolder, environment, now
-from vesalius.training.step import TrainingStep
-from vesalius.training.synced_batch_norm import synchronise_batch_norm
 from vesalius.training.validation import Validation, ValidationRunner
-from vesalius.views.plans import plan_by_name
 
 __all__ = ["Pretraining"]
 
@@ -91,48 +83,37 @@ class Pretraining:
                 # Lightning's trainer and the module hold each other, and Python looks at what is old very rarely.
                 gc.collect()
 
+    def plan(self) -> Plan:
+        """Time a few steps, and say how many the training will take and how long; nothing is written."""
+        with memory_kept() if self._accelerator() == "cpu" else nullcontext():
+            return self._plan_steps(self._built())
+
     def _run(self, *, state: dict[str, Any], resume: bool) -> None:
-        seed_everything(self.recipe.training.seed, verbose=False)
-        plan = plan_by_name(self.recipe.views.plan, **self.recipe.views.options)
-        method = build_method(self.recipe.method, create_backbone(self.recipe.backbone), plan)
-        guidance = None
-        if self.recipe.guidance is not None and self.knowledge is not None:
-            known = self.knowledge
-            guidance = build_guidance(
-                self.recipe.guidance, known.names, method.student, template_side=known.template_side
-            )
-        elif isinstance(method, NoMethod):
-            raise ConfigError("method none learns from guidance alone: give the recipe a guidance section")
-        step = TrainingStep(self.recipe, method, plan, guidance)
-        accelerator = self._accelerator()
-        suit_accelerator(method, accelerator=accelerator)
-        if several(self.recipe):
-            synchronise_batch_norm(method, accelerator=accelerator)
-        precision, why = choose_precision(self.recipe.training.precision, accelerator=accelerator)
-        self.console.print(f"precision {why}", highlight=False)
+        built = self._built()
+        self.console.print(f"precision {built.why}", highlight=False)
         if resume:
             start, total = self._resume(state)
         elif not leads(self.recipe):
             start, total = 0, wait_for_plan(self.folder)
         else:
-            planned = self._plan_steps(step, accelerator, bf16=precision.startswith("bf16"))
-            start, total = 0, planned["steps"]
-            state = state | planned
+            planned = self._plan_steps(built)
+            start, total = 0, planned.steps
+            state = state | planned.as_state()
             state |= {
                 "status": "running",
                 "seed": self.recipe.training.seed,
                 "started": now(),
-                "device": accelerator,
-                "precision": precision,
+                "device": self._accelerator(),
+                "precision": built.precision,
                 "versions": environment(),
-                "parameters": sum(p.numel() for p in method.student.parameters()),
+                "parameters": sum(p.numel() for p in built.step.method.student.parameters()),
                 "alarms": [],
             }
             self.folder.create(self.recipe, state)
             write_pool(self.folder.pool_file, self.pool.parts)
         if self.knowledge is not None and leads(self.recipe):
             keep_template(self.knowledge.maps[0], self.folder.guidance)
-        module = PretrainingModule(step, steps_per_epoch=self._epoch, total_steps=total)
+        module = PretrainingModule(built.step, steps_per_epoch=self._epoch, total_steps=total)
         with self.folder.hold() if leads(self.recipe) else nullcontext():
             self._fit(module, start)
 
@@ -155,28 +136,29 @@ class Pretraining:
             return {"gpu": "cuda"}.get(wanted, wanted)
         return "cuda" if torch.cuda.is_available() else "cpu"
 
-    def _plan_steps(self, step: TrainingStep, accelerator: str, *, bf16: bool) -> dict[str, Any]:
-        """Say what the training will cost before it starts; a budget decides the number of steps. For run.json."""
-        # Refuses too small a pool before anything is timed.
-        batches = self._batches(total_steps=0)
-        cost = measure_cost(
-            step, batches, self.probes, device=torch.device(accelerator), bf16=bf16, validation=self.validation
+    def _built(self) -> Built:
+        return build_networks(self.recipe, self.knowledge, accelerator=self._accelerator())
+
+    def _plan_steps(self, built: Built) -> Plan:
+        """Say what the training will cost before it starts; a budget decides the number of steps."""
+        planned = plan_steps(
+            built.step,
+            self._batches(total_steps=0),  # refuses too small a pool before anything is timed
+            self.probes,
+            device=torch.device(self._accelerator()),
+            bf16=built.precision.startswith("bf16"),
+            epoch=self._epoch,
+            looks=(self._probe_every, 1 if self.validation is None else self.validation.every_steps(self._epoch)),
+            validation=self.validation,
         )
-        looks = self._probe_every, 1 if self.validation is None else self.validation.every_steps(self._epoch)
-        budget = self.recipe.training.budget_minutes
-        if budget is None:
-            steps = math.ceil(self.recipe.training.epochs * self._epoch)
-        else:
-            steps = steps_within(budget, cost, *looks)
         seed_everything(self.recipe.training.seed, verbose=False)
-        minutes = cost.total_minutes(steps, *looks)
         self.console.print(
-            f"{len(self.pool):,} images, {steps:,} steps of {self.recipe.training.batch_size} "
-            f"({steps / self._epoch:.1f} epochs), {cost.step_seconds:.2f} s a step: "
-            f"{self._how_long} {minutes:.1f} minutes",
+            f"{len(self.pool):,} images, {planned.steps:,} steps of {self.recipe.training.batch_size} "
+            f"({planned.steps / self._epoch:.1f} epochs), {planned.step_seconds:.2f} s a step: "
+            f"{self._how_long} {planned.minutes:.1f} minutes",
             highlight=False,
         )
-        return {"steps": steps, "step_seconds": round(cost.step_seconds, 4), "planned_minutes": round(minutes, 2)}
+        return planned
 
     def _resume(self, state: dict[str, Any]) -> tuple[int, int]:
         written = self.folder.state()
