@@ -65,8 +65,16 @@ def test_half_precision_and_memory_format_stay() -> None:
     torch.testing.assert_close(out.float(), norm(x.float()), atol=0.05, rtol=0.05)
 
 
-def test_a_batch_of_broken_groups_is_refused() -> None:
+def test_groups_that_the_processes_cannot_share_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     norm = nn.BatchNorm2d(4)
     group_batch_norm(norm, 5)
-    with pytest.raises(ConfigError, match=r"5 groups.*12 images each.*batch_size"):
+    monkeypatch.setattr("vesalius.backbones.grouped_batch_norm.world_size", lambda: 2)
+    with pytest.raises(ConfigError, match="5 groups, but 2 processes"):
         norm(_input("2d"))
+
+
+def test_fewer_images_than_groups_are_taken_one_by_one() -> None:
+    norm, alone = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+    group_batch_norm(norm, 20)
+    x = _input("2d")
+    torch.testing.assert_close(norm(x), torch.cat([alone(one[None]) for one in x]))

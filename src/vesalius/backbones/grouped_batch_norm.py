@@ -28,7 +28,7 @@ class GroupedBatchNorm(_BatchNorm):
         """Normalise `[batch, channels, ...]`.
 
         Raises:
-            ConfigError: The batch, or the number of processes, does not hold whole groups.
+            ConfigError: The groups cannot be shared among the processes.
         """
         return _normalised(self, input, self.groups) if self.training else super().forward(input)
 
@@ -63,12 +63,12 @@ def group_batch_norm(module: nn.Module, groups: int) -> None:
 
 
 def _normalised(norm: _BatchNorm, input: Tensor, groups: int) -> Tensor:
-    own = groups // world_size()
-    if own * world_size() != groups or len(input) % own:
+    if groups % world_size():
         raise ConfigError(
-            f"batch norm over {groups} groups: {world_size()} processes with {len(input)} images each cannot hold "
-            "whole groups of one size; choose batch_size as a multiple of the groups, and those of the processes"
+            f"batch norm over {groups} groups, but {world_size()} processes: each holds whole groups, so they are "
+            "a multiple of the processes"
         )
+    own = min(groups // world_size(), len(input))  # a trial before the processes start may bring less than all groups
     out = torch.empty_like(input)
     means, variances = torch.zeros((2, own, input.shape[1]), device=input.device)
     for group in range(own):
