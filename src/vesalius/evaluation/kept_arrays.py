@@ -36,7 +36,8 @@ def kept_arrays(path: Path, compute: Callable[[], _Arrays]) -> _Arrays:
     A file cut short by a full disk or a copy that broke off is made again.
     """
     if path.is_file():
-        with contextlib.suppress(*_DAMAGED), np.load(path, allow_pickle=False) as there:
+        # numpy leaves a damaged file open that it opened itself.
+        with contextlib.suppress(*_DAMAGED), path.open("rb") as stream, np.load(stream, allow_pickle=False) as there:
             return {name: there[name] for name in there.files}
     arrays = compute()
     with replacing(path, shared=True) as partial, partial.open("wb") as stream:
