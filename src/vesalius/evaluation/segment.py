@@ -65,8 +65,8 @@ def evaluate_segment(
         options: What else shapes the figures.
         batch_size: Images at a time.
         device: `auto`, `cpu`, `cuda`, `mps`.
-        cache: Where the counts of every arm are kept, `run/segmented` by default: a killed evaluation goes on, and
-            those that share the folder share their baselines.
+        cache: Where the counts of every arm are kept (`segmented/`), the run by default: a killed evaluation goes on,
+            and those that share the folder share their baselines.
         progress: Show a bar.
 
     Raises:
@@ -93,7 +93,7 @@ def evaluate_segment(
         "pixels": _Arm(["pixels", size], [pixel_maps((size[0], size[1]))]),
     }
     fits = sum(job.fits(len(arm.inits)) for arm in arms.values())
-    kept = cache or run / "segmented"
+    kept = (cache or run) / "segmented"
     with bar("segment", fits, show=progress) as advance:
         counts = {name: arm.counts(job, kept, advance) for name, arm in arms.items()}
     counts["mean_mask"] = job.of_mean_mask()
