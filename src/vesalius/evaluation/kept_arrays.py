@@ -37,7 +37,7 @@ def kept_arrays(path: Path, compute: Callable[[], _Arrays]) -> _Arrays:
     """
     if path.is_file():
         # numpy leaves a damaged file open that it opened itself.
-        with contextlib.suppress(*_DAMAGED), path.open("rb") as stream, np.load(stream, allow_pickle=False) as there:
+        with contextlib.suppress(*_DAMAGED), path.open("rb") as file, np.load(file, allow_pickle=False) as there:
             return {name: there[name] for name in there.files}
     arrays = compute()
     with replacing(path, shared=True) as partial, partial.open("wb") as stream:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from vesalius.data.store import Store
 from vesalius.evaluation.dense_maps import DenseMaps, cells_of
 from vesalius.evaluation.label_amounts import deal_patients, draw_label_amounts
-from vesalius.evaluation.place_classifier import PlaceClassifier, fit_places
+from vesalius.evaluation.place_classifier import PlaceClassifier, dice_offsets, fit_places
 from vesalius.evaluation.protocol import Sides, make_sides
 from vesalius.evaluation.segment_options import SegmentOptions
 
@@ -107,10 +107,17 @@ class SegmentCounts:
         return {fraction: np.concatenate(parts) for fraction, parts in found.items()}
 
     def of_mean_mask(self) -> dict[float, _Array]:
-        """Score the mean of the masks learned from in the same way."""
+        """Score the mean of the masks learned from in the same way, its parts moved by the same rule."""
         masks = self.store.masks[self.rows]
         shares = cells_of(masks, list(self.parts.values()), masks.shape[1:])
-        return self._score([(draw, _always(shares[draw.train].mean(dim=0))) for draw in self.draws], None)
+        fitted: list[tuple[_Draw, _Predict]] = []
+        for draw in self.draws:
+            mean = shares[draw.train].mean(dim=0)
+            logits = mean.clamp_min(1e-6).log()
+            # Every image gets the same answer, so that what is common with all of them is what is with their mean.
+            offsets = dice_offsets(logits.flatten(1).T, mean.flatten(1).T)
+            fitted.append((draw, _always(logits + offsets[:, None, None])))
+        return self._score(fitted, None)
 
     def _fit(self, maps: DenseMaps, draw: _Draw) -> PlaceClassifier:
         """Learn from some places of every image of the draw, the more of each the fewer there are."""
@@ -158,8 +165,8 @@ class SegmentCounts:
         return [places[start : start + self.batch_size] for start in range(0, len(places), self.batch_size)]
 
 
-def _always(mask: Float[Tensor, "classes rows columns"]) -> _Predict:
-    return lambda images: mask.expand(len(images), -1, -1, -1)
+def _always(logits: Float[Tensor, "classes rows columns"]) -> _Predict:
+    return lambda images: logits.expand(len(images), -1, -1, -1)
 
 
 def dice_and_iou(counts: _Array) -> dict[str, _Array]:
