@@ -71,7 +71,6 @@ def study(
     """
     from rich.console import Console
 
-    from vesalius.atomic import replace_text
     from vesalius.study.definition import load_study
     from vesalius.study.preparation import check_arms, planned_tasks
     from vesalius.study.run_study import ON_LABELS, StudyRun, Verbs
@@ -123,12 +122,10 @@ def study(
     left = run.run(verbs, say)
     if left:
         say(f"left to other processes: {left}; the tables lack what those have not done")
-    file = run.out / "tables.md"
     # Arms and seeds that were done by earlier calls stand in the tables as well.
     shown = whole.some(tuple(arm for arm in whole.arms if arm in chosen.arms or run.has_results(arm)))
     all_done = replace(run, study=shown, tasks=planned_tasks(shown, tasks, **on), seeds=run.seeds_scored())
-    replace_text(file, study_tables(all_done))
-    return file
+    return run.write_tables(study_tables(all_done))
 
 
 def _maps_of(store: Path) -> str | None:

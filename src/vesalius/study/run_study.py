@@ -162,6 +162,13 @@ class StudyRun:
             left += not free
         return left
 
+    def write_tables(self, text: str) -> Path:
+        """Write the tables, while no other process of the study does, and return their file."""
+        file = self.out / "tables.md"
+        with holding(self._lock, wait=True):
+            replace_text(file, text)
+        return file
+
     def folder(self, arm: str, seed: int) -> Path:
         """Return the run folder of an arm."""
         return self.out / "runs" / f"{arm}-seed{seed}"
