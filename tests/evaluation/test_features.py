@@ -130,7 +130,7 @@ def test_the_cache_is_read_and_renewed_when_anything_changes(tmp_path, monkeypat
     backbone, store, rows = _vit(), _Pixels(_images()), np.arange(4)
     first = cached_features(backbone, store, rows, folder=tmp_path, **CPU)
     [path] = tmp_path.iterdir()
-    np.save(path, first + 1)
+    np.savez(path, features=first + 1)
     np.testing.assert_array_equal(cached_features(backbone, store, rows, folder=tmp_path, **CPU), first + 1)
     path.write_bytes(path.read_bytes()[:100])
     np.testing.assert_array_equal(cached_features(backbone, store, rows, folder=tmp_path, **CPU), first)
