@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from vesalius.backbones.synced_batch_norm import follow
+from vesalius.backbones.synced_batch_norm import SyncedBatchNorm, follow
 from vesalius.distributed import all_reduce_mean, world_size
 from vesalius.errors import ConfigError
 
 __all__ = ["GroupedBatchNorm", "GroupedBatchNormAct", "group_batch_norm"]
 
 
-class GroupedBatchNorm(_BatchNorm):
+class GroupedBatchNorm(SyncedBatchNorm):
     """Image i of the whole batch is normalised with the images of its group, i mod `groups`, and no others.
 
     A process holds whole groups (row i of process r is image i * processes + r), so that one process with all groups
@@ -31,10 +31,6 @@ class GroupedBatchNorm(_BatchNorm):
             ConfigError: The groups cannot be shared among the processes.
         """
         return _normalised(self, input, self.groups) if self.training else super().forward(input)
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        if input.ndim < 2:
-            raise ValueError(f"expected [batch, channels, ...], got {tuple(input.shape)}")
 
 
 class GroupedBatchNormAct(BatchNormAct2d):
