@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from vesalius.backbones.synced_batch_norm import SyncedBatchNorm, follow
+from vesalius.backbones.synced_batch_norm import SyncedBatchNorm, follow, turn_batch_norms
 from vesalius.distributed import all_reduce_mean, world_size
 from vesalius.errors import ConfigError
 
@@ -48,14 +48,8 @@ class GroupedBatchNormAct(BatchNormAct2d):
 
 def group_batch_norm(module: nn.Module, groups: int) -> None:
     """Let every batch norm in the module take its statistics over each of `groups` parts of the batch, in place."""
-    for part in module.modules():
-        if type(part) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
-            part.__class__ = GroupedBatchNorm
-        elif type(part) is BatchNormAct2d:
-            part.__class__ = GroupedBatchNormAct
-        else:
-            continue
-        part.groups = groups  # type: ignore[assignment]
+    for norm in turn_batch_norms(module, GroupedBatchNorm, GroupedBatchNormAct):
+        norm.groups = groups  # type: ignore[assignment]
 
 
 def _normalised(norm: _BatchNorm, input: Tensor, groups: int) -> Tensor:

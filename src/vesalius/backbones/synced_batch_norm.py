@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.layers.norm_act import BatchNormAct2d, convert_sync_batchnorm
@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vesalius.distributed import all_reduce_sum, world_size
 
-__all__ = ["SyncedBatchNorm", "SyncedBatchNormAct", "follow", "synchronise_batch_norm"]
+__all__ = ["SyncedBatchNorm", "SyncedBatchNormAct", "follow", "synchronise_batch_norm", "turn_batch_norms"]
 
 
 class SyncedBatchNorm(_BatchNorm):
@@ -47,11 +47,21 @@ def synchronise_batch_norm(module: nn.Module, *, accelerator: str = "cpu") -> No
     if accelerator == "cuda":
         convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
         return
+    turn_batch_norms(module, SyncedBatchNorm, SyncedBatchNormAct)
+
+
+def turn_batch_norms(module: nn.Module, plain: type[_BatchNorm], activated: type[BatchNormAct2d]) -> list[_BatchNorm]:
+    """Make torch's batch norms in the module `plain` ones, timm's with an activation `activated` ones; return them."""
+    turned: list[_BatchNorm] = []
     for part in module.modules():
         if type(part) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
-            part.__class__ = SyncedBatchNorm
+            part.__class__ = plain
         elif type(part) is BatchNormAct2d:
-            part.__class__ = SyncedBatchNormAct
+            part.__class__ = activated
+        else:
+            continue
+        turned.append(cast(_BatchNorm, part))
+    return turned
 
 
 def _normalised(norm: _BatchNorm, input: Tensor) -> Tensor:

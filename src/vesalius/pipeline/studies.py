@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["study"]
 
+_TIMED_TURNS = 2
+"""How often the arms of a study are timed where minutes make their steps."""
+
 
 def study(
     name: str | Path,
@@ -116,7 +119,7 @@ def study(
         console.print(text, highlight=False)
 
     verbs = Verbs(plan, train, score)
-    run.plan(verbs, say)
+    run.plan(verbs, say, turns=1 if budget_minutes is None else _TIMED_TURNS)
     if plan_only:
         return run.plan_file
     left = run.run(verbs, say)

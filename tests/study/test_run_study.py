@@ -1,0 +1,100 @@
+"""What a study plans, what it leaves to other processes, and what it takes as it is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from rich.console import Console
+
+from vesalius.errors import ConfigError
+from vesalius.locks import holding
+from vesalius.study.definition import load_study
+from vesalius.study.run_study import StudyRun, Verbs
+from vesalius.training.planning import Plan
+
+Go = Callable[..., Path]
+
+
+def test_all_trainings_of_an_arm_take_the_steps_that_were_planned_for_it(
+    go: Go, definition: Path, guided_store: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    told = Console(record=True, width=200)
+    given = {"tasks": ["attention"], "arms": ["unguided", "guided"], "budget_minutes": 0.02}
+    file = go(definition, guided_store, out, plan_only=True, console=told, **given)
+    planned = json.loads(file.read_text())
+    assert list(planned) == ["unguided", "guided"]
+    assert not (out / "runs").exists()
+    said = told.export_text()
+    assert f"DINO guided: {planned['guided']['steps']:,} steps of {planned['guided']['step_seconds']:.3f} s" in said
+    assert "2 trainings, " in said
+    planned["guided"]["steps"] = 3  # as if another machine had counted them
+    file.write_text(json.dumps(planned))
+    go(definition, guided_store, out, seeds=2, **given)
+    for arm in planned:
+        for seed in (0, 1):
+            state = json.loads((out / "runs" / f"{arm}-seed{seed}" / "run.json").read_text())
+            assert (state["steps_taken"], state["seed"]) == (planned[arm]["steps"], seed)
+
+
+def test_the_fastest_of_several_timings_counts(definition: Path, tmp_path: Path) -> None:
+    """Arms are timed in rotation: a minute in which the machine is slow falls on all of them, not on one."""
+    study = load_study(definition).some(("unguided", "guided"))
+    timed, told = [], []
+    seconds = iter([0.2, 0.3, 0.4, 0.15, 0.1, 0.6])  # unguided, guided, unguided, ...
+
+    def plan(recipe: str, changes: Sequence[str]) -> Plan:
+        timed.append(tuple(changes))
+        one = next(seconds)
+        return Plan(steps=round(6 / one), step_seconds=one, minutes=0.1)
+
+    run = StudyRun(study, tmp_path / "study", 1, ())
+    verbs = Verbs(plan, pretrain=_not_asked, score=_not_asked)
+    run.plan(verbs, told.append, turns=3)
+    planned = json.loads(run.plan_file.read_text())
+    assert {name: one["steps"] for name, one in planned.items()} == {"unguided": 60, "guided": 40}
+    assert timed == [study.arms["unguided"].set, study.arms["guided"].set] * 3
+    assert told[0] == "planning DINO alone, 1 of 3"
+    run.plan(verbs, told.append, turns=3)  # what is planned stays
+    assert json.loads(run.plan_file.read_text()) == planned
+
+
+def _not_asked(*given: object) -> NoReturn:
+    raise AssertionError(given)
+
+
+def test_what_another_process_is_at_is_left_to_it(go: Go, definition: Path, guided_store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    given = {"tasks": ["attention"], "arms": ["unguided", "guided"]}
+    told = Console(record=True, width=200)
+    with holding(out / ".locks" / "guided-seed0") as free:
+        assert free
+        go(definition, guided_store, out, console=told, **given)
+    said = told.export_text()
+    assert "DINO guided, seed 0: with another process" in said
+    assert "left to other processes: 1; the tables lack" in said
+    assert [path.name for path in (out / "runs").iterdir()] == ["unguided-seed0"]
+    assert [path.name for path in (out / "results").iterdir()] == ["unguided-seed0"]
+    go(definition, guided_store, out, **given)
+    assert {path.name for path in (out / "results").iterdir()} == {"unguided-seed0", "guided-seed0"}
+
+
+def test_a_run_that_was_there_before_keeps_its_steps(
+    go: Go, tiny: tuple[str, ...], definition: Path, guided_store: Path, tmp_path: Path
+) -> None:
+    """One trained by `pretrain`, several processes and all, is taken as it is, and later seeds follow it."""
+    out = tmp_path / "study"
+    given = {"tasks": ["attention"], "arms": ["unguided"]}
+    go(definition, guided_store, out, **given)
+    (out / "plan.json").unlink()
+    shutil.rmtree(out / "results")
+    state = json.loads((out / "runs" / "unguided-seed0" / "run.json").read_text())
+    go(definition, guided_store, out, seeds=2, budget_minutes=None, **given)
+    assert json.loads((out / "plan.json").read_text())["unguided"]["steps"] == state["steps"]
+    with pytest.raises(ConfigError, match=r"DINO alone: a study trains in one process.*devices=1"):
+        go(definition, guided_store, tmp_path / "other", overrides=(*tiny, "training.devices=2"), **given)
