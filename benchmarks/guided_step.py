@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import os
-import platform
 import re
 import statistics
 import tempfile
@@ -23,6 +21,7 @@ from typing import Any
 
 import torch
 from recipe_side import RecipeSide, peak_mib
+from result_files import kept_rows, machine, write_results
 
 GUIDANCE = {
     "unguided": None,
@@ -39,7 +38,6 @@ CASES = (
 )
 """Backbone, side of the views, batch, and the vector that DINO trains: [CLS] alone, or its average with the mean patch,
 as in the shipped recipes for small sets."""
-RESULTS = Path(__file__).parent / "results"
 
 
 def make_store(folder: Path, images: int) -> Path:
@@ -104,13 +102,6 @@ def measure(store: Path, case: tuple[str, int, int, str], rounds: int) -> list[d
     return rows
 
 
-def _kept(measured: list[tuple[str, int, int, str]]) -> list[dict[str, Any]]:
-    """Return the rows of other cases that the results file holds; each row has its own date."""
-    file = RESULTS / "guided_step.json"
-    there = json.loads(file.read_text())["rows"] if file.is_file() else []
-    return [row for row in there if (row["backbone"], row["size"], row["batch"], row["pool"]) not in measured]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
@@ -122,36 +113,26 @@ def main() -> None:
         store = make_store(Path(folder), options.images)
         chosen = [case for case in CASES if re.search(options.only, " ".join(str(one) for one in case))]
         for case in chosen:
-            write(measure(store, case, options.rounds) + _kept([case]))
+            write(
+                measure(store, case, options.rounds)
+                + kept_rows("guided_step", ("backbone", "size", "batch", "pool"), [case])
+            )
 
 
 def write(rows: list[dict[str, Any]]) -> None:
-    about = {
-        "date": datetime.date.today().isoformat(),
-        "cores": sorted(os.sched_getaffinity(0)),
-        "cpu": platform.processor() or platform.machine(),
-        "torch": torch.__version__,
+    columns = {
+        "backbone": "{backbone}",
+        "px": "{size}",
+        "batch": "{batch}",
+        "trained vector": "{pool}",
+        "guidance": "{guidance}",
+        "rounds": "{rounds}",
+        "s a step": "{seconds}",
+        "ratio (asked <= 1.05)": "{ratio}",
+        "peak MiB": "{peak_mib:,}",
+        "ratio": "{peak_ratio}",
     }
-    lines = [
-        "# What guidance adds to a training step",
-        "",
-        "  ".join(f"{key}: {value};" for key, value in about.items()),
-    ]
-    lines += [
-        "",
-        "| backbone | px | batch | trained vector | guidance | rounds "
-        "| s a step | ratio (asked <= 1.05) | peak MiB | ratio |",
-    ]
-    lines += ["|---|---|---|---|---|---|---|---|---|---|"]
-    lines += [
-        f"| {r['backbone']} | {r['size']} | {r['batch']} | {r['pool']} | {r['guidance']} | {r['rounds']} | "
-        f"{r['seconds']} | "
-        f"{r['ratio']} | {r['peak_mib']:,} | {r['peak_ratio']} |"
-        for r in rows
-    ]
-    (RESULTS / "guided_step.json").write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
-    (RESULTS / "guided_step.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    write_results("guided_step", "What guidance adds to a training step", machine("timm"), rows, columns)
 
 
 if __name__ == "__main__":

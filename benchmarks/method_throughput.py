@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from method_peers import HEADS, MethodCase
 from method_sides import IMAGES_FILE, run_lightly, run_ours
-from step_throughput import MISSING, machine, measure
+from step_throughput import MISSING, about_run, measure
 
 IMAGES, IMAGE_SIZE = 256, 256
 TARGETS = {"defaults": 1.5, "fp32": 1.0, "bf16": 1.0}
@@ -195,7 +195,7 @@ def main() -> None:
     args = parse()
     if importlib.util.find_spec("lightly") is None:
         raise SystemExit(MISSING)
-    about, started, rows = machine(args.threads), time.perf_counter(), _kept(args.out)
+    about, started, rows = about_run(args.threads), time.perf_counter(), _kept(args.out)
     with tempfile.TemporaryDirectory() as name:
         write_images(Path(name))
         for shipped in (case for case in CASES if case.method in args.methods):

@@ -11,10 +11,7 @@ the cases that it meets (`backbone batch`) and leaves the others in the results 
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import os
-import platform
 import re
 import statistics
 import tempfile
@@ -24,11 +21,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 import torch
 from recipe_side import RecipeSide, peak_mib
+from result_files import RESULTS, kept_rows, machine, write_results
 
 SIDES = {"fixed-size, 2 views": 0, "multi-crop, 2 + 8": 8}
 BACKBONES = ("vit_small_patch16_224", "vitae_v2_small", "resnet50")
 BATCHES = (4, 8, 16, 32)
-RESULTS = Path(__file__).parent / "results"
 
 
 def make_store(folder: Path, images: int) -> Path:
@@ -83,26 +80,21 @@ def measure(store: Path, backbone: str, batch: int, rounds: int) -> list[dict[st
 
 
 def write(rows: list[dict[str, Any]]) -> None:
-    about = {
-        "date": datetime.date.today().isoformat(),
-        "cores": sorted(os.sched_getaffinity(0)),
-        "cpu": platform.processor() or platform.machine(),
-        "torch": torch.__version__,
-    }
     order = {name: place for place, name in enumerate(BACKBONES)}
     rows = sorted(rows, key=lambda row: (order[row["backbone"]], row["batch"], list(SIDES).index(row["views"])))
-    lines = ["# Fixed-size views against multi-crop: a DINO step at 224 px", "", f"{about}", ""]
-    lines += ["| backbone | batch | views | rounds | s a step | x fixed-size | peak MiB | x fixed-size |"]
-    lines += ["|" + "---|" * 8]
-    lines += [
-        f"| {r['backbone']} | {r['batch']} | {r['views']} | {r['rounds']} | {r['seconds']} | "
-        f"{r.get('seconds_ratio', '')} | {r['peak_mib']:,} | {r.get('peak_mib_ratio', '')} |"
-        for r in rows
-    ]
-    (RESULTS / "multi_crop_step.json").write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
-    (RESULTS / "multi_crop_step.md").write_text("\n".join(lines) + "\n")
+    columns = {
+        "backbone": "{backbone}",
+        "batch": "{batch}",
+        "views": "{views}",
+        "rounds": "{rounds}",
+        "s a step": "{seconds}",
+        "x fixed-size": "{seconds_ratio}",
+        "peak MiB": "{peak_mib:,}",
+        "x fixed-size, memory": "{peak_mib_ratio}",
+    }
+    title = "Fixed-size views against multi-crop: a DINO step at 224 px"
+    write_results("multi_crop_step", title, machine("timm"), rows, columns)
     draw(rows)
-    print("\n".join(lines))
 
 
 def draw(rows: list[dict[str, Any]]) -> None:
@@ -133,12 +125,6 @@ def draw(rows: list[dict[str, Any]]) -> None:
     plt.close(figure)
 
 
-def _kept(backbone: str, batch: int) -> list[dict[str, Any]]:
-    file = RESULTS / "multi_crop_step.json"
-    there = json.loads(file.read_text())["rows"] if file.is_file() else []
-    return [row for row in there if (row["backbone"], row["batch"]) != (backbone, batch)]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
@@ -150,7 +136,10 @@ def main() -> None:
         for backbone in BACKBONES:
             for batch in BATCHES:
                 if re.search(options.only, f"{backbone} {batch}"):
-                    write(measure(store, backbone, batch, options.rounds) + _kept(backbone, batch))
+                    write(
+                        measure(store, backbone, batch, options.rounds)
+                        + kept_rows("multi_crop_step", ("backbone", "batch"), [(backbone, batch)])
+                    )
 
 
 if __name__ == "__main__":

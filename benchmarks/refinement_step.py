@@ -11,10 +11,7 @@ it; clusters over the batch, as the paper's K and ours.
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -23,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from result_files import machine, write_results
 
-RESULTS = Path(__file__).parent / "results"
 CASES = (("resnet50", 224, 16, 64), ("resnet50", 224, 32, 64), ("resnet18", 112, 64, 64))
 """Backbone, side of the views, batch and K."""
 
@@ -101,17 +98,17 @@ def measure(store: Path, case: tuple[str, int, int, int], steps: int) -> dict[st
 
 
 def write(rows: list[dict[str, Any]]) -> None:
-    about = {
-        "date": datetime.date.today().isoformat(),
-        "cores": sorted(os.sched_getaffinity(0)),
-        "cpu": platform.processor() or platform.machine(),
-        "torch": torch.__version__,
+    columns = {
+        "backbone": "{backbone}",
+        "px": "{size}",
+        "batch": "{batch}",
+        "K": "{clusters}",
+        "steps": "{steps}",
+        "s a step": "{seconds}",
+        "s of refinement": "{refinement_seconds}",
+        "share (asked <= 0.15)": "{share}",
     }
-    (RESULTS / "refinement_step.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
-    head = "| backbone | px | batch | K | steps | s a step | s of refinement | share (asked <= 0.15) |"
-    lines = ["# What refinement adds to a step of R2O", "", f"{about}", "", head, "|" + "---|" * 8]
-    lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in rows]
-    (RESULTS / "refinement_step.md").write_text("\n".join(lines) + "\n")
+    write_results("refinement_step", "What refinement adds to a step of R2O", machine("timm"), rows, columns)
 
 
 def main() -> None:

@@ -11,20 +11,15 @@ slow default runs on every --every-th image; each ratio is taken on the images b
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-import os
-import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from result_files import machine, write_results
 
-RESULTS = Path(__file__).parent / "results"
 EXEMPLAR = "JPCNN001"
 MILLION, NIGHT_HOURS = 1_000_000, 10
 
@@ -109,38 +104,26 @@ def main() -> None:
         found[name] = measure(side, data, options.every)
         print(rows_of(found)[-1], flush=True)
     table = rows_of(found)
-    about = {
-        "date": datetime.date.today().isoformat(),
-        "cores": sorted(os.sched_getaffinity(0)),
-        "threads": 1,
-        "cpu": platform.processor() or platform.machine(),
-        "torch": torch.__version__,
-        "itk-elastix": version("itk-elastix"),
-    }
     hours = MILLION * table[0]["seconds"] / 3600
-    lines = [
-        "# Registration of JSRT radiographs, one thread",
-        "",
-        "  ".join(f"{k}: {v};" for k, v in about.items()),
-        "",
-    ]
-    lines += ["| side | images | s an image | x batched | lungs | heart | worst | < .75 | folding % | batched there |"]
-    lines += ["|---|---|---|---|---|---|---|---|---|---|"]
-    lines += [
-        f"| {r['side']} | {r['images']} | {r['seconds']} | {r['times_batched']} | {r['lungs']} | {r['heart']} | "
-        f"{r['worst']} | {r['under_75']} | {r['folding_percent']} | {r['batched_on_these'][0]} / "
-        f"{r['batched_on_these'][1]} |"
-        for r in table
-    ]
-    lines += [
-        "",
+    columns = {
+        "side": "{side}",
+        "images": "{images}",
+        "s an image": "{seconds}",
+        "x batched": "{times_batched}",
+        "lungs": "{lungs}",
+        "heart": "{heart}",
+        "worst": "{worst}",
+        "< .75": "{under_75}",
+        "folding %": "{folding_percent}",
+        "batched there": "{batched_on_these[0]} / {batched_on_these[1]}",
+    }
+    arithmetic = (
         f"A million images at {table[0]['seconds']} s an image and thread are {hours:.1f} core hours: "
         f"{60 * hours / 16:.0f} minutes on 16 cores of a node, and a night of {NIGHT_HOURS} hours needs "
-        f"{hours / NIGHT_HOURS:.1f} cores.",
-    ]
-    (RESULTS / "registration.json").write_text(json.dumps({"about": about, "rows": table}, indent=1) + "\n")
-    (RESULTS / "registration.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+        f"{hours / NIGHT_HOURS:.1f} cores."
+    )
+    title = "Registration of JSRT radiographs, one thread"
+    write_results("registration", title, machine("itk-elastix"), table, columns, after=[arithmetic])
 
 
 if __name__ == "__main__":

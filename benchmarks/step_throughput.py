@@ -16,13 +16,11 @@ fused attention, RGB). `same`: fp32, fused attention and three channels on both 
 from __future__ import annotations
 
 import argparse
-import datetime
 import importlib.metadata
 import importlib.util
 import json
 import multiprocessing
 import os
-import platform
 import re
 import statistics
 import tempfile
@@ -33,6 +31,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from result_files import machine
 from step_sides import SIDES, Case
 
 IMAGES, PNG_SIZE = 512, 256
@@ -128,19 +127,8 @@ def matmul_gflops(threads: int) -> dict[str, int]:
     return found
 
 
-def machine(threads: int) -> dict[str, Any]:
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    names = re.findall(r"model name\s*:\s*(.+)", text)
-    return {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "cpu": names[0] if names else platform.processor(),
-        "cores": sorted(os.sched_getaffinity(0)),
-        "threads": threads,
-        "load_at_start": round(os.getloadavg()[0], 2),
-        **matmul_gflops(threads),
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in ("torch", "timm", "lightning", "lightly", "vesalius")},
-    }
+def about_run(threads: int) -> dict[str, Any]:
+    return machine("timm", "lightning", "lightly", "vesalius", **matmul_gflops(threads))
 
 
 def markdown(about: dict[str, Any], results: list[dict[str, Any]]) -> str:
@@ -182,7 +170,7 @@ def main() -> None:
 
     modes = [replace(case, mode=mode, steps=args.steps or case.steps) for mode in TARGETS for case in CASES]
     cases = [case for case in modes if re.search(args.only, f"{case.mode} {case.backbone} {case.size}")]
-    about, started = machine(args.threads), time.perf_counter()
+    about, started = about_run(args.threads), time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         write_phantom(Path(name) / "png", images=IMAGES, seed=0, size=PNG_SIZE)
         prepare(Path(name) / "png", Path(name) / "store", size=PNG_SIZE, progress=False)

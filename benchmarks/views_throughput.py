@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -24,10 +23,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import PIL
 import torch
-import torchvision
 from PIL import Image
+from result_files import machine
 from torchvision.transforms import v2
 
 from vesalius.data.phantom import Phantom
@@ -184,12 +182,6 @@ def markdown(result: dict[str, object]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
-    return names[0].partition(":")[2].strip() if names else platform.processor()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=9)
@@ -198,17 +190,12 @@ def main() -> None:
     torch.set_num_threads(1)
     sources = ["phantom", *(["chest_xray"] if os.environ.get("VESALIUS_DATA") else [])]
     result: dict[str, object] = {
-        "machine": {
-            "CPU": cpu_model(),
-            "threads": torch.get_num_threads(),
-            "capability": torch.backends.cpu.get_cpu_capability(),
-            "load average at start": f"{os.getloadavg()[0]:.1f}",
-            "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
-            "pillow": PIL.__version__,
-            "python": platform.python_version(),
-            "repeats": options.repeats,
-        },
+        "machine": machine(
+            "torchvision",
+            "pillow",
+            capability=torch.backends.cpu.get_cpu_capability(),
+            repeats=options.repeats,
+        ),
         "against_torchvision": [row for source in sources for row in against_peer(source, options.repeats)],
         "plans": own_plans(options.repeats),
     }
