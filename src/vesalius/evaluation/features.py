@@ -158,10 +158,13 @@ def cached_features(
     size = backbone.preprocessing.image_size if image_size is None else (image_size, image_size)
     what = [_LAYOUT, backbone_fingerprint(backbone), store.fingerprint, size, kind, precision]
     path = folder / f"{digest_of(what, np.asarray(rows, dtype=np.int64))}.npz"
-    if path.is_file():
-        options.get("advance", lambda _: None)(len(rows))
+    advance = options.get("advance", lambda _: None)
     how = {"image_size": image_size, "device": device, "kind": kind, "precision": precision, **options}
-    kept = kept_arrays(path, lambda: {"features": extract_features(backbone, store, rows, **how)})
+    kept = kept_arrays(
+        path,
+        lambda: {"features": extract_features(backbone, store, rows, **how)},
+        found=lambda: advance(len(rows)),
+    )
     return np.asarray(kept["features"])
 
 

@@ -247,9 +247,8 @@ class _Fitting:
     def kept(self, lr: float, advance: Callable[[int], None]) -> tuple[Fit, Float[np.ndarray, "test columns"]]:
         """Return how the training at this rate went and its scores of the test side, from the folder or trained now."""
         path = self.whole.folder / f"{self._digest(lr)}.npz"
-        if path.is_file():
-            advance(longest_steps(len(self.drawn.train), self.whole.options))
-        there = kept_arrays(path, lambda: self._fitted(lr, advance))
+        steps = longest_steps(len(self.drawn.train), self.whole.options)
+        there = kept_arrays(path, lambda: self._fitted(lr, advance), found=lambda: advance(steps))
         return Fit(**json.loads(str(there["fit"]))), there["scores"]
 
     def _fitted(self, lr: float, advance: Callable[[int], None]) -> dict[str, npt.NDArray[Any]]:

@@ -30,16 +30,29 @@ def digest_of(what: Any, *arrays: npt.NDArray[Any]) -> str:
     return digest.hexdigest()[:24]
 
 
-def kept_arrays(path: Path, compute: Callable[[], _Arrays]) -> _Arrays:
+def kept_arrays(path: Path, compute: Callable[[], _Arrays], *, found: Callable[[], None] = lambda: None) -> _Arrays:
     """Return the arrays kept in a file, or compute and keep them there, whole or not at all.
 
     A file cut short by a full disk or a copy that broke off is made again.
+
+    Args:
+        path: Of the file.
+        compute: Makes the arrays.
+        found: Called where they need not be made, so that a progress bar moves on.
     """
-    if path.is_file():
-        # numpy leaves a damaged file open that it opened itself.
-        with contextlib.suppress(*_DAMAGED), path.open("rb") as file, np.load(file, allow_pickle=False) as there:
-            return {name: there[name] for name in there.files}
+    kept = _read(path)
+    if kept is not None:
+        found()
+        return kept
     arrays = compute()
     with replacing(path, shared=True) as partial, partial.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)
     return arrays
+
+
+def _read(path: Path) -> _Arrays | None:
+    if path.is_file():
+        # numpy leaves a damaged file open that it opened itself.
+        with contextlib.suppress(*_DAMAGED), path.open("rb") as file, np.load(file, allow_pickle=False) as there:
+            return {name: there[name] for name in there.files}
+    return None

@@ -114,9 +114,11 @@ class _Arm:
     def counts(self, job: SegmentCounts, folder: Path, advance: Callable[[int], None]) -> Mapping[float, _Array]:
         """Return what was counted of it, from the folder or counted now."""
         path = folder / f"{digest_of([self.about, job.about], job.rows)}.npz"
-        if path.is_file():
-            advance(job.fits(len(self.inits)))
-        counts = kept_arrays(path, lambda: {repr(one): of for one, of in job.of_maps(self.inits, advance).items()})
+        counts = kept_arrays(
+            path,
+            lambda: {repr(one): of for one, of in job.of_maps(self.inits, advance).items()},
+            found=lambda: advance(job.fits(len(self.inits))),
+        )
         return {float(fraction): one for fraction, one in counts.items()}
 
 
