@@ -13,6 +13,7 @@ __all__ = [
     "all_reduce_max",
     "all_reduce_mean",
     "all_reduce_sum",
+    "divisor_of",
     "gather_rows",
     "is_first_process",
     "own_rows",
@@ -56,6 +57,14 @@ def all_reduce_sum(value: Tensor) -> Tensor:
     total = value.clone()
     dist.all_reduce(total)
     return total
+
+
+def divisor_of(count: Tensor) -> Tensor:
+    """Return what each process divides its own sum by, so that the mean over processes is the mean of all that counts.
+
+    At least one thing counts, which keeps a sum of nothing at 0.
+    """
+    return all_reduce_sum(count).clamp_min(1) / world_size()
 
 
 @torch.no_grad()

@@ -58,6 +58,15 @@ def test_every_arm_is_scored(run: Path, guided_store: Path) -> None:
     assert state["data"]["regions"]["template"] == "slic"
 
 
+def test_the_exemplar_of_anatomical_regions_is_left_out(run: Path, guided_store: Path) -> None:
+    given = {"data": guided_store, "parts": ["heart"], **QUICK}
+    (heart,) = pipeline.evaluate_regions(run, prior="deformable", **given)
+    assert heart.test_images == len(open_store(guided_store)) - 1
+    assert heart.settings["notes"] == ["left out: 1 image whose own mask is the exemplar's"]
+    (plain,) = pipeline.evaluate_regions(run, **given)
+    assert (plain.test_images, plain.settings["notes"]) == (len(open_store(guided_store)), [])
+
+
 def test_the_parts_themselves_as_the_prior(run: Path, guided_store: Path) -> None:
     """Joining the registered parts can be no worse than the ceiling that they set, and cuts nothing anew."""
     store = open_store(guided_store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 from vesalius import pipeline
 from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
+from vesalius.backbones.load import load_backbone
 from vesalius.backbones.weights import save_backbone
 from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, LabelError, StoreError
@@ -53,6 +55,25 @@ def test_every_arm_is_scored(run: Path, phantom_store: Path) -> None:
     patients = open_store(phantom_store).manifest["patient"].nunique()
     assert table.groupby("arm").size().eq(patients).all()
     assert json.loads((folder / "result.json").read_text())["settings"]["decoder"] == "linear"
+
+
+@pytest.mark.parametrize("kind", ["maps", "regions"])
+def test_images_whose_own_masks_taught_the_run_are_left_out(
+    run: Path, phantom_store: Path, tmp_path: Path, kind: str
+) -> None:
+    taught = tmp_path / "run"
+    shutil.copytree(run / "backbone", taught / "backbone")
+    store = open_store(phantom_store)
+    labelled = {"images": [store.manifest["sha256"].iloc[3]], "store": store.fingerprint}
+    (taught / "recipe.yaml").touch()
+    (taught / "run.json").write_text(json.dumps({"data": {kind: {"labelled": labelled}}}))
+    (heart,) = pipeline.evaluate_segment(taught, data=phantom_store, parts=["heart"], **QUICK)
+    (whole,) = pipeline.evaluate_segment(run, data=phantom_store, parts=["heart"], **QUICK)
+    assert heart.test_images == whole.test_images - 1
+    said = heart.settings["notes"]
+    assert said[0] == "left out: 1 image whose own mask is the exemplar's"
+    assert "trained on images of this very store" in said[1]
+    assert whole.settings["notes"] == []
 
 
 def test_fewer_labels_are_drawn_several_times(run: Path, phantom_store: Path) -> None:
@@ -196,3 +217,11 @@ def test_bad_input(run: Path, phantom_store: Path, tmp_path: Path) -> None:
     assert not (run / "evaluations" / "partial").exists()
     with pytest.raises(StoreError):
         pipeline.evaluate_segment(run, data=tmp_path, **QUICK)
+
+
+@pytest.mark.parametrize("side", [40, 38])
+def test_the_finest_stage_is_there_at_any_side(run: Path, phantom_store: Path, side: int) -> None:
+    """A side that is no multiple of 4 is rounded up by the network's strides, and so it is for pixels."""
+    backbone, images = load_backbone(run / "backbone"), open_store(phantom_store).images[np.arange(2)]
+    found = backbone_maps(backbone, image_size=side, device=torch.device("cpu"), precision="fp32")(images)
+    assert found.shape[2:] == pixel_maps((side, side))(images).shape[2:] == (10, 10)

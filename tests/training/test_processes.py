@@ -32,12 +32,14 @@ def _run_two(start, arguments: dict, overrides: tuple[str, ...], tmp_path: Path,
         assert process.exitcode == 0, (tmp_path / f"rank{number}{resume}.txt").read_text()
 
 
-@pytest.mark.parametrize("entropy", ["null", "0.6"])
-def test_two_processes_equal_one(start, pretrain, figures, tiny, phantom_store: Path, tmp_path: Path, entropy) -> None:
-    held = f"method.teacher_entropy={entropy}"
-    single = pretrain("one", *OVERRIDES[:1], held, "training.epochs=2")
+@pytest.mark.parametrize(
+    "added", [("method.teacher_entropy=null",), ("method.teacher_entropy=0.6", "method.contrast=1", "method.koleo=0.1")]
+)
+def test_two_processes_equal_one(start, pretrain, figures, tiny, phantom_store: Path, tmp_path: Path, added) -> None:
+    """As the paper has it, and with all that the small recipes add."""
+    single = pretrain("one", *OVERRIDES[:1], *added, "training.epochs=2")
     arguments = {"recipe": "dino/small", "data": f"{phantom_store}@all", "out": tmp_path / "two"}
-    overrides = tiny(*OVERRIDES, held, "training.devices=2", "training.epochs=2")
+    overrides = tiny(*OVERRIDES, *added, "training.devices=2", "training.epochs=2")
     _run_two(start, arguments, overrides, tmp_path)
     for name in ("loss", "teacher_entropy", "mean_entropy", "lr", "feature_rank"):
         one, two = figures(single, name), figures(tmp_path / "two", name)
@@ -79,6 +81,20 @@ def test_methods_of_two_processes_equal_one(
     assert [step for step, _ in one] == [step for step, _ in two]
     assert [value for _, value in two] == pytest.approx([value for _, value in one], abs=1e-4)
     assert len({round(value, 6) for _, value in one}) > 4
+
+
+def test_places_are_compared_with_the_images_of_both_processes(
+    start, pretrain, figures, tiny, guided_store: Path, tmp_path: Path
+) -> None:
+    changes = (*OVERRIDES[:1], "method={name: none}", "guidance={contrast: {}, coordinates: {}}")
+    changes += ("views={plan: small-chest, options: {size: 32}}", "training.epochs=1")
+    single = pretrain("one", *changes, data=f"{guided_store}@all")
+    arguments = {"recipe": "dino/small", "data": f"{guided_store}@all", "out": tmp_path / "two"}
+    _run_two(start, arguments, tiny(*changes, "training.strategy=ddp", "training.devices=2"), tmp_path)
+    for name in ("loss", "place_contrast_loss"):
+        one, two = figures(single, name), figures(tmp_path / "two", name)
+        assert [step for step, _ in one] == [step for step, _ in two]
+        assert [value for _, value in two] == pytest.approx([value for _, value in one], abs=1e-4), name
 
 
 @pytest.mark.parametrize("method", ["dino", "swav", "moco-v3"])

@@ -39,7 +39,11 @@ class RegionPool:
 
     def description(self) -> dict[str, Any]:
         """Tell for run.json which maps these are; maps of another digest are other maps."""
-        return {"template": self.maps[0].info["template"], "digests": [one.digest for one in self.maps]}
+        return {
+            "template": self.maps[0].info["template"],
+            "digests": [one.digest for one in self.maps],
+            "labelled": self.maps[0].labelled,
+        }
 
     def gather(self, indices: Int[np.ndarray, "batch"]) -> Integer[Tensor, "batch rows columns"]:
         """Read the regions of some images, uint8."""

@@ -59,9 +59,9 @@ def pixel_maps(size: tuple[int, int]) -> DenseMaps:
     """Return what needs no network: the brightness of 5 x 5 places around each, and where it lies in the image.
 
     Args:
-        size: (height, width) of the input of the backbone beside; the grid is a quarter of it.
+        size: (height, width) of the input of the backbone beside; the grid is a quarter of it, rounded up.
     """
-    grid = (max(1, size[0] // STRIDE), max(1, size[1] // STRIDE))
+    grid = (-(-size[0] // STRIDE), -(-size[1] // STRIDE))
 
     def maps(images: npt.NDArray[Any]) -> Tensor:
         gray = unit_pixels(images).mean(dim=1, keepdim=True)
@@ -80,7 +80,7 @@ def _joined(stages: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     by_grid: dict[tuple[int, int], list[Tensor]] = {}
     for stage in stages:
         grid = (int(stage.shape[2]), int(stage.shape[3]))
-        if grid[0] * STRIDE <= size[0]:
+        if grid[0] <= -(-size[0] // STRIDE):  # strides round a side up that is no multiple of theirs
             by_grid.setdefault(grid, []).append(stage)
     finest = max(by_grid)
     taken = [stage for maps in by_grid.values() for stage in maps[-BLOCKS:]]

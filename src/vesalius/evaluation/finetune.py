@@ -38,7 +38,7 @@ from vesalius.training.precision import suit_accelerator
 
 __all__ = ["Finetuning", "image_side"]
 
-_LAYOUT = 2  # of the kept fits; a change of how they are trained raises it
+_LAYOUT = 3  # of the kept fits; a change of how they are trained raises it
 _WARM, _TIMED = 2, 3
 
 
@@ -93,10 +93,10 @@ class Finetuning:
         predictions, told = [], []
         for arm, inits in backbones.items():
             for fraction in self.probe.fractions:
-                rates = self.options.rates(pretrained=arm == "pretrained")
+                rates = [self.options.rates(pretrained=arm == "pretrained")] * len(self.job.sides.pairs)
                 for seed in range(self.probe.seeds):
                     fits = self._fit_pairs(inits[seed % len(inits)], fraction, seed, rates, advance)
-                    rates = (fits[0][0].lr,)
+                    rates = [(fit.lr,) for fit, _ in fits]
                     about = {"arm": arm, "fraction": fraction, "seed": seed}
                     told += [about | {"pair": place} | asdict(fit) for place, (fit, _) in enumerate(fits)]
                     predictions.append(
@@ -123,7 +123,7 @@ class Finetuning:
             for fraction in self.probe.fractions:
                 for seed in range(self.probe.seeds):
                     pairs = [longest_steps(len(one.train), self.options) for one in self._drawn(fraction, seed)]
-                    total += sum(pairs) + (searched * pairs[0] if seed == 0 else 0)
+                    total += sum(pairs) * (1 + searched if seed == 0 else 1)
         return total
 
     def seconds_a_step(self, backbone: Backbone) -> float:
@@ -171,16 +171,15 @@ class Finetuning:
         backbone: Backbone,
         fraction: float,
         seed: int,
-        rates: Sequence[float],
+        rates: Sequence[Sequence[float]],
         advance: Callable[[int], None],
     ) -> list[tuple[Fit, Float[np.ndarray, "test columns"]]]:
-        """Fit every pair of sides of one draw: the first at all rates, the others at the one that was best there."""
-        fits: list[tuple[Fit, Float[np.ndarray, "test columns"]]] = []
+        """Fit every pair of sides of one draw at its own rates: what is scored in one fold may choose none for it."""
         fingerprint, own_seed = backbone_fingerprint(backbone), step_seed(self.probe.seed, seed)
-        for drawn in self._drawn(fraction, seed):
-            fits.append(_Fitting(self, backbone, fingerprint, drawn, own_seed).best(rates, advance))
-            rates = (fits[0][0].lr,)
-        return fits
+        return [
+            _Fitting(self, backbone, fingerprint, drawn, own_seed).best(own_rates, advance)
+            for drawn, own_rates in zip(self._drawn(fraction, seed), rates, strict=True)
+        ]
 
     def _drawn(self, fraction: float, seed: int) -> list[_Drawn]:
         """Hold out the same patients for every share and seed, and draw labels from the others."""
@@ -266,7 +265,7 @@ class _Fitting:
         stores = [store.fingerprint for store, _ in self.whole.job.stores]
         setup = (self.whole.setup.image_size, self.whole.setup.bf16)
         how = (sorted(options.items()), setup, self.whole.probe.classes)
-        what = [_LAYOUT, self.fingerprint, stores, *how, lr, self.seed]
+        what = [_LAYOUT, self.fingerprint, self.backbone.pool, stores, *how, lr, self.seed]
         targets = self.whole.job.targets
         arrays: list[npt.NDArray[Any]] = []
         for places in (self.drawn.train, self.drawn.held_out, self.drawn.test):

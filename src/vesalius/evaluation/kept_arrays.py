@@ -17,7 +17,7 @@ from vesalius.atomic import replacing
 
 __all__ = ["digest_of", "kept_arrays"]
 
-_DAMAGED = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 _Arrays = Mapping[str, npt.NDArray[Any]]
 

@@ -43,7 +43,7 @@ def mask_parts(store: Store, wanted: Sequence[str]) -> tuple[dict[str, int], npt
 
 
 def leave_out_labelled(
-    run: Path, store: Store, rows: npt.NDArray[np.int64], maps: KnowledgeMaps | None
+    run: Path, store: Store, rows: npt.NDArray[np.int64], maps: KnowledgeMaps | None = None
 ) -> tuple[npt.NDArray[np.int64], list[str]]:
     """Leave out images whose own masks taught the run or made the maps beside it; return the rest, and notes.
 
@@ -51,7 +51,8 @@ def leave_out_labelled(
     trained on is scored, and the note says so.
     """
     state = RunFolder(run).state() if RunFolder(run).exists else {}
-    sources = [dict(state.get("data", {}).get("maps", {}).get("labelled", {}))]
+    data = state.get("data", {})
+    sources = [data.get(kind, {}).get("labelled", {}) for kind in ("maps", "regions")]
     sources += [] if maps is None else [maps.labelled]
     known = {sha256 for one in sources for sha256 in one.get("images", ())}
     taught = store.manifest["sha256"].iloc[rows].isin(known).to_numpy()

@@ -27,7 +27,7 @@ from vesalius.errors import ConfigError
 from vesalius.evaluation.features import autocast_bf16, to_input
 from vesalius.evaluation.image_scores import score_images
 from vesalius.evaluation.intervals import draw_resamples
-from vesalius.evaluation.mask_parts import mask_parts
+from vesalius.evaluation.mask_parts import leave_out_labelled, mask_parts
 from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_batch_norm, random_twin
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.methods.kmeans import kmeans
@@ -100,6 +100,8 @@ def evaluate_regions(
         raise ConfigError(f"clusters = {options.clusters}: expected 2 or more")
     there, rows = mask_parts(store, parts)
     prior = open_regions(ImagePool([(store, rows)]), options.prior)
+    rows, notes = leave_out_labelled(run, store, rows, prior.maps[0])
+    prior = open_regions(ImagePool([(store, rows)]), options.prior)
     backbone = load_backbone(RunFolder(run).backbone)
     twin = random_twin(backbone, seed=TWIN_SEED + options.seed)
     calibrate_batch_norm(twin, store, rows, image_size=options.image_size, device=device)
@@ -114,7 +116,7 @@ def evaluate_regions(
                 figures[name].setdefault(arm, []).append(best_overlap(labels, masks == value))
             figures[name].setdefault("prior_ceiling", []).append(_ceiling(regions["prior_regions"], masks == value))
         advance(len(chosen))
-    scoring = _Scoring(run, store, rows, prior, options)
+    scoring = _Scoring(run, store, rows, prior, options, notes)
     overlaps = {
         name: {arm: torch.cat(one).double().numpy() for arm, one in of_arms.items()}
         for name, of_arms in figures.items()
@@ -228,6 +230,7 @@ class _Scoring:
     rows: npt.NDArray[np.int64]
     prior: RegionPool
     options: RegionOptions
+    notes: list[str]
 
     def part(self, name: str, overlaps: dict[str, npt.NDArray[np.float64]]) -> Result:
         """Average over the images, say how it stands, and write."""
@@ -248,7 +251,7 @@ class _Scoring:
             "prior": self.prior.description(),
             "stores": [{"name": self.store.path.name, "fingerprint": self.store.fingerprint}],
             "seen_in_pretraining": None if pool is None else count_seen(pool, self.store.manifest.iloc[self.rows]),
-            "notes": [],
+            "notes": self.notes,
             "changed": changed,
         }
         result = Result(

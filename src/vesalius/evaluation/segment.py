@@ -22,7 +22,7 @@ from vesalius.evaluation.features import autocast_bf16, backbone_fingerprint
 from vesalius.evaluation.image_scores import ImageScores, score_images
 from vesalius.evaluation.intervals import draw_resamples
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
-from vesalius.evaluation.mask_parts import mask_parts
+from vesalius.evaluation.mask_parts import leave_out_labelled, mask_parts
 from vesalius.evaluation.segment_counts import PLACES, SegmentCounts, dice_and_iou
 from vesalius.evaluation.segment_options import SegmentOptions
 from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_batch_norm, random_twin
@@ -77,6 +77,7 @@ def evaluate_segment(
         BackboneError: A backbone without stages.
     """
     there, rows = mask_parts(store, parts)
+    rows, notes = leave_out_labelled(run, store, rows)
     job = SegmentCounts(store, rows, there, options=options, batch_size=batch_size)
     backbone = load_backbone(RunFolder(run).backbone)
     where = choose_device(device)
@@ -97,7 +98,7 @@ def evaluate_segment(
     with bar("segment", fits, show=progress) as advance:
         counts = {name: arm.counts(job, kept, advance) for name, arm in arms.items()}
     counts["mean_mask"] = job.of_mean_mask()
-    scoring = _Scoring(run, job, backbone.name)
+    scoring = _Scoring(run, job, backbone.name, notes)
     results = [scoring.result(name, counts, [place]) for place, name in enumerate(there)]
     if len(there) > 1:
         results.append(scoring.result("mean", counts, list(range(len(there)))))
@@ -133,6 +134,7 @@ class _Scoring:
     run: Path
     job: SegmentCounts
     backbone: str
+    notes: list[str]
 
     def result(self, name: str, counts: Mapping[str, Mapping[float, _Array]], places: Sequence[int]) -> Result:
         """Average over patients, say how it stands, and write."""
@@ -194,7 +196,7 @@ class _Scoring:
             "places": PLACES,
             "figures": "all images of a patient together; mean over draws of labels, then over patients",
             "stores": [{"name": self.job.store.path.name, "fingerprint": self.job.store.fingerprint}],
-            "notes": [],
+            "notes": self.notes,
         }
 
     def _changed(self) -> dict[str, Any]:

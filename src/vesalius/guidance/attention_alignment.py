@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from vesalius.distributed import divisor_of
 from vesalius.errors import ConfigError, nearest
 from vesalius.guidance.base import Guidance, GuidanceOutput, WeightedConfig
 from vesalius.guidance.maps_in_view import parts_in_view
@@ -86,8 +87,9 @@ class AttentionAlignment(Guidance):
             insides.append(attention_inside(attention, target)[0])
             seen.append((target.sum(-1) > SMALLEST_PART) & knowledge.guided[:, None])
         each, inside, counts = torch.cat(losses), torch.cat(insides), torch.cat(seen).float()
-        per_part = (each * counts).sum(0) / counts.sum(0).clamp_min(1)
-        kept = (inside.detach() * counts).sum(0) / counts.sum(0).clamp_min(1)
+        count = divisor_of(counts.sum(0))
+        per_part = (each * counts).sum(0) / count
+        kept = (inside.detach() * counts).sum(0) / count
         logs: dict[str, Tensor] = {}
         for place, part in enumerate(self.config.heads):
             logs[f"attention_loss/{part}"] = per_part[place].detach()

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vesalius.distributed import divisor_of
 from vesalius.guidance.base import Guidance, GuidanceOutput, WeightedConfig
 from vesalius.guidance.kept_heads import PlacesHead
 from vesalius.guidance.maps_in_view import coordinates_at_tokens
@@ -63,7 +64,7 @@ class Coordinates(Guidance):
             trusted.append(known)
         sums = [self._sums(*one) for one in zip(predicted, places, trusted, strict=True)]
         error, distance, total = torch.stack([torch.stack(one) for one in sums]).sum(0)
-        count = total.clamp_min(1)
+        count = divisor_of(total)
         loss = error / count
         error_px = self.template_side * (distance / count).detach()
         logs = {"coordinate_loss": loss.detach(), "coordinate_error_px": error_px}

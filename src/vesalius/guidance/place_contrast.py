@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vesalius.distributed import gather_rows
 from vesalius.errors import ConfigError
 from vesalius.guidance.base import Guidance, GuidanceOutput, WeightedConfig
 from vesalius.guidance.maps_in_view import cell_shares, coordinates_at_tokens
@@ -46,8 +47,8 @@ class PlaceContrast(Guidance):
     What a region looks like is mostly what the anatomy looks like there, which all patients share and which coordinates
     teach; what is left between two patients at one place is what sets them apart, disease included. So the two first
     views of an image are compared region by region, and the negatives of a region are the same region of the other
-    images, never another place, which would be too easy to tell. Each region's mean over the batch is taken away first:
-    beside it a young network's images differ by next to nothing.
+    images, of every process, never another place, which would be too easy to tell. Each region's mean over the batch is
+    taken away first: beside it a young network's images differ by next to nothing.
     """
 
     needs_patches = True
@@ -96,4 +97,4 @@ class PlaceContrast(Guidance):
         with torch.autocast(features.patches.device.type, enabled=False):
             sums = torch.bmm(shares.transpose(1, 2), features.patches.float())
         means = sums / amount.clamp_min(1e-6)[..., None]
-        return means.transpose(0, 1), (amount > SMALLEST_REGION).T
+        return gather_rows(means).transpose(0, 1), gather_rows(amount > SMALLEST_REGION).T

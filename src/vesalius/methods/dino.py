@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vesalius.backbones.interface import Backbone
 from vesalius.config import StrictModel
+from vesalius.distributed import gather_rows
 from vesalius.errors import ConfigError
 from vesalius.heads.dino_head import DinoHead
 from vesalius.losses.dino_loss import DinoLoss
@@ -166,9 +167,10 @@ class Dino(Method):
         """Compute what is added to the paper's loss on the global views: weight and value by name."""
         further: dict[str, tuple[float, Tensor]] = {}
         if self.config.koleo > 0:
-            further["koleo_loss"] = self.config.koleo, torch.stack([koleo_loss(one.pooled) for one in features]).sum()
+            values = [koleo_loss(gather_rows(one.pooled)) for one in features]
+            further["koleo_loss"] = self.config.koleo, torch.stack(values).sum()
         if self.config.contrast > 0:
-            pairs = itertools.combinations(embedded, 2)
+            pairs = itertools.combinations([gather_rows(one) for one in embedded], 2)
             values = [nt_xent_loss(one, two, temperature=self.config.contrast_temperature) for one, two in pairs]
             further["contrast_loss"] = self.config.contrast, torch.stack(values).mean()
         return further

@@ -27,7 +27,18 @@ def kmeans(
         generator: On the CPU; the only source of randomness, so that every device draws alike.
         rounds: Of Lloyd's algorithm; it ends before where nothing moves.
     """
-    vectors, weight = vectors.float(), present.float()
+    # Autocast would multiply in bf16, which cannot tell centres apart where all vectors are alike.
+    with torch.autocast(vectors.device.type, enabled=False):
+        return _lloyd(vectors.float(), present.float(), clusters, generator, rounds)
+
+
+def _lloyd(
+    vectors: Float[Tensor, "sets count dim"],
+    weight: Float[Tensor, "sets count"],
+    clusters: int,
+    generator: torch.Generator,
+    rounds: int,
+) -> Int[Tensor, "sets count"]:
     centres = _spread_out(vectors, weight.double(), clusters, generator)
     assigned = _nearest(vectors, centres)
     for _ in range(rounds):

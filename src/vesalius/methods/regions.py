@@ -83,7 +83,8 @@ def refine_regions(
     everywhere, largest = over == "batch", prior.max().long()
     count = int(all_reduce_max(largest) if everywhere else largest) + 1
     shares = shares_in_view(prior, whole, (features.shape[2], features.shape[3]), count=count)
-    vectors = functional.normalize(shares @ features.float().flatten(2).transpose(1, 2), dim=-1)
+    with torch.autocast(features.device.type, enabled=False):  # as in `kmeans`
+        vectors = functional.normalize(shares @ features.float().flatten(2).transpose(1, 2), dim=-1)
     present = shares.sum(dim=2) > 0
     if over == "image":
         joined = kmeans(vectors, present, clusters, generator)

@@ -25,9 +25,11 @@ class OptimizerConfig(StrictModel):
         name: `adamw`, `adam`, `sgd` or `lars`.
         lr: Peak learning rate at a batch of 256; scaled linearly with the batch unless `scale_lr` is off.
         scale_lr: Multiply `lr` by batch / 256.
-        warmup_epochs: Linear from 0.
+        warmup_epochs: Linear from 0; at most half of a training, and a tenth of one that `training.steps` or a budget
+            makes, whose length is not the recipe's.
         min_lr: End of the cosine.
         weight_decay, weight_decay_end: Cosine from the one to the other; biases and 1-D parameters have none.
+        decay_all: Let biases and 1-D parameters decay as well, as SimSiam (appendix A) and MoCo do.
         clip_each: Largest gradient norm of each parameter tensor (not of all together); 0 for none.
         momentum: Of SGD and LARS.
         trust: Of LARS (You et al. 2017, arXiv 1708.03888): a tensor's step is this times its norm over its gradient's.
@@ -40,6 +42,7 @@ class OptimizerConfig(StrictModel):
     min_lr: float = Field(default=1e-6, ge=0)
     weight_decay: float = Field(default=0.04, ge=0)
     weight_decay_end: float = Field(default=0.4, ge=0)
+    decay_all: bool = False
     clip_each: float = Field(default=3.0, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     trust: float = Field(default=0.001, gt=0)
@@ -55,7 +58,7 @@ def build_optimizer(
         parameters: By name; those that ask for no gradient are left out.
         constant_lr: Beginnings of the names of parameters that keep the peak of the learning rate.
     """
-    groups = _groups(parameters, constant_lr)
+    groups = _groups(parameters, constant_lr, decay_all=config.decay_all)
     if config.name == "adamw":
         return AdamW(groups, lr=0.0, weight_decay=config.weight_decay, fused=True)
     if config.name == "adam":
@@ -68,12 +71,21 @@ def build_optimizer(
 
 
 def set_schedules(
-    optimizer: Optimizer, config: OptimizerConfig, progress: Progress, *, batch_size: int
+    optimizer: Optimizer, config: OptimizerConfig, progress: Progress, *, batch_size: int, own_length: bool = True
 ) -> tuple[float, float]:
-    """Set this step's learning rate and weight decay; return both."""
+    """Set this step's learning rate and weight decay; return both.
+
+    Args:
+        optimizer: Of `build_optimizer`.
+        config: Options.
+        progress: The step.
+        batch_size: Of all processes.
+        own_length: Whether the training takes the recipe's own epochs.
+    """
     peak = config.lr * (batch_size / 256.0 if config.scale_lr else 1.0)
-    # A warm-up longer than a tenth of a short training would leave nothing to train with.
-    warmup = min(int(config.warmup_epochs * progress.steps_per_epoch), max(1, progress.total_steps // 10))
+    # A warm-up made for a longer training would leave nothing to train with.
+    longest = progress.total_steps // (2 if own_length else 10)
+    warmup = min(int(config.warmup_epochs * progress.steps_per_epoch), max(1, longest))
     lr = warmup_cosine(peak, min(config.min_lr, peak), progress, warmup)
     weight_decay = cosine(config.weight_decay, config.weight_decay_end, progress.fraction)
     for group in optimizer.param_groups:
@@ -102,12 +114,14 @@ def clip_each(parameters: Iterable[nn.Parameter], largest: float) -> Tensor:
     return norms.max()
 
 
-def _groups(parameters: Iterable[tuple[str, nn.Parameter]], constant_lr: tuple[str, ...]) -> list[dict[str, Any]]:
+def _groups(
+    parameters: Iterable[tuple[str, nn.Parameter]], constant_lr: tuple[str, ...], *, decay_all: bool
+) -> list[dict[str, Any]]:
     """Sort parameters by whether they decay and whether their rate is constant; groups of nothing are left out."""
     sorted_: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in parameters:
         if parameter.requires_grad:
-            decays = parameter.ndim > 1 and not name.endswith(".bias")
+            decays = decay_all or (parameter.ndim > 1 and not name.endswith(".bias"))
             sorted_.setdefault((decays, name.startswith(constant_lr) if constant_lr else False), []).append(parameter)
     return [
         {"params": sorted_[decays, constant], "decays": decays, "constant": constant}

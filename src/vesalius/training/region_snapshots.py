@@ -16,6 +16,7 @@ from vesalius.atomic import replacing
 from vesalius.data.batches import ImagePool
 from vesalius.data.region_maps import RegionPool
 from vesalius.methods.r2o import R2o
+from vesalius.methods.regions import ClusteredOver
 from vesalius.records.view import View
 from vesalius.training.module import PretrainingModule
 from vesalius.training.run_folder import RunFolder
@@ -55,7 +56,8 @@ class RegionSnapshots(Callback):
         training = method.training
         method.eval()
         whole = self._whole(method)
-        joined = method.joined_regions(whole, pl_module.progress, over="process")
+        over: ClusteredOver = "image" if method.config.over == "image" else "process"
+        joined = method.joined_regions(whole, pl_module.progress, over=over)
         method.train(training)
         self.folder.mkdir(exist_ok=True)
         self._write(0, self.prior)

@@ -52,7 +52,11 @@ class TrainingStep:
 
     def set_rates(self, optimizer: Optimizer, now: Progress) -> dict[str, float]:
         """Set this step's learning rate and weight decay; return both by name."""
-        lr, decay = set_schedules(optimizer, self.recipe.optimizer, now, batch_size=self.recipe.training.batch_size)
+        training = self.recipe.training
+        own_length = training.steps is None and training.budget_minutes is None
+        lr, decay = set_schedules(
+            optimizer, self.recipe.optimizer, now, batch_size=training.batch_size, own_length=own_length
+        )
         return {"lr": lr, "weight_decay": decay}
 
     def forward(
