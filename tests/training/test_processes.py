@@ -87,7 +87,7 @@ def test_places_are_compared_with_the_images_of_both_processes(
     start, pretrain, figures, tiny, guided_store: Path, tmp_path: Path
 ) -> None:
     changes = (*OVERRIDES[:1], "method={name: none}", "guidance={contrast: {}, coordinates: {}}")
-    changes += ("views={plan: small-chest, options: {size: 32}}", "training.epochs=1")
+    changes += ("views={plan: small-chest, options: {size: 32}}", "training.epochs=1", "optimizer.lr=1.0e-4")
     single = pretrain("one", *changes, data=f"{guided_store}@all")
     arguments = {"recipe": "dino/small", "data": f"{guided_store}@all", "out": tmp_path / "two"}
     _run_two(start, arguments, tiny(*changes, "training.strategy=ddp", "training.devices=2"), tmp_path)
