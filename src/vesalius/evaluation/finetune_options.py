@@ -27,8 +27,8 @@ class FinetuneOptions(StrictModel):
 
     Attributes:
         optimizer: `adam`, `adamw` or `sgd` (momentum .9; of DINO-CXR).
-        search: `lr` tries every learning rate of a grid on the first draw of labels, arm by arm, share by share and fold
-            by fold, and takes the best on the images held out; nothing takes `lr` as it is.
+        search: `lr` tries every learning rate of a grid on the first draw of labels, arm by arm, share by share and
+            fold by fold, and takes the best on the images held out; nothing takes `lr` as it is.
         lr: Peak learning rate; by default 1e-4 for pretrained weights and 1e-3 for untrained ones (SGD: .01 and .03).
         grid: Rates tried by `search`; empty for the optimizer's usual ones.
         batch_size: Images a step; all of them where there are fewer.
