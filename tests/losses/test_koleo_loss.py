@@ -33,3 +33,11 @@ def test_identical_points_stay_finite() -> None:
     assert x.grad is not None
     assert torch.isfinite(loss)
     assert torch.isfinite(x.grad).all()
+
+
+def test_neighbours_of_features_that_are_alike_are_found_under_autocast() -> None:
+    """Near 1 the steps of bf16 are .004, wider than what sets these cosines apart."""
+    x = torch.ones(64, 256) + 0.05 * torch.randn(64, 256, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = koleo_loss(x)
+    assert found.item() == pytest.approx(koleo_loss(x).item(), abs=1e-6)

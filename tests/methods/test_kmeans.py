@@ -41,6 +41,15 @@ def test_as_close_as_scikit_learn() -> None:
     assert sum(ours) / 5 < 1.03 * theirs
 
 
+def test_vectors_that_are_alike_are_told_apart_under_autocast() -> None:
+    vectors, around = heaps(1, 60, 5)
+    alike = torch.nn.functional.normalize(10 + 0.2 * vectors, dim=-1)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = kmeans(alike, torch.ones(1, 60, dtype=torch.bool), 5, generator())
+    assert torch.equal(found, kmeans(alike, torch.ones(1, 60, dtype=torch.bool), 5, generator()))
+    assert adjusted_rand_score(around[0].numpy(), found[0].numpy()) > 0.9
+
+
 def test_absent_vectors_move_nothing() -> None:
     vectors, _ = heaps(1, 40, 4, spread=0.3)
     present = torch.ones(1, 50, dtype=torch.bool)
