@@ -88,19 +88,20 @@ def test_knowledge_maps_are_scored_beside(run: Path, phantom_store: Path, tmp_pa
     assert found["registered_exemplar", "average_precision"] > found["exemplar_unmoved", "average_precision"]
 
 
-def test_the_fair_head_is_chosen_on_other_images() -> None:
-    truth = torch.zeros(4, 8, 8, dtype=torch.bool)
+def test_the_fair_head_is_chosen_on_other_patients() -> None:
+    truth = torch.zeros(6, 8, 8, dtype=torch.bool)
     truth[:, :, :4] = True
-    attention = torch.rand(4, 2, 4, 4, generator=torch.Generator().manual_seed(0)) * 0.1
-    # Head 0 is right on even images, head 1 on odd ones: what is chosen on the other half is always wrong.
-    attention[::2, 0, :, :2] += 1
-    attention[1::2, 1, :, :2] += 1
-    arms = {arm.name: arm for arm in head_arms("pretrained", attention, truth, assigned=None, upsampling="bilinear")}
-    right = average_precision(enlarge(attention[:, [0]], (8, 8))[:, 0], truth)[::2].mean()
+    attention = torch.rand(6, 2, 4, 4, generator=torch.Generator().manual_seed(0)) * 0.1
+    # Head 0 is right on one patient's images, head 1 on the other's: what is chosen on the other one is always wrong.
+    attention[:3, 0, :, :2] += 1
+    attention[3:, 1, :, :2] += 1
+    given = {"upsampling": "bilinear", "patients": np.array(list("aaabbb"))}
+    arms = {arm.name: arm for arm in head_arms("pretrained", attention, truth, assigned=None, **given)}
+    right = average_precision(enlarge(attention[:, [0]], (8, 8))[:, 0], truth)[:3].mean()
     fair = average_precision(enlarge(arms["fair_head"].maps[:, None], (8, 8))[:, 0], truth).mean()
     assert right > 0.99
     assert fair < 0.8
-    guided = head_arms("pretrained", attention, truth, assigned=1, upsampling="bilinear")[0]
+    guided = head_arms("pretrained", attention, truth, assigned=1, **given)[0]
     assert guided.heads == (1,)
 
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ from vesalius.data.kept_template import read_template
 from vesalius.data.knowledge_maps import find_maps
 from vesalius.data.store import open_store
 from vesalius.errors import EvaluationError, KnowledgeError, LabelError
-from vesalius.evaluation.coordinates import predict_places
+from vesalius.evaluation.coordinates import field_of_view_mm, predict_places
 from vesalius.guidance.kept_heads import read_places_head
 
 QUICK = {"progress": False, "precision": "fp32", "device": "cpu", "bootstrap": 50}
@@ -59,6 +60,13 @@ def test_places_segment_and_register(run: Path, guided_store: Path) -> None:
     written = json.loads(next((run / "evaluations").glob("coordinates-places-*/result.json")).read_text())
     assert written["task"] == "coordinates"
     assert written["settings"]["template_px"] == [40, 40]
+
+
+def test_millimetres_follow_from_the_spacing_and_how_the_image_was_fitted() -> None:
+    """A square of 256 px that shows 2,048 px of .175 mm, and one of 512 px of .7 mm: 358.4 mm both."""
+    known = pd.DataFrame({"spacing_x_mm": [0.175, 0.7], "scale_x": [8.0, 2.0]})
+    np.testing.assert_allclose(field_of_view_mm(known, 256), [358.4, 358.4])
+    assert field_of_view_mm(known.assign(spacing_x_mm=[0.175, np.nan]), 256) is None
 
 
 def test_predicted_places_are_those_of_the_patches(run: Path, guided_store: Path) -> None:

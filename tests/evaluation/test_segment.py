@@ -64,7 +64,7 @@ def test_images_whose_own_masks_taught_the_run_are_left_out(
     taught = tmp_path / "run"
     shutil.copytree(run / "backbone", taught / "backbone")
     store = open_store(phantom_store)
-    labelled = {"images": [store.manifest["sha256"].iloc[3]], "store": store.fingerprint}
+    labelled = {"images": [store.manifest["sha256"].iloc[3]], "stores": [store.fingerprint]}
     (taught / "recipe.yaml").touch()
     (taught / "run.json").write_text(json.dumps({"data": {kind: {"labelled": labelled}}}))
     (heart,) = pipeline.evaluate_segment(taught, data=phantom_store, parts=["heart"], **QUICK)

@@ -138,6 +138,19 @@ def test_affines_invert_and_compose(angle, flip, seed):
     torch.testing.assert_close(identity, torch.tensor([[[1.0, 0, 0], [0, 1, 0]]]), atol=1e-3, rtol=0)
 
 
+def test_places_are_as_exact_under_autocast():
+    turned = crops((3, 5, 200, 210), rotation_deg=7.0)
+    affine = compose(turned.affine((112, 112)), torch.eye(2, 3)[None])
+    points = torch.rand(1, 500, 2) * 112
+    with torch.autocast("cpu", torch.bfloat16):
+        found = view_to_image(points, affine)
+        back = image_to_view(found, affine)
+        both = compose(affine, invert(affine))
+    torch.testing.assert_close(found, view_to_image(points, affine))
+    torch.testing.assert_close(back, points, atol=1e-3, rtol=0)
+    torch.testing.assert_close(both, torch.eye(2, 3)[None], atol=1e-4, rtol=0)
+
+
 def test_box_affine_maps_corners_to_the_box():
     affine = box_affine(torch.tensor([[10.0, 20, 30, 40]]), (8, 6))
     corners = view_to_image(torch.tensor([[[0.0, 0], [6, 8]]]), affine)

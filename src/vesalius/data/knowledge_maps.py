@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ __all__ = [
     "MAPS_SCHEMA",
     "KnowledgeMaps",
     "find_maps",
+    "labelled_by",
     "open_maps",
     "read_atlas",
 ]
@@ -84,14 +85,6 @@ class KnowledgeMaps:
         }
 
     @property
-    def labelled(self) -> dict[str, Any]:
-        """Whose labels made these maps: `images` (sha256 of the exemplars' files), `store` (fingerprint, or None)."""
-        plan = self.info["plan"]
-        store = plan.get("segmenter", {}).get("trained_on", {}).get("fingerprint")
-        images = [one["image_sha256"] for one in plan.get("exemplars") or () if "image_sha256" in one]
-        return {"images": images, "store": store}
-
-    @property
     def digest(self) -> str:
         """64 hex digits that change when any map does."""
         shards = [shard["sha256"] for array in self.info["arrays"].values() for shard in array["shards"]]
@@ -146,6 +139,17 @@ class KnowledgeMaps:
     def guided(self) -> npt.NDArray[np.bool_]:
         """Which images are guided by their maps."""
         return self.quality["guided"].to_numpy(dtype=bool)
+
+
+def labelled_by(maps: Sequence[KnowledgeMaps]) -> dict[str, list[str]]:
+    """Return whose labels made some maps: `images` (sha256 of the exemplars' files) and `stores` (of segmenters)."""
+    plans = [one.info["plan"] for one in maps]
+    exemplars = [image for plan in plans for image in plan.get("exemplars") or ()]
+    stores = [plan.get("segmenter", {}).get("trained_on", {}).get("fingerprint") for plan in plans]
+    return {
+        "images": sorted({one["image_sha256"] for one in exemplars if "image_sha256" in one}),
+        "stores": sorted({one for one in stores if one is not None}),
+    }
 
 
 def open_maps(path: Path | str) -> KnowledgeMaps:

@@ -13,7 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from vesalius.data.batches import ImagePool
-from vesalius.data.knowledge_maps import ADVICE, TEMPLATE_FILE, KnowledgeMaps, find_maps, open_maps
+from vesalius.data.knowledge_maps import ADVICE, TEMPLATE_FILE, KnowledgeMaps, find_maps, labelled_by, open_maps
 from vesalius.data.sharded_array import ShardedArray
 from vesalius.errors import KnowledgeError
 from vesalius.records.knowledge import Knowledge
@@ -69,7 +69,7 @@ class KnowledgePool:
             "parts": list(self.names.names),
             "guided_images": self.guided,
             "digests": [one.digest for one in self.maps],
-            "labelled": self.maps[0].labelled,
+            "labelled": labelled_by(self.maps),
         }
 
     def gather(self, indices: Int[np.ndarray, "batch"]) -> Knowledge:

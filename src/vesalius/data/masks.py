@@ -121,7 +121,11 @@ def _draw(
 
 
 def _read(path: Path, *, frame: int, frames: int, axis: str | int) -> npt.NDArray[Any]:
-    same_stack = frames > 1 and count_frames(path, axis=axis) == frames
-    chosen = frame if same_stack else 0
+    there = count_frames(path, axis=axis) if frames > 1 else 1
+    if there not in (1, frames):
+        raise UnreadableImageError(
+            path, f"mask has {there} frames, its image {frames}", "Masks need one frame, or those of the image"
+        )
+    chosen = frame if there > 1 else 0
     pixels = read_image(path, frame=chosen, window="range", axis=axis, allow_constant=True).pixels
     return pixels.max(axis=2) if pixels.ndim == 3 else pixels

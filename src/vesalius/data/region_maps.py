@@ -12,7 +12,7 @@ from jaxtyping import Int, Integer
 from torch import Tensor
 
 from vesalius.data.batches import ImagePool
-from vesalius.data.knowledge_maps import KnowledgeMaps
+from vesalius.data.knowledge_maps import KnowledgeMaps, labelled_by
 from vesalius.data.knowledge_pool import maps_of_stores
 from vesalius.data.sharded_array import ShardedArray
 from vesalius.errors import KnowledgeError
@@ -42,7 +42,7 @@ class RegionPool:
         return {
             "template": self.maps[0].info["template"],
             "digests": [one.digest for one in self.maps],
-            "labelled": self.maps[0].labelled,
+            "labelled": labelled_by(self.maps),
         }
 
     def gather(self, indices: Int[np.ndarray, "batch"]) -> Integer[Tensor, "batch rows columns"]:

@@ -22,7 +22,7 @@ from vesalius.evaluation.attention_arms import Arm, baseline_arms, head_arms
 from vesalius.evaluation.attention_rows import attention_rows
 from vesalius.evaluation.image_scores import score_images
 from vesalius.evaluation.intervals import PatientResamples, draw_resamples
-from vesalius.evaluation.mask_parts import given_maps, leave_out_labelled, mask_parts
+from vesalius.evaluation.mask_parts import given_maps, leave_out_labelled, mask_parts, with_images
 from vesalius.evaluation.untrained_twin import TWIN_SEED, random_twin
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.interpret.localisation import average_precision, best_dice, enlarge, mass_overlap, pointing_game
@@ -97,9 +97,8 @@ def evaluate_attention(
         "random_init": attention_rows(twin, store, rows, **how),
     }
     labels = torch.from_numpy(store.masks[rows])
-    resamples = draw_resamples(
-        store.manifest["patient"].to_numpy()[rows], resamples=options.bootstrap, seed=options.seed
-    )
+    patients = store.manifest["patient"].to_numpy()[rows]
+    resamples = draw_resamples(patients, resamples=options.bootstrap, seed=options.seed)
     changed = _changed(options, maps)
     results = []
     for name, value in names.items():
@@ -108,7 +107,12 @@ def evaluate_attention(
             arm
             for model, attention in rows_of.items()
             for arm in head_arms(
-                model, attention, truth, assigned=_assigned(run, name, model), upsampling=options.upsampling
+                model,
+                attention,
+                truth,
+                assigned=_assigned(run, name, model),
+                upsampling=options.upsampling,
+                patients=patients,
             )
         ]
         grid = (rows_of["pretrained"].shape[2], rows_of["pretrained"].shape[3])
@@ -117,7 +121,7 @@ def evaluate_attention(
         result = _with_settings(
             result, run=run, store=store, rows=rows, backbone=backbone, options=options, changed=changed, notes=notes
         )
-        table.insert(0, "image_id", np.tile(store.manifest["source"].to_numpy()[rows], len(arms)))
+        table = with_images(table, store, rows)
         folder = result_folder(run, task="attention", label=name, fingerprint=store.fingerprint, changed=changed)
         write_result(folder, result, predictions=table)
         results.append(result)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -33,7 +37,15 @@ class Arm:
     heads: tuple[int, ...] = ()
 
 
-def head_arms(name: str, attention: Grids, truth: Truth, *, assigned: int | None, upsampling: str) -> list[Arm]:
+def head_arms(
+    name: str,
+    attention: Grids,
+    truth: Truth,
+    *,
+    assigned: int | None,
+    upsampling: str,
+    patients: Sequence[str] | npt.NDArray[Any],
+) -> list[Arm]:
     """Return the maps of a model's heads for one part.
 
     Args:
@@ -42,9 +54,10 @@ def head_arms(name: str, attention: Grids, truth: Truth, *, assigned: int | None
         truth: The part.
         assigned: The head that was guided to the part, or None.
         upsampling: As the maps will be scored.
+        patients: Of every image: a head is never chosen on other images of the patient that it is scored on.
 
     Returns:
-        `<name>`: the assigned head, else the head chosen fairly (on the other half of the images); for the pretrained
+        `<name>`: the assigned head, else the head chosen fairly (on the other half of the patients); for the pretrained
         model also `best_head`, the best on these very images, as MeDINO's tables take for unguided models, and
         `fair_head`.
     """
@@ -55,7 +68,7 @@ def head_arms(name: str, attention: Grids, truth: Truth, *, assigned: int | None
             for head in range(attention.shape[1])
         ]
     )
-    halves = torch.arange(attention.shape[0]) % 2
+    halves = torch.from_numpy(pd.factorize(np.asarray(patients))[0] % 2)
     best = int(each.nanmean(1).argmax())
     chosen = [int(each[:, halves != half].nanmean(1).argmax()) for half in (0, 1)]
     fair = torch.where(halves[:, None, None] == 0, attention[:, chosen[0]], attention[:, chosen[1]])

@@ -26,14 +26,14 @@ from vesalius.errors import EvaluationError
 from vesalius.evaluation.features import look_at
 from vesalius.evaluation.image_scores import score_images
 from vesalius.evaluation.intervals import PatientResamples, draw_resamples
-from vesalius.evaluation.mask_parts import given_maps, leave_out_labelled, mask_parts
+from vesalius.evaluation.mask_parts import given_maps, leave_out_labelled, mask_parts, with_images
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.guidance.kept_heads import PlacesHead, read_places_head
 from vesalius.records.result import Result
 from vesalius.registration.deformation import identity, warp
 from vesalius.training.run_folder import RunFolder
 
-__all__ = ["CoordinateOptions", "evaluate_coordinates", "predict_places"]
+__all__ = ["CoordinateOptions", "evaluate_coordinates", "field_of_view_mm", "predict_places"]
 
 PLACES = "places"
 """Label of the result that scores the places themselves."""
@@ -194,19 +194,10 @@ class _Scoring:
         distance = ((said - found) * side).norm(dim=1)
         share = (distance * trusted).sum((1, 2)) / trusted.sum((1, 2))
         figures = {"error_px": share.double().numpy()}
-        width = self._field_of_view()
+        width = field_of_view_mm(self.store.manifest.iloc[self.rows], self.store.size)
         if width is not None:
             figures["error_mm"] = figures["error_px"] * width / self.template.image.shape[3]
         return figures
-
-    def _field_of_view(self) -> npt.NDArray[np.float64] | None:
-        """Return the width of every image in mm, None unless all are known; the template is taken to show as much."""
-        table = self.store.manifest.iloc[self.rows]
-        if "spacing_x_mm" not in table or table["spacing_x_mm"].isna().any():
-            return None
-        longer = np.maximum(table["width"].to_numpy(), table["height"].to_numpy())
-        width: npt.NDArray[np.float64] = table["spacing_x_mm"].to_numpy(dtype=np.float64) * longer
-        return width
 
     def _finish(self, label: str, figures: dict[str, _Figures], *, first: str, others: tuple[str, ...]) -> Result:
         """Average, say how it stands, and write."""
@@ -245,7 +236,7 @@ class _Scoring:
             f"{found.stands(first, others)}.",
         )
         table = pd.concat([pd.DataFrame({"arm": arm, **one}) for arm, one in figures.items()], ignore_index=True)
-        table.insert(0, "image_id", np.tile(self.store.manifest["source"].to_numpy()[self.rows], len(figures)))
+        table = with_images(table, self.store, self.rows)
         folder = result_folder(
             self.run, task="coordinates", label=label, fingerprint=self.store.fingerprint, changed=changed
         )
@@ -265,3 +256,16 @@ def _overlap(found: Tensor, truth: Tensor) -> _Figures:
     dice = torch.where(there, 2 * both / sizes, torch.nan)
     iou = torch.where(there, both / (sizes - both), torch.nan)
     return {"dice": dice.numpy(), "iou": iou.numpy()}
+
+
+def field_of_view_mm(manifest: pd.DataFrame, side: int) -> npt.NDArray[np.float64] | None:
+    """Return the width in mm that each image's square in the store shows; None unless all pixel spacings are known.
+
+    Args:
+        manifest: Of the images.
+        side: Of the square, in pixels.
+    """
+    if "spacing_x_mm" not in manifest or manifest["spacing_x_mm"].isna().any():
+        return None
+    width: npt.NDArray[np.float64] = (manifest["spacing_x_mm"] * manifest["scale_x"] * side).to_numpy(dtype=np.float64)
+    return width

@@ -60,10 +60,14 @@ def score_images(figures: Mapping[str, Mapping[str, Figures]], resamples: Patien
 
 
 def resampled_means(values: npt.NDArray[np.float64], resamples: PatientResamples) -> npt.NDArray[np.float64]:
-    """Return the mean of the images' figures in every resample, images without a figure (NaN) left out."""
+    """Return the mean of the images' figures in every resample, images without a figure (NaN) left out.
+
+    NaN in a resample that draws none with a figure.
+    """
     there = ~np.isnan(values)
-    filled = np.where(there, values, 0.0)
-    means = [
-        (weights @ filled) / np.maximum(weights @ there.astype(np.float64), 1e-12) for weights in resamples.weights()
-    ]
+    filled, counts = np.where(there, values, 0.0), there.astype(np.float64)
+    means = []
+    for weights in resamples.weights():
+        held = weights @ counts
+        means.append(np.where(held > 0, (weights @ filled) / np.maximum(held, 1), np.nan))
     return np.concatenate(means)

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Tensor
 
-from vesalius.data.knowledge_maps import KnowledgeMaps
+from vesalius.data.knowledge_maps import KnowledgeMaps, labelled_by
 from vesalius.data.store import Store
 from vesalius.errors import EvaluationError, LabelError, nearest
 from vesalius.training.run_folder import RunFolder
 
-__all__ = ["given_maps", "leave_out_labelled", "mask_parts"]
+__all__ = ["given_maps", "leave_out_labelled", "mask_parts", "with_images"]
 
 _AS_BASELINE = {"predicted": "predicted_masks", "average": "average_prediction", "triangular": "triangles"}
 """Name of the maps' parts as an arm, by their template; what a registration carried is the `registered_exemplar`."""
@@ -53,13 +54,20 @@ def leave_out_labelled(
     state = RunFolder(run).state() if RunFolder(run).exists else {}
     data = state.get("data", {})
     sources = [data.get(kind, {}).get("labelled", {}) for kind in ("maps", "regions")]
-    sources += [] if maps is None else [maps.labelled]
+    sources += [] if maps is None else [labelled_by([maps])]
     known = {sha256 for one in sources for sha256 in one.get("images", ())}
     taught = store.manifest["sha256"].iloc[rows].isin(known).to_numpy()
     notes = [f"left out: {int(taught.sum())} image whose own mask is the exemplar's"] if taught.any() else []
-    if any(one.get("store") == store.fingerprint for one in sources):
+    if any(store.fingerprint in one.get("stores", ()) for one in sources):
         notes.append("the segmenter behind the knowledge maps was trained on images of this very store")
     return rows[~taught], notes
+
+
+def with_images(table: pd.DataFrame, store: Store, rows: npt.NDArray[np.int64]) -> pd.DataFrame:
+    """Put in front of figures of all images, arm after arm, whose they are: `image_id`, `source` and `patient`."""
+    about = store.manifest[["image_id", "source", "patient"]].iloc[rows]
+    repeated = pd.concat([about] * (len(table) // len(rows)), ignore_index=True)
+    return pd.concat([repeated, table.reset_index(drop=True)], axis=1)
 
 
 def given_maps(maps: KnowledgeMaps | None, part: str, rows: npt.NDArray[np.int64]) -> Mapping[str, Tensor]:

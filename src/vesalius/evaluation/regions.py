@@ -27,7 +27,7 @@ from vesalius.errors import ConfigError
 from vesalius.evaluation.features import autocast_bf16, to_input
 from vesalius.evaluation.image_scores import score_images
 from vesalius.evaluation.intervals import draw_resamples
-from vesalius.evaluation.mask_parts import leave_out_labelled, mask_parts
+from vesalius.evaluation.mask_parts import leave_out_labelled, mask_parts, with_images
 from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_batch_norm, random_twin
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.methods.kmeans import kmeans
@@ -269,7 +269,7 @@ class _Scoring:
             f"{found.stands('iou', ('random_init', 'joined_by_brightness', 'prior_regions', 'pixel_clusters'))}.",
         )
         table = pd.concat([pd.DataFrame({"arm": arm, "iou": one}) for arm, one in overlaps.items()], ignore_index=True)
-        table.insert(0, "image_id", np.tile(self.store.manifest["source"].to_numpy()[self.rows], len(overlaps)))
+        table = with_images(table, self.store, self.rows)
         folder = result_folder(
             self.run, task="regions", label=name, fingerprint=self.store.fingerprint, changed=changed
         )

@@ -90,8 +90,7 @@ class BatchedRegistration(Registration):
         _check(images, template)
         pair = _Pair(equalise(images), equalise(template), focus)
         size = (images.shape[2], images.shape[3])
-        places = self._coarse(pair, size)
-        similarity = images.new_zeros(len(images))
+        places, similarity = self._coarse(pair, size)
         control: Tensor | None = None
         spacing = 1.0
         for level in self.options.levels:
@@ -110,8 +109,8 @@ class BatchedRegistration(Registration):
         """Tell the options."""
         return {"backend": self.name, **self.options.model_dump(mode="json")}
 
-    def _coarse(self, pair: _Pair, size: tuple[int, int]) -> Float[Tensor, "batch 2 height width"]:
-        """Climb the first level from every start and return where the best of each image ends."""
+    def _coarse(self, pair: _Pair, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Climb the first level from every start; return where the best of each image ends, and its likeness."""
         options, level, images = self.options, self.options.coarse, pair.images
         starts = options.starts if options.affine_steps else 1
         if options.affine_steps:
@@ -123,7 +122,7 @@ class BatchedRegistration(Registration):
         many = replace(pair, images=images.repeat_interleave(starts, 0))
         control, similarity = self._climb(many, places, _no_motion(len(places), level, images), level)
         best = similarity.view(-1, starts).argmax(1) + starts * torch.arange(len(images), device=images.device)
-        return places[best] + evaluate(control[best], level.spacing, size)
+        return places[best] + evaluate(control[best], level.spacing, size), similarity[best]
 
     def _climb(self, pair: _Pair, places: Tensor, control: Tensor, level: Level) -> tuple[Tensor, Tensor]:
         """Climb from `places` plus the spline of `control`; return the new control points and the likeness reached."""

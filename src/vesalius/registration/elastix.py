@@ -63,11 +63,12 @@ class ElastixRegistration(Registration):
         template: Float[Tensor, "1 1 rows columns"],
         focus: Float[Tensor, "1 1 rows columns"] | None = None,  # noqa: ARG002 (elastix knows masks, no weights)
     ) -> Deformation:
-        """Register one after the other, every place counting the same; see `Registration.register`."""
-        fixed, moving = (equalise(x) if self.options.equalised else x for x in (images, template))
+        """Register one after the other on the CPU, every place counting the same; see `Registration.register`."""
+        own = images.device
+        fixed, moving = (equalise(x.cpu()) if self.options.equalised else x.cpu() for x in (images, template))
         found = torch.stack([self._register(one[0], moving[0, 0]) for one in fixed])
         similarity = GlobalCorrelation(fixed)(warp(moving, found))
-        return Deformation(coordinates=found, similarity=similarity)
+        return Deformation(coordinates=found.to(own), similarity=similarity.to(own))
 
     def description(self) -> dict[str, Any]:
         """Tell the options."""

@@ -100,38 +100,53 @@ class _Comparison:
     def __init__(self, run: StudyRun, table: StudyTable, task: Scored, label: str) -> None:
         self._run, self._table, self._task, self._label = run, table, task, label
         self._store = open_store(task.store)
-        self._known: dict[tuple[str, str], dict[int, _Training]] = {}
+        self._known: dict[tuple[str, str, frozenset[str] | None], dict[int, _Training]] = {}
 
     def __call__(self, arm: str, other: str) -> str:
         """Return a line, or nothing where the other was not scored."""
         arms = self._run.study.arms
         # A baseline has no training of its own: it stands in the results of the arm that it is compared with.
         beside = (other, "") if other in arms else (arm, other)
-        ours, theirs = self._trainings(arm, ""), self._trainings(*beside)
+        shared = self._images(arm) & self._images(beside[0]) if self._task.task in ON_MASKS else None
+        ours, theirs = self._trainings(arm, "", shared), self._trainings(*beside, shared)
         if not ours.keys() & theirs.keys():
             return ""
         title = arms[other].title if other in arms else other.replace("_", " ")
         about = f"- {self._task.store.name}, {self._label}: {arms[arm].title} - {title}"
         return f"{about} {_verdict(ours, theirs)}"
 
-    def _trainings(self, arm: str, baseline: str) -> Mapping[int, _Training]:
-        """Return the trainings of an arm by seed, or a baseline that stands in their results."""
-        key = (arm, baseline)
+    def _images(self, arm: str) -> frozenset[str]:
+        """Return what all trainings of an arm were scored on: an exemplar of its own guidance is left out."""
+        results = results_of(self._run, arm, self._task, self._label)
+        scored = [frozenset(self._predictions(arm, seed, one)["image_id"]) for seed, one in results.items()]
+        return frozenset.intersection(*scored) if scored else frozenset()
+
+    def _trainings(self, arm: str, baseline: str, shared: frozenset[str] | None) -> Mapping[int, _Training]:
+        """Return the trainings of an arm by seed, or a baseline that stands in their results, on the shared images."""
+        key = (arm, baseline, shared)
         if key not in self._known:
             results = results_of(self._run, arm, self._task, self._label)
-            found = {seed: self._training(arm, baseline, seed, result) for seed, result in results.items()}
+            found = {seed: self._training(arm, baseline, seed, result, shared) for seed, result in results.items()}
             self._known[key] = {seed: one for seed, one in found.items() if one is not None}
         return self._known[key]
 
-    def _training(self, arm: str, baseline: str, seed: int, result: Result) -> _Training | None:
+    def _training(
+        self, arm: str, baseline: str, seed: int, result: Result, shared: frozenset[str] | None
+    ) -> _Training | None:
         inside = baseline or own_arm(result)
         score = score_of(result, inside, self._table.metric)
         if score is None:
             return None
         predictions = self._predictions(arm, seed, result)
         own = predictions[predictions["arm"] == inside].sort_values("image_id")
-        draw = self._draw_images if self._task.task in ON_MASKS else self._draw_probe
-        return _Training(score.value, draw(own, result))
+        if shared is None:
+            return _Training(score.value, self._draw_probe(own, result))
+        kept = own["image_id"].isin(shared)
+        own = own[kept]
+        figures: _Draws = own[self._table.metric].to_numpy(dtype=np.float64)
+        resamples = draw_resamples(own["patient"].to_numpy(dtype=np.str_), resamples=_RESAMPLES, seed=0)
+        value = score.value if kept.all() else float(np.nanmean(figures))
+        return _Training(value, [resampled_means(figures, resamples)])
 
     def _predictions(self, arm: str, seed: int, result: Result) -> pd.DataFrame:
         """Return what the evaluation of one training wrote."""
@@ -143,15 +158,6 @@ class _Comparison:
             changed=result.settings["changed"],
         )
         return pd.read_parquet(folder / "predictions.parquet")
-
-    def _draw_images(self, own: pd.DataFrame, _: Result) -> list[_Draws]:
-        if "patient" in own:
-            patients = own["patient"].to_numpy(dtype=np.str_)
-        else:
-            patient_of = self._store.manifest.set_index("source")["patient"]
-            patients = patient_of.loc[own["image_id"]].to_numpy(dtype=np.str_)
-        values: _Draws = own[self._table.metric].to_numpy(dtype=np.float64)
-        return [resampled_means(values, draw_resamples(patients, resamples=_RESAMPLES, seed=0))]
 
     def _draw_probe(self, own: pd.DataFrame, result: Result) -> list[_Draws]:
         return [self._draw_labels(one, result) for _, one in own.groupby("seed")]

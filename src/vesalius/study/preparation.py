@@ -36,6 +36,7 @@ def planned_tasks(
         open_store(store).masks  # noqa: B018 (refuses a store without masks)
     for store, _ in labels:
         open_store(store)
+    _check_names([*masks, *(store for store, _ in labels)])
     planned = []
     for table in study.tables.values():
         if table.task in ON_MASKS and table.task in tasks:
@@ -49,6 +50,17 @@ def planned_tasks(
             "the study would score nothing: give --masks STORE for attention, --label STORE=LABEL for probes"
         )
     return tuple(dict.fromkeys(planned))
+
+
+def _check_names(stores: Sequence[Path]) -> None:
+    """Results are told apart by the names of the stores' folders."""
+    by_name: dict[str, Path] = {}
+    for store in stores:
+        if by_name.setdefault(store.name, store).resolve() != store.resolve():
+            raise ConfigError(
+                f"{by_name[store.name]} and {store}: two stores of one name, which a study's tables could not tell "
+                "apart; rename one of the folders"
+            )
 
 
 def check_arms(study: Study, data: Data, overrides: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ ON_MASKS = ("attention", "coordinates", "regions", "segment")
 ON_LABELS = ("knn", "linear", "finetune")
 """Classifiers, whose figures are of all images together."""
 
-_ABOUT, _PLAN, _LOCKS = "study.json", "plan.json", ".locks"
+_ABOUT, _PLAN, _LOCKS, _RUNS = "study.json", "plan.json", ".locks", "runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +102,17 @@ class StudyRun:
                 otherwise, or other files.
         """
         file = self.out / _ABOUT
-        if not file.is_file() and self.out.is_dir() and any(one.name != _LOCKS for one in self.out.iterdir()):
-            raise RunError(f"{self.out}: holds other files; name an empty or a new folder for the study")
         told = {"about": self.study.about, **settings}
+        if self.study.image_size is not None:
+            told["image_size"] = self.study.image_size
         if self.study.finetune:
             told["finetune"] = list(self.study.finetune)
         arms = {name: {"recipe": arm.recipe, "set": list(arm.set)} for name, arm in self.study.arms.items()}
+        # The file itself may be half written by another process that begins the same study.
+        own = (_ABOUT, _LOCKS, _RUNS)
+        others = [one for one in self.out.glob("*") if not one.name.startswith(own)]
+        if not file.is_file() and others:
+            raise RunError(f"{self.out}: holds other files ({others[0].name}); name an empty or a new folder")
         with holding(self._lock, wait=True):
             if file.is_file():
                 there = json.loads(file.read_text(encoding="utf-8"))
@@ -181,7 +186,7 @@ class StudyRun:
 
     def folder(self, arm: str, seed: int) -> Path:
         """Return the run folder of an arm."""
-        return self.out / "runs" / f"{arm}-seed{seed}"
+        return self.out / _RUNS / f"{arm}-seed{seed}"
 
     def results(self, arm: str, task: Scored) -> dict[int, list[Result]]:
         """Return what was scored, by seed; seeds that are not done are left out."""

@@ -35,7 +35,7 @@ _PADDING = {"zero": "zeros", "minimum": "zeros", "edge": "border", "reflect": "r
 
 def compose(outer: Float[Tensor, "n 2 3"], inner: Float[Tensor, "n 2 3"]) -> Float[Tensor, "n 2 3"]:
     """Return the affine that applies `inner` first and `outer` to its result."""
-    linear = outer[:, :, :2] @ inner
+    linear = _multiplied(outer[:, :, :2], inner)
     return torch.cat([linear[:, :, :2], linear[:, :, 2:] + outer[:, :, 2:]], -1)
 
 
@@ -49,7 +49,7 @@ def invert(affine: Float[Tensor, "n 2 3"]) -> Float[Tensor, "n 2 3"]:
     if bool((torch.linalg.det(linear) == 0).any()):
         raise ViewError("an affine of determinant 0 cannot be inverted; expected a view with an area")
     inverse = torch.linalg.inv(linear)
-    return torch.cat([inverse, -inverse @ affine[:, :, 2:]], -1)
+    return torch.cat([inverse, -_multiplied(inverse, affine[:, :, 2:])], -1)
 
 
 def box_affine(box: Float[Tensor, "n 4"], size: tuple[int, int]) -> Float[Tensor, "n 2 3"]:
@@ -61,12 +61,18 @@ def box_affine(box: Float[Tensor, "n 4"], size: tuple[int, int]) -> Float[Tensor
 
 def view_to_image(points: Float[Tensor, "n points 2"], affine: Float[Tensor, "n 2 3"]) -> Float[Tensor, "n points 2"]:
     """Carry points (x, y) of each view to its image."""
-    return points @ affine[:, :, :2].transpose(1, 2) + affine[:, :, 2][:, None]
+    return _multiplied(points, affine[:, :, :2].transpose(1, 2)) + affine[:, :, 2][:, None]
 
 
 def image_to_view(points: Float[Tensor, "n points 2"], affine: Float[Tensor, "n 2 3"]) -> Float[Tensor, "n points 2"]:
     """Carry points (x, y) of each image to the view."""
     return view_to_image(points, invert(affine))
+
+
+def _multiplied(first: Float[Tensor, "n a b"], second: Float[Tensor, "n b c"]) -> Float[Tensor, "n a c"]:
+    # Autocast would multiply in bf16, which knows a place in an image to a pixel or two.
+    with torch.autocast(first.device.type, enabled=False):
+        return first @ second
 
 
 def resample(
