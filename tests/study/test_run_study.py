@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from rich.console import Console
 
-from vesalius.errors import ConfigError
+from vesalius.errors import ConfigError, RunError
 from vesalius.locks import holding
 from vesalius.study.definition import load_study
 from vesalius.study.run_study import StudyRun, Verbs
@@ -40,6 +41,26 @@ def test_all_trainings_of_an_arm_take_the_steps_that_were_planned_for_it(
         for seed in (0, 1):
             state = json.loads((out / "runs" / f"{arm}-seed{seed}" / "run.json").read_text())
             assert (state["steps_taken"], state["seed"]) == (planned[arm]["steps"], seed)
+
+
+def test_a_folder_is_begun_once_and_under_the_same_settings(definition: Path, tmp_path: Path) -> None:
+    study = load_study(definition).some(("unguided", "guided"))
+    out = tmp_path / "study"
+    (out / "runs" / "unguided-seed0").mkdir(parents=True)  # trained before, where the study finds it
+    run = StudyRun(study, out, 1, ())
+    run.begin({"pool": "a"}, {"guided": ["one"]})
+    run.begin({"pool": "a"}, {"guided": ["one"]})
+    with pytest.raises(RunError, match="with other pool"):
+        run.begin({"pool": "b"}, {"guided": ["one"]})
+    with pytest.raises(RunError, match="with other arm 'guided'"):
+        run.begin({"pool": "a"}, {"guided": ["another"]})  # its maps were made anew
+    with pytest.raises(RunError, match="with other image_size"):
+        replace(run, study=study.model_copy(update={"image_size": 96})).begin({"pool": "a"}, {"guided": ["one"]})
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "scan.png").touch()
+    with pytest.raises(RunError, match="holds other files"):
+        replace(run, out=tmp_path / "other").begin({"pool": "a"})
+    assert [one.name for one in (tmp_path / "other").iterdir()] == ["scan.png"]
 
 
 def test_the_fastest_of_several_timings_counts(definition: Path, tmp_path: Path) -> None:

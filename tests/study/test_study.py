@@ -134,6 +134,8 @@ def test_it_refuses_before_it_trains(
         go(definition, guided_store, tmp_path / "study", tasks=["attentoin"])
     with pytest.raises(ConfigError, match="would score nothing"):
         go(definition, guided_store, tmp_path / "study", tasks=["linear"], labels=[])
+    with pytest.raises(ConfigError, match="two stores of one name"):
+        go(definition, guided_store, tmp_path / "study", masks=[guided_store, phantom_store])
     with pytest.raises(ConfigError, match="no study 'medinoo'"):
         go(Path("medinoo"), guided_store, tmp_path / "study")
     assert not (tmp_path / "study").exists()

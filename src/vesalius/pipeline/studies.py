@@ -88,9 +88,9 @@ def study(
     }
     tasks = tasks or sorted({table.task for table in chosen.tables.values()})
     scored = planned_tasks(chosen, tasks, **on)
-    pool = check_arms(chosen, data, overrides)
+    pool, maps = check_arms(chosen, data, overrides)
     run = StudyRun(chosen, Path(out), seeds, scored)
-    run.begin({"pool": pool, "budget_minutes": budget_minutes, "overrides": list(overrides)})
+    run.begin({"pool": pool, "budget_minutes": budget_minutes, "overrides": list(overrides)}, maps)
 
     def plan(recipe: str, changes: Sequence[str]) -> Plan:
         given = [*changes, *overrides]

@@ -63,15 +63,19 @@ def _check_names(stores: Sequence[Path]) -> None:
             )
 
 
-def check_arms(study: Study, data: Data, overrides: Sequence[str]) -> str:
-    """Open the pool, and of every arm its recipe and its knowledge maps or regions; return the pool's fingerprint.
+def check_arms(study: Study, data: Data, overrides: Sequence[str]) -> tuple[str, dict[str, list[str]]]:
+    """Open the pool, and of every arm its recipe and its knowledge maps or regions.
+
+    Returns:
+        The pool's fingerprint, and by arm the digests of the maps and regions that it learns from.
 
     Raises:
         ConfigError: A recipe or an assignment that is not valid, or a recipe for several processes.
         KnowledgeError: A store lacks maps or regions that an arm needs.
     """
     pool, about = open_pool(data)
-    for arm in study.arms.values():
+    digests: dict[str, list[str]] = {}
+    for name, arm in study.arms.items():
         recipe, _ = resolve_recipe(load_recipe(arm.recipe, overrides=[*arm.set, *overrides]), len(pool))
         if several(recipe):
             raise ConfigError(
@@ -80,8 +84,9 @@ def check_arms(study: Study, data: Data, overrides: Sequence[str]) -> str:
                 "pretrain --out <study>/runs/<arm>-seed0`, where the study finds it"
             )
         if recipe.guidance is not None:
-            open_knowledge(pool, recipe.guidance.maps, coordinates=recipe.guidance.needs_coordinates)
+            maps = open_knowledge(pool, recipe.guidance.maps, coordinates=recipe.guidance.needs_coordinates)
+            digests.setdefault(name, []).extend(maps.description()["digests"])
         regions = getattr(recipe.method, "regions", None)
         if regions is not None:
-            open_regions(pool, regions)
-    return str(about["fingerprint"])
+            digests.setdefault(name, []).extend(open_regions(pool, regions).description()["digests"])
+    return str(about["fingerprint"]), digests

@@ -94,8 +94,12 @@ class StudyRun:
     seeds: int
     tasks: tuple[Scored, ...]
 
-    def begin(self, settings: Mapping[str, Any]) -> None:
+    def begin(self, settings: Mapping[str, Any], maps: Mapping[str, Sequence[str]] | None = None) -> None:
         """Write down what makes arms comparable; a folder begun under other settings is refused.
+
+        Args:
+            settings: What all arms share.
+            maps: By arm the digests of the maps and regions that it learns from: guided anew, it is another arm.
 
         Raises:
             RunError: The folder holds a study of other data or another budget, an arm of the same name that is defined
@@ -107,7 +111,11 @@ class StudyRun:
             told["image_size"] = self.study.image_size
         if self.study.finetune:
             told["finetune"] = list(self.study.finetune)
-        arms = {name: {"recipe": arm.recipe, "set": list(arm.set)} for name, arm in self.study.arms.items()}
+        arms: dict[str, Any] = {
+            name: {"recipe": arm.recipe, "set": list(arm.set)} for name, arm in self.study.arms.items()
+        }
+        for name, digests in (maps or {}).items():
+            arms[name]["maps"] = list(digests)
         # The file itself may be half written by another process that begins the same study.
         own = (_ABOUT, _LOCKS, _RUNS)
         others = [one for one in self.out.glob("*") if not one.name.startswith(own)]
