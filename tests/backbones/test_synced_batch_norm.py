@@ -15,6 +15,7 @@ from torch import nn
 
 from vesalius.backbones.synced_batch_norm import SyncedBatchNorm, SyncedBatchNormAct, synchronise_batch_norm
 
+KINDS = ("1d", "plain", "2d", "act")
 SIZES = (3, 5)  # of the two processes
 
 
@@ -44,31 +45,38 @@ def _pass(norm: nn.Module, x: torch.Tensor, weights: torch.Tensor) -> dict[str, 
     return {"out": out.detach(), "grad input": x.grad, **grads, **dict(norm.named_buffers())}
 
 
-def _one_of_two(rank: int, port: int, kind: str, folder: str) -> None:
+def _one_of_two(rank: int, port: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    norm = _norm(kind)
-    synchronise_batch_norm(norm)
-    x = _input(kind)
     rows = slice(0, SIZES[0]) if rank == 0 else slice(SIZES[0], None)
-    torch.save(_pass(norm, x[rows], torch.cos(x)[rows]), Path(folder) / f"{rank}.pt")
+    for kind in KINDS:
+        norm, x = _norm(kind), _input(kind)
+        synchronise_batch_norm(norm)
+        torch.save(_pass(norm, x[rows], torch.cos(x)[rows]), Path(folder) / f"{kind}-{rank}.pt")
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("kind", ["1d", "plain", "2d", "act"])
-def test_two_equal_one(kind: str, tmp_path: Path) -> None:
-    x = _input(kind)
-    wanted = _pass(_norm(kind), x, torch.cos(x))
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes make of their halves, every kind of norm in turn."""
+    folder = tmp_path_factory.mktemp("halves")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_one_of_two, args=(rank, port, kind, str(tmp_path))) for rank in (0, 1)]
+    processes = [context.Process(target=_one_of_two, args=(rank, port, str(folder))) for rank in (0, 1)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(120)
         assert process.exitcode == 0
-    parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_equal_one(kind: str, halves: Path) -> None:
+    x = _input(kind)
+    wanted = _pass(_norm(kind), x, torch.cos(x))
+    parts = [torch.load(halves / f"{kind}-{rank}.pt", weights_only=True) for rank in (0, 1)]
     for name in ("out", "grad input"):
         torch.testing.assert_close(torch.cat([part[name] for part in parts]), wanted[name], rtol=1e-4, atol=1e-5)
     for name in wanted.keys() - {"out", "grad input"}:

@@ -22,8 +22,9 @@ Go = Callable[..., Path]
 
 
 def test_all_trainings_of_an_arm_take_the_steps_that_were_planned_for_it(
-    go: Go, definition: Path, guided_store: Path, tmp_path: Path
+    go: Go, definition: Path, guided_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("vesalius.pipeline.studies._TIMED_TURNS", 1)  # how several count is shown below
     out = tmp_path / "study"
     told = Console(record=True, width=200)
     given = {"tasks": ["attention"], "arms": ["unguided", "guided"], "budget_minutes": 0.02}

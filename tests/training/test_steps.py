@@ -65,8 +65,8 @@ def test_rates_follow_the_schedule(watched) -> None:
     seen = watched("optimizer={lr: 0.08, warmup_epochs: 0.5, min_lr: 1.0e-5, weight_decay: 0.1, weight_decay_end: 0.3}")
     assert [step["step"] for step in seen] == list(range(16))
     peak = 0.08 * 16 / 256
-    # Half an epoch of four steps would be two of warm-up; a tenth of sixteen steps allows one.
-    expected = [0.0] + [cosine(peak, 1e-5, position / 15) for position in range(15)]
+    # Half an epoch of four steps: two of warm-up.
+    expected = [0.0, peak] + [cosine(peak, 1e-5, position / 14) for position in range(14)]
     assert [step["groups"][0][0] for step in seen] == pytest.approx(expected)
     assert [step["groups"][0][1] for step in seen] == pytest.approx([cosine(0.1, 0.3, i / 16) for i in range(16)])
     assert {step["groups"][1][1] for step in seen} == {0.0}
