@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vesalius.errors import ConfigError, KnowledgeError, RunError
+from vesalius.errors import ConfigError, KnowledgeError, LabelError, RunError
 from vesalius.study.definition import available_studies, load_study
 from vesalius.training.recipe import load_recipe
 
@@ -134,6 +134,8 @@ def test_it_refuses_before_it_trains(
         go(definition, guided_store, tmp_path / "study", tasks=["attentoin"])
     with pytest.raises(ConfigError, match="would score nothing"):
         go(definition, guided_store, tmp_path / "study", tasks=["linear"], labels=[])
+    with pytest.raises(LabelError, match=r"any_findin.*any_finding"):
+        go(definition, guided_store, tmp_path / "study", labels=[(guided_store, "any_findin")])
     with pytest.raises(ConfigError, match="two stores of one name"):
         go(definition, guided_store, tmp_path / "study", masks=[guided_store, phantom_store])
     with pytest.raises(ConfigError, match="no study 'medinoo'"):

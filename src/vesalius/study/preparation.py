@@ -10,6 +10,7 @@ from vesalius.data.open_pool import Data, open_pool
 from vesalius.data.region_maps import open_regions
 from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, nearest
+from vesalius.evaluation.targets import read_targets
 from vesalius.study.definition import Study
 from vesalius.study.run_study import ON_LABELS, ON_MASKS, Scored
 from vesalius.training.leading import several
@@ -27,6 +28,7 @@ def planned_tasks(
     Raises:
         ConfigError: An unknown task, or none that the stores given can serve.
         StoreError: A store that is not there, or has no masks.
+        LabelError: A label that a store does not have.
     """
     known = (*ON_MASKS, *ON_LABELS)
     for task in tasks:
@@ -34,8 +36,8 @@ def planned_tasks(
             raise ConfigError(f"no task '{task}'{nearest(task, known)}; use {', '.join(known)}")
     for store in masks:
         open_store(store).masks  # noqa: B018 (refuses a store without masks)
-    for store, _ in labels:
-        open_store(store)
+    for store, label in labels:
+        read_targets(open_store(store), label)  # refuses what no image knows, before anything is trained
     _check_names([*masks, *(store for store, _ in labels)])
     planned = []
     for table in study.tables.values():
