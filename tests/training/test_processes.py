@@ -88,18 +88,16 @@ def test_places_are_compared_with_the_images_of_both_processes(
 ) -> None:
     changes = (*OVERRIDES[:1], "method={name: none}", "guidance={contrast: {}, coordinates: {}}")
     changes += ("views={plan: small-chest, options: {size: 32}}", "training.epochs=1")
-    changes += (
-        "optimizer={name: sgd, lr: 0.005, scale_lr: false, warmup_epochs: 0}",
-    )  # Adam magnifies gradients of nearly 0
+    # Adam would magnify gradients of nearly 0.
+    changes += ("optimizer={name: sgd, lr: 0.005, scale_lr: false, warmup_epochs: 0}",)
     single = pretrain("one", *changes, data=f"{guided_store}@all")
     arguments = {"recipe": "dino/small", "data": f"{guided_store}@all", "out": tmp_path / "two"}
     _run_two(start, arguments, tiny(*changes, "training.strategy=ddp", "training.devices=2"), tmp_path)
     for name in ("loss", "place_contrast_loss"):
         one, two = figures(single, name), figures(tmp_path / "two", name)
         assert [step for step, _ in one] == [step for step, _ in two]
-        assert [value for _, value in two] == pytest.approx([value for _, value in one], rel=1e-4), (
-            name
-        )  # the process's own images alone: .01 to .1 apart
+        # With the process's own images alone they would be .01 to .1 apart.
+        assert [value for _, value in two] == pytest.approx([value for _, value in one], rel=1e-4), name
 
 
 @pytest.mark.parametrize("method", ["dino", "swav", "moco-v3"])
