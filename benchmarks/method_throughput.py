@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import math
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 from method_peers import HEADS, MethodCase
 from method_sides import IMAGES_FILE, run_lightly, run_ours
+from result_files import RESULTS, Row, kept_rows, write_results
 from step_throughput import MISSING, about_run, measure
 
 IMAGES, IMAGE_SIZE = 256, 256
@@ -127,50 +128,55 @@ def bf16_is_chosen() -> bool:
     return choose_precision("auto", accelerator="cpu")[0].startswith("bf16")
 
 
-def markdown(about: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+def write(about: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> None:
+    """Write what is there so far, in the order of the cases."""
+    order = [case.method for case in CASES]
     paragraphs = [part.replace("\n", " ") for part in (__doc__ or "").split("\n\n")]
-    lines = ["# Every method against lightly's of the same name", "", paragraphs[1], "", paragraphs[2], ""]
-    lines += ["  ".join(f"{key}: {value};" for key, value in about.items()), ""]
     asked = ", ".join(f"{mode} >= {target}x" for mode, target in TARGETS.items())
-    lines += [
-        f"Asked: {asked}. In brackets: behind images a second, the share of the step that"
-        " waits for data or makes views; behind a ratio, the ratio by CPU seconds, workers included.",
-        "",
-    ]
-    names = [*SIDES]
-    lines += [
-        f"| method | backbone | views, px | batch | heads | optimizer | {' | '.join(f'{n}, images/s' for n in names)} "
-        f"| {' | '.join(PAIRS)} | lightly's workers | head parameters, ours / lightly | date, rounds |",
-        "|" + "---|" * (9 + len(names) + len(PAIRS)),
-    ]
-    for row in rows:
-        sides = row["sides"]
-        rates = [f"{sides[n]['wall']:.1f} ({sides[n]['data_share']:.0%})" if n in sides else "-" for n in names]
-        both = {mode: (row["ratios"][mode], row["ratios_cpu"][mode]) for mode in row["ratios"]}
-        ratios = [f"{both[mode][0]:.2f}x ({both[mode][1]:.2f}x)" if mode in both else "-" for mode in PAIRS]
-        heads = [f"{sides[name]['head_parameters']:,.0f}" for name in names[:2]]
-        lines.append(
-            f"| {row['method']} | {row['backbone'].removesuffix('_224')} "
-            f"({sides[names[0]]['backbone_parameters'] / 1e6:.2f} M) | {row['views']} | {row['batch']} "
-            f"| {row['heads']} | {row['optimizer']} | {' | '.join([*rates, *ratios])} | {row['workers']} "
-            f"| {' / '.join(heads)} | {row['date']}, {row['rounds']} |"
-        )
-    return "\n".join([*lines, ""])
+    legend = (
+        f"Asked: {asked}. In brackets: behind images a second, the share of the step that waits for data or makes "
+        "views; behind a ratio, the ratio by CPU seconds, workers included."
+    )
+    columns: dict[str, str | Callable[[Row], str]] = {
+        "method": "{method}",
+        "backbone": _backbone,
+        "views, px": "{views}",
+        "batch": "{batch}",
+        "heads": "{heads}",
+        "optimizer": "{optimizer}",
+        **{f"{name}, images/s": partial(_rate, side=name) for name in SIDES},
+        **{mode: partial(_ratio, mode=mode) for mode in PAIRS},
+        "lightly's workers": "{workers}",
+        "head parameters, ours / lightly": _heads,
+        "date, rounds": "{date}, {rounds}",
+    }
+    write_results(
+        "method_throughput",
+        "Every method against lightly's of the same name",
+        about,
+        sorted(rows, key=lambda row: order.index(row["method"])),
+        columns,
+        before=[*paragraphs[1:3], legend],
+        folder=folder,
+    )
 
 
-def write(out: Path, about: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    """Write what is there so far."""
-    out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"about": about, "results": rows}, indent=1) + "\n"
-    (out / "method_throughput.json").write_text(text, encoding="utf-8")
-    (out / "method_throughput.md").write_text(markdown(about, rows), encoding="utf-8")
+def _backbone(row: Row) -> str:
+    parameters = next(iter(row["sides"].values()))["backbone_parameters"]
+    return f"{row['backbone'].removesuffix('_224')} ({parameters / 1e6:.2f} M)"
 
 
-def _kept(out: Path) -> dict[str, dict[str, Any]]:
-    """Return the rows that the results file holds, by method; each has its own date."""
-    file = out / "method_throughput.json"
-    rows = json.loads(file.read_text(encoding="utf-8"))["results"] if file.is_file() else []
-    return {row["method"]: row for row in rows}
+def _rate(row: Row, *, side: str) -> str:
+    found = row["sides"].get(side)
+    return "-" if found is None else f"{found['wall']:.1f} ({found['data_share']:.0%})"
+
+
+def _ratio(row: Row, *, mode: str) -> str:
+    return f"{row['ratios'][mode]:.2f}x ({row['ratios_cpu'][mode]:.2f}x)" if mode in row["ratios"] else "-"
+
+
+def _heads(row: Row) -> str:
+    return " / ".join(f"{row['sides'][name]['head_parameters']:,.0f}" for name in PAIRS["defaults"])
 
 
 def parse() -> argparse.Namespace:
@@ -183,7 +189,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--warm", type=int, default=2, help="steps before the first round")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--workers", type=int, choices=(0, 1), help="of lightly's loader; found out by default")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     args.methods = [name.strip() for name in args.methods.split(",")]
     if unknown := set(args.methods) - set(known):
@@ -195,17 +201,17 @@ def main() -> None:
     args = parse()
     if importlib.util.find_spec("lightly") is None:
         raise SystemExit(MISSING)
-    about, started, rows = about_run(args.threads), time.perf_counter(), _kept(args.out)
+    about, started, measured = about_run(args.threads), time.perf_counter(), {}
     with tempfile.TemporaryDirectory() as name:
         write_images(Path(name))
         for shipped in (case for case in CASES if case.method in args.methods):
             case = replace(shipped, steps=args.steps or shipped.steps, batch=args.batch or shipped.batch)
             options = {"threads": args.threads, "rounds": args.rounds, "warm": args.warm}
             row = compare(case, Path(name), workers=args.workers, **options)
-            rows[case.method] = row | {"date": about["date"], "rounds": args.rounds}
+            measured[case.method,] = row | {"date": about["date"], "rounds": args.rounds}
             about["seconds"] = round(time.perf_counter() - started)
-            write(args.out, about, [rows[case.method] for case in CASES if case.method in rows])
-    print((args.out / "method_throughput.md").read_text(encoding="utf-8"))
+            others = kept_rows("method_throughput", ("method",), list(measured), args.out)  # each has its own date
+            write(about, [*measured.values(), *others], args.out)
 
 
 if __name__ == "__main__":

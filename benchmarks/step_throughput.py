@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import importlib.util
-import json
 import multiprocessing
 import os
 import re
@@ -31,7 +30,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from result_files import machine
+from result_files import RESULTS, machine, write_results
 from step_sides import SIDES, Case
 
 IMAGES, PNG_SIZE = 512, 256
@@ -131,27 +130,28 @@ def about_run(threads: int) -> dict[str, Any]:
     return machine("timm", "lightning", "lightly", "vesalius", **matmul_gflops(threads))
 
 
-def markdown(about: dict[str, Any], results: list[dict[str, Any]]) -> str:
-    paragraphs = [part.replace("\n", " ") for part in (__doc__ or "").split("\n\n")]
-    lines = ["# Training steps against lightly's documented DINO loop", "", paragraphs[1], "", paragraphs[3], ""]
-    lines += ["  ".join(f"{key}: {value};" for key, value in about.items()), ""]
-    lines += [
-        "| settings | backbone | view, px | batch | ours, images/s | lightly, images/s | ratio (asked) "
-        "| ratio of CPU time | data and views of our step (asked < 5 %) "
-        "| peak memory, ours / lightly's main process (+ its workers), MiB "
-        "| of it the steps' own, without what was there before the first, MiB |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in results:
-        ours, peer = row["ours"], row["lightly"]
-        lines.append(
-            f"| {row['mode']} | {row['backbone'].removesuffix('_224')} | {row['size']} | {row['batch']} "
-            f"| {ours['wall']:.1f} | {peer['wall']:.1f} | {row['ratio']:.2f}x ({row['target']}x) "
-            f"| {row['ratio_cpu']:.2f}x | {ours['data_share']:.1%} "
-            f"| {ours['peak_mib']:,.0f} / {peer['peak_mib']:,.0f} (+ {peer['workers_mib']:,.0f}) "
-            f"| {ours['peak_mib'] - ours['before_mib']:,.0f} / {peer['peak_mib'] - peer['before_mib']:,.0f} |"
-        )
-    return "\n".join([*lines, ""])
+def write(about: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> None:
+    paragraphs = [part.replace("\n", " ").strip() for part in (__doc__ or "").split("\n\n")]
+    columns = {
+        "settings": "{mode}",
+        "backbone": lambda row: row["backbone"].removesuffix("_224"),
+        "view, px": "{size}",
+        "batch": "{batch}",
+        "ours, images/s": "{ours[wall]:.1f}",
+        "lightly, images/s": "{lightly[wall]:.1f}",
+        "ratio (asked)": "{ratio:.2f}x ({target}x)",
+        "ratio of CPU time": "{ratio_cpu:.2f}x",
+        "data and views of our step (asked < 5 %)": "{ours[data_share]:.1%}",
+        "peak memory, ours / lightly's main process (+ its workers), MiB": (
+            "{ours[peak_mib]:,.0f} / {lightly[peak_mib]:,.0f} (+ {lightly[workers_mib]:,.0f})"
+        ),
+        "of it the steps' own, without what was there before the first, MiB": lambda row: " / ".join(
+            f"{row[side]['peak_mib'] - row[side]['before_mib']:,.0f}" for side in ("ours", "lightly")
+        ),
+    }
+    title = "Training steps against lightly's documented DINO loop"
+    before = (paragraphs[1], paragraphs[3])
+    write_results("step_throughput", title, about, rows, columns, before=before, folder=folder)
 
 
 def main() -> None:
@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--warm", type=int, default=2, help="steps before the first round")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--only", default="", help="cases whose 'mode backbone size' matches this pattern")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     if importlib.util.find_spec("lightly") is None:
         raise SystemExit(MISSING)
@@ -175,12 +175,8 @@ def main() -> None:
         write_phantom(Path(name) / "png", images=IMAGES, seed=0, size=PNG_SIZE)
         prepare(Path(name) / "png", Path(name) / "store", size=PNG_SIZE, progress=False)
         results = compare(iter(cases), Path(name), threads=args.threads, rounds=args.rounds, warm=args.warm)
-    about["seconds"] = round(time.perf_counter() - started)
-    args.out.mkdir(parents=True, exist_ok=True)
-    content = {"about": about, "rounds": args.rounds, "warm_steps": args.warm, "results": results}
-    (args.out / "step_throughput.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    (args.out / "step_throughput.md").write_text(markdown(about, results), encoding="utf-8")
-    print(markdown(about, results))
+    about |= {"seconds": round(time.perf_counter() - started), "rounds": args.rounds, "warm_steps": args.warm}
+    write(about, results, args.out)
 
 
 if __name__ == "__main__":
