@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
+# Modules are compiled once, not by each of the processes that tests and demo start, whatever the shell says.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test lint docs clean
 
 $(STAMP): pyproject.toml constraints.txt

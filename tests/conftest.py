@@ -1,12 +1,17 @@
-"""Shape and type checks on for every module under test, few threads, and the folder of real images."""
+"""Shape and type checks on for every module under test, stores, trainings in processes of their own."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import runpy
 import shutil
+import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import install_import_hook
 
@@ -14,6 +19,9 @@ from jaxtyping import install_import_hook
 _HOOK = install_import_hook("vesalius", "beartype.beartype")
 
 import pytest  # noqa: E402
+
+_SCRIPT = Path(__file__).with_name("one_process.py")
+_HEAVY = ["vesalius.pipeline", "vesalius.training.train", "vesalius.evaluation.online", "vesalius.interpret.pictures"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,6 +72,62 @@ def guided_store(phantom_store: Path, tmp_path_factory: pytest.TempPathFactory) 
     )
     pipeline.guide(store, template="slic", workers=1, progress=False, device="cpu")
     return store
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., BaseProcess]:
+    """Start a pretraining in a process forked from one that has imported everything: starting takes milliseconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_HEAVY)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when the server starts
+
+    def begin(
+        log: str = "log.txt",
+        environment: dict[str, str] | None = None,
+        interrupt_after: int | None = None,
+        **arguments: Any,
+    ) -> BaseProcess:
+        request = {"arguments": arguments, "environment": environment or {}, "log": str(tmp_path / log)}
+        request["interrupt_after"] = interrupt_after
+        process = context.Process(
+            target=runpy.run_path, args=(str(_SCRIPT),), kwargs={"init_globals": {"request": request}}
+        )
+        process.start()
+        return process
+
+    return begin
+
+
+@pytest.fixture
+def start_two(start: Callable[..., BaseProcess], tmp_path: Path) -> Callable[..., None]:
+    """`start_two(arguments, overrides)` pretrains with two processes and waits for them.
+
+    `interrupt_after=5` sends Ctrl-C to both after step 5.
+    """
+
+    def run(
+        arguments: dict[str, Any],
+        overrides: Sequence[str],
+        *,
+        resume: bool = False,
+        interrupt_after: int | None = None,
+    ) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        logs, processes = [f"rank{number}{resume}.txt" for number in (0, 1)], []
+        for number, log in enumerate(logs):
+            environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "NODE_RANK": "0"}
+            environment |= {"LOCAL_RANK": str(number), "OMP_NUM_THREADS": "1"}
+            given = {"overrides": () if resume else overrides, "resume": resume}
+            processes.append(
+                start(log=log, environment=environment, interrupt_after=interrupt_after, **arguments, **given)
+            )
+        for log, process in zip(logs, processes, strict=True):
+            process.join(180)
+            assert process.exitcode == (0 if interrupt_after is None else 130), (tmp_path / log).read_text()
+
+    return run
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import shlex
 import statistics
 import subprocess
 import sys
@@ -163,7 +164,9 @@ def test_all_verbs(capsys, monkeypatch, tmp_path: Path) -> None:
     assert "s a step: about" in out
     assert out.strip().endswith("run")
     state = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert state["command"].startswith("vesalius pretrain dino/small '--set=views.options")
+    assert state["command"].startswith("vesalius pretrain dino/small --data ")
+    assert shlex.split(state["command"])[-2:] == ["--out", run]
+    assert f"--set '{TINY[0].removeprefix('--set=')}'" in state["command"]
     assert (state["data"]["images"], state["data"]["split"]) == (48, ["all"])
 
     for task in ("knn", "linear"):
@@ -173,6 +176,12 @@ def test_all_verbs(capsys, monkeypatch, tmp_path: Path) -> None:
         assert "random" in out
         assert "pixels" in out
     assert len(list((tmp_path / "run" / "evaluations").glob("*/result.json"))) == 2
+
+    foreign = ["--data", store, "--task", "segment", "--test-data", store, "--set", "rounds=1", "--batch-size", "8"]
+    code, _, err = _main(capsys, monkeypatch, "evaluate", run, *foreign)
+    assert (code, "--task segment has no --test-data, --set" in " ".join(err.split())) == (2, True)
+    code, _, err = _main(capsys, monkeypatch, "evaluate", run, "--data", store, "--task", "segmen")
+    assert (code, "no task 'segmen'; use knn, linear" in " ".join(err.split())) == (2, True)
 
     code, out, _ = _main(capsys, monkeypatch, "report", run, "--out", page)
     assert code == 0

@@ -196,3 +196,48 @@ def test_cls_of_a_family_without_it_and_xavier_of_a_cnn_are_refused() -> None:
         create_backbone(BackboneConfig(name="resnet18", pool="cls"))
     with pytest.raises(BackboneError, match="is for plain ViTs"):
         create_backbone(BackboneConfig(name="resnet18", init="xavier"))
+
+
+def test_an_attention_of_another_kind_has_no_row_to_give() -> None:
+    """Rotated keys, or biases of their own, are not what the row would be computed from."""
+    for name in ("vit_small_patch16_rope_224", "beit_base_patch16_224"):
+        backbone = create_backbone(BackboneConfig(name=name, in_chans=3, drop_path=0.0, image_size=224))
+        assert backbone.has_cls
+        assert backbone.attention_heads == 0
+        with pytest.raises(BackboneError, match="has an attention of its own kind"):
+            backbone.forward_features(torch.zeros(1, 3, 224, 224), attention=True)
+
+
+def test_weights_of_other_names_are_refused(tmp_path: Path) -> None:
+    """timm takes what fits and says nothing: a checkpoint of a training would leave random weights."""
+    donor = create_backbone(BackboneConfig(name="test_vit", image_size=32))
+    own, file = donor.model.state_dict(), tmp_path / "last.ckpt"
+    torch.save({"state_dict": {f"method.student.model.{key}": value for key, value in own.items()}}, file)
+    with pytest.raises(
+        BackboneError, match=r"last\.ckpt: no weights in it for .* parts of test_vit .*named method\.st"
+    ):
+        create_backbone(BackboneConfig(name="test_vit", image_size=32, weights=file))
+    some = {key: value for key, value in own.items() if not key.startswith("blocks.1.mlp")}
+    torch.save(some, file)
+    with pytest.raises(BackboneError, match=r"no weights in it for 2 parts of test_vit \(blocks\.1\.mlp\.fc1\.weight"):
+        create_backbone(BackboneConfig(name="test_vit", image_size=32, weights=file))
+
+
+def test_a_folder_brings_its_own_mean_and_std(tmp_path: Path) -> None:
+    config = BackboneConfig(name="test_vit", image_size=32, mean=(0.3,), std=(0.2,))
+    trained = create_backbone(config)
+    save_backbone(trained, tmp_path / "backbone", state=dict(trained.state_dict()))
+    again = create_backbone(BackboneConfig(name="test_vit", image_size=32, weights=tmp_path / "backbone"))
+    assert (again.preprocessing.mean, again.preprocessing.std) == ((0.3,), (0.2,))
+    asked = create_backbone(config.model_copy(update={"mean": (0.4,), "weights": tmp_path / "backbone"}))
+    assert (asked.preprocessing.mean, asked.preprocessing.std) == ((0.4,), (0.2,))
+    (tmp_path / "backbone" / "config.json").write_text("{")
+    with pytest.raises(BackboneError, match=r"config\.json: not readable"):
+        create_backbone(BackboneConfig(name="test_vit", image_size=32, weights=tmp_path / "backbone"))
+
+
+def test_too_little_memory_is_not_called_an_input_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = create_backbone(BackboneConfig(name="test_vit", image_size=32))
+    monkeypatch.setattr(backbone.model, "forward_features", lambda _: torch.empty(1 << 60))
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        backbone(torch.zeros(1, 1, 32, 32))

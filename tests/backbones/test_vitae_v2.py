@@ -147,3 +147,13 @@ def test_what_it_does_not_have_is_refused() -> None:
         create_backbone(BackboneConfig(name="vitae_v2_half", pretrained=True))
     with pytest.raises(BackboneError, match=r"unknown backbone 'vitae_v2_smal'.*vitae_v2_small"):
         create_backbone(BackboneConfig(name="vitae_v2_smal"))
+
+
+def test_an_attention_without_convolutions_beside_it_is_never_dropped() -> None:
+    """A reduction cell has no shortcut: dropped, it would hand an image on as a constant."""
+    cell = half(parallel=False).stages[1][0]
+    cell.drop_path.drop_prob = 0.999
+    cell.train()
+    x = torch.randn(8, 32, 16, 16)
+    seen = cell(x)
+    assert (seen.flatten(2).std(dim=2).mean(dim=1) > 0).all()

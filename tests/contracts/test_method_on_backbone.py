@@ -1,4 +1,7 @@
-"""The contract of every method on every family of backbones: train, resume exactly, export what timm opens."""
+"""The contract of every method on every family of backbones.
+
+It trains, resumes exactly, exports what timm opens, and on two processes has the losses of one.
+"""
 
 from __future__ import annotations
 
@@ -102,6 +105,20 @@ _SETTINGS = [
 ]
 
 
+def _overrides(contender: Contender, family: str, channels: int, backbone: str, training: str) -> list[str]:
+    """Three steps of `dino/small`'s recipe, with another method and backbone in it."""
+    name, size, local = BACKBONES[family]
+    views = f"views.options={{size: {size}, locals: 1, local_size: {local}}}"
+    return [
+        f"views={{plan: {contender.plan}, options: {{size: {size}}}}}" if contender.plan else views,
+        f"backbone={{name: {name}, image_size: {size}, in_chans: {channels}, {backbone}, pool: {contender.pool}}}",
+        *contender.overrides,
+        OPTIMIZERS[family],
+        f"training={{log_every_steps: 1, accelerator: cpu, {training}}}",
+        "monitors={every_epochs: 9, images: 16, knn_images: 64}",
+    ]
+
+
 def _losses(run: Path) -> list[float]:
     table = pd.read_csv(run / "metrics.csv")
     return table[table["name"] == "loss"].sort_values("step")["value"].tolist()
@@ -132,18 +149,10 @@ def test_contract(
     tmp_path: Path,
     monkeypatch,
 ) -> None:
-    contender = METHODS[method]
-    name, size, local = BACKBONES[family]
-    views = f"views.options={{size: {size}, locals: 1, local_size: {local}}}"
-    overrides = [
-        f"views={{plan: {contender.plan}, options: {{size: {size}}}}}" if contender.plan else views,
-        f"backbone={{name: {name}, image_size: {size}, in_chans: {channels}, drop_path: {drop_path}, "
-        f"pool: {contender.pool}}}",
-        *contender.overrides,
-        OPTIMIZERS[family],
-        f"training={{batch_size: 4, epochs: 0.1875, log_every_steps: 1, precision: {precision}, accelerator: cpu}}",
-        "monitors={every_epochs: 9, images: 16, knn_images: 64}",
-    ]
+    contender, size = METHODS[method], BACKBONES[family][1]
+    overrides = _overrides(
+        contender, family, channels, f"drop_path: {drop_path}", f"batch_size: 4, epochs: 0.1875, precision: {precision}"
+    )
 
     def train(folder: Path, *further: str, resume: bool = False) -> Path:
         return pipeline.pretrain(
@@ -208,3 +217,25 @@ def _timm_opens(run: Path, channels: int, size: int, prefix: str) -> None:
     kept = {key.removeprefix(prefix): value for key, value in trained.items() if key.startswith(prefix)}
     assert kept.keys() == exported.keys()
     assert all(torch.equal(kept[key].to(exported[key].dtype), exported[key]) for key in kept)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", BACKBONES)
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_equal_one(
+    start_two: Callable[..., None], guided_store: Path, tmp_path: Path, method: str, family: str
+) -> None:
+    """Batch norm of backbone and heads, queues, centres, codes, negatives and clusters are those of the whole batch."""
+    overrides = [
+        *_overrides(METHODS[method], family, 1, "drop_path: 0", "batch_size: 16, epochs: 0.75, precision: fp32"),
+        # Adam would magnify gradients of nearly 0, larger steps the last bits of batch statistics.
+        "optimizer={name: sgd, lr: 1.0e-3, scale_lr: false, momentum: 0, warmup_epochs: 0}",
+    ]
+    data = f"{guided_store}@all"
+    single = pipeline.pretrain("dino/small", data=data, out=tmp_path / "one", overrides=overrides)
+    arguments = {"recipe": "dino/small", "data": data, "out": tmp_path / "two"}
+    start_two(arguments, [*overrides, "training.strategy=ddp", "training.devices=2"])
+    one, two = _losses(single), _losses(tmp_path / "two")
+    assert len(one) == 3
+    assert len({round(value, 5) for value in one}) == 3
+    assert two == pytest.approx(one, abs=1e-4)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -15,6 +16,7 @@ from vesalius.cli import app
 from vesalius.data.store import open_store
 from vesalius.errors import BackboneError, LabelError, StoreError
 from vesalius.evaluation.attention_arms import baseline_arms, head_arms
+from vesalius.evaluation.write_result import result_folder
 from vesalius.interpret.localisation import average_precision, enlarge
 
 QUICK = {"progress": False, "precision": "fp32", "device": "cpu", "bootstrap": 50}
@@ -67,13 +69,20 @@ def test_every_part_stands_beside_what_costs_nothing(run: Path, phantom_store: P
 
 
 def test_results_are_written_with_the_figures_of_every_image(run: Path, phantom_store: Path) -> None:
-    pipeline.evaluate_attention(run, data=phantom_store, parts=["heart"], image_size=48, **QUICK)
-    folder = next(run.glob("evaluations/attention-heart-*-*"))
+    (result,) = pipeline.evaluate_attention(run, data=phantom_store, parts=["heart"], image_size=48, **QUICK)
+    where = {"fingerprint": open_store(phantom_store).fingerprint, "changed": result.settings["changed"]}
+    folder = result_folder(run, task="attention", label="heart", **where)
     about = json.loads((folder / "result.json").read_text())
     assert about["settings"]["image_size"] == 48
     assert about["settings"]["seen_in_pretraining"]["test_images"] == 64
     assert "heart: average precision" in about["verdict"]
-    assert (folder / "predictions.parquet").is_file()
+    table = pd.read_parquet(folder / "predictions.parquet")
+    assert list(table.columns[:3]) == ["image_id", "patient", "arm"], "no names of files"
+    again = pipeline.evaluate_attention(run, data=phantom_store, parts=["heart"], image_size=48, **QUICK, seed=1)[0]
+    assert again.settings["changed"]["seed"] == 1  # another twin: a folder of its own
+    assert json.loads((folder / "result.json").read_text())["settings"]["changed"] == result.settings["changed"]
+    told = {one["baseline"]: one["word"] for one in result.settings["comparisons"]}
+    assert {"random_init", "mean_template", "chance"} <= told.keys()
 
 
 def test_knowledge_maps_are_scored_beside(run: Path, phantom_store: Path, tmp_path: Path) -> None:

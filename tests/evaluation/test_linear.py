@@ -107,3 +107,11 @@ def test_sgd_head_multilabel_leaves_unknown_labels_out_of_the_loss() -> None:
     scores = sgd_scores(train, many, test, kind="multilabel", base_lr=1e-2)
     assert np.isfinite(scores).all()
     assert roc_auc_score(truth, scores[:, 0]) >= roc_auc_score(truth, scores[:, 1]) > 0.6
+
+
+def test_a_label_that_no_training_image_knows_is_an_even_guess() -> None:
+    train, labels = _data()
+    unknown = np.stack([labels.astype(float), np.full(len(labels), np.nan)], axis=1)
+    scores, chosen = logistic_scores(train, unknown, np.arange(len(labels)), train[:7], kind="multilabel")
+    assert (scores[:, 1] == 0.5).all()
+    assert len(chosen) == 2

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from vesalius.errors import ConfigError
-from vesalius.evaluation.metrics import METRICS, compute_metrics, default_metrics
+from vesalius.evaluation.metrics import METRICS, compute_metrics, default_metrics, rank_in_folds
 from vesalius.evaluation.resampled_metrics import resampled_average_precision, resampled_metrics, resampled_roc_auc
 
 
@@ -119,3 +119,28 @@ def test_resampled_metrics_equal_the_plain_ones_on_repeated_images(kind: str) ->
         plain, _ = compute_metrics(labels[repeated], scores[repeated], kind=kind, metrics=METRICS)
         for metric in METRICS:
             assert ours[metric][row] == pytest.approx(plain[metric]), metric
+
+
+def test_scores_of_different_folds_are_not_ranked_against_each_other() -> None:
+    """Two classifiers that order their own images alike, one of them with all scores pushed down."""
+    labels, scores = _binary(300)
+    folds = np.arange(300) % 2
+    pushed = scores * np.where(folds == 1, 0.2, 1.0)[:, None]
+    how = {"kind": "binary", "metrics": ("roc_auc", "pr_auc", "accuracy")}
+    together, _ = compute_metrics(labels, pushed, **how)
+    apart, _ = compute_metrics(labels, pushed, folds=folds, **how)
+    each = [sk.roc_auc_score(labels[folds == one], scores[folds == one, 1]) for one in (0, 1)]
+    assert together["roc_auc"] < min(each) - 0.05
+    assert apart["roc_auc"] == pytest.approx(np.mean(each), abs=0.01)
+    assert apart["accuracy"] == together["accuracy"]  # decisions need no order
+    weights = np.random.default_rng(0).integers(0, 3, size=(4, 300))
+    drawn = resampled_metrics(labels, pushed, weights, folds=folds, **how)
+    ranks = rank_in_folds(pushed, folds)[:, 1]
+    for row, weight in enumerate(weights):
+        assert drawn["roc_auc"][row] == pytest.approx(sk.roc_auc_score(labels, ranks, sample_weight=weight))
+    assert rank_in_folds(pushed, np.zeros(300, int)) is pushed  # one classifier scored them all
+
+
+def test_ranks_in_folds_keep_ties_and_lie_between_0_and_1() -> None:
+    scores, folds = np.array([[0.9], [0.9], [0.1], [7.0], [8.0], [8.0]]), np.array([0, 0, 0, 1, 1, 1])
+    np.testing.assert_allclose(rank_in_folds(scores, folds)[:, 0], [2 / 3, 2 / 3, 1 / 6, 1 / 6, 2 / 3, 2 / 3])

@@ -111,11 +111,15 @@ def test_parts_are_outlined_each_in_its_colour_and_place() -> None:
     values[0, 1, 0], values[1, 2, 3] = 1.0, 1.0
     parts = PartMaps(caption="masks", names=("lung", "heart"), values=values)
     canvas = SourceCanvas(source(24, 48))
-    drawn = canvas.outline_parts(parts)
+    drawn = canvas.outline_parts(parts, parts.names)
     for colour, half in zip(PART_COLOURS, (np.s_[:12, :24], np.s_[12:, 24:]), strict=False):
         found = (drawn == colour).all(-1)
         assert found[half].sum() == found.sum() > 10
-    assert canvas.outline_part(canvas.picture, parts, "liver") is canvas.picture
+    assert canvas.outline_part(canvas.picture, parts, "liver", parts.names) is canvas.picture
+    # Of maps in another order, or with fewer parts, each part keeps the colour that the legend gives it.
+    heart = PartMaps(caption="other", names=("heart",), values=values[1:])
+    assert (canvas.outline_parts(heart, parts.names) == PART_COLOURS[1]).all(-1).sum() > 10
+    assert not (canvas.outline_parts(heart, parts.names) == PART_COLOURS[0]).all(-1).any()
 
 
 def test_unknown_upsampling() -> None:

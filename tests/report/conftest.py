@@ -143,10 +143,24 @@ def make_result(task: str, label: str, arms: Mapping[str, float], **changes: Any
         "train_patients": 40,
         "test_patients": 10,
         "protocol": "split",
-        "settings": {"classes": ["no", "yes"], "k": 20, "temperature": 0.07, "by_k": {"pretrained": {}}},
+        "settings": {
+            "classes": ["no", "yes"],
+            "k": 20,
+            "temperature": 0.07,
+            "by_k": {"pretrained": {}},
+            "comparisons": [
+                {"baseline": arm, "metric": "roc_auc", "fraction": 1.0, "word": _word(arms["pretrained"] - value)}
+                for arm, value in arms.items()
+                if arm != "pretrained" and "pretrained" in arms
+            ],
+        },
         "verdict": f"ROC-AUC {arms.get('pretrained', math.nan):.3f} pretrained, as measured.",
     }
     return Result(**{**values, **changes})
+
+
+def _word(difference: float) -> str:
+    return "within" if abs(difference) <= 2 * HALF else "above" if difference > 0 else "below"
 
 
 def _write_metrics(path: Path, *, labels: list[str], shift: float) -> None:

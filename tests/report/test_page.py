@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -67,7 +69,7 @@ def test_summary_counts_what_the_scores_say(one: Any) -> None:
 def test_scores_show_arms_intervals_and_pixels_in_plain_words(one: Any) -> None:
     for words in ("0.910", "0.890–0.930", "untrained network", "raw pixels", "chance", "PR-AUC"):
         assert words in one.text
-    assert "This is within raw pixels: the image shrunk to 32 × 32, with nothing learned, scores 0.840" in one.text
+    assert "This is within raw pixels: the image shrunk to 32 × 32, with no network, scores 0.840" in one.text
     assert "This is below raw pixels" in one.text
     assert "▲ above" in one.text
     assert "▼ below" in one.text
@@ -188,6 +190,56 @@ def test_fine_tuning_and_dense_transfer(
     )
     assert reader.text.count(f"{command} segment --fractions 0.1,1") == 1
     assert f"{command} segment --label heart,left_lung" in reader.text
+
+
+def test_tasks_of_other_metrics_stand_in_blocks_of_their_own(
+    read_page: PageReader, build_run: RunBuilder, store: Store, tmp_path: Path
+) -> None:
+    """The heart's Dice is not shown as an average precision, nor are both on one scale."""
+    run = build_run(tmp_path / "vit")
+    usual = read_result(next((run / "evaluations").glob("knn-effusion-*")))
+    ours = next(one for one in usual.scores if one.arm == "pretrained")
+    for task, metric, value, more in (
+        ("attention", "average_precision", 0.61, {"maps": "deformable", "changed": {"maps": "0a1b2c3d"}}),
+        ("segment", "dice", 0.87, {"changed": {"fractions": [0.05, 0.1]}}),
+        ("coordinates", "error_px", 2.5, {"changed": {}}),
+    ):
+        label = "places" if task == "coordinates" else "heart"
+        score = replace(ours, metric=metric, value=value, low=value - 0.01, high=value + 0.01, fraction=1.0)
+        absent = [replace(score, value=math.nan, fraction=one) for one in (0.05, 0.1)] if task == "segment" else []
+        settings = {"stores": [{"name": store.path.name, "fingerprint": store.fingerprint}], **more}
+        result = replace(
+            usual, task=task, label=label, kind="part", protocol="masks", scores=(score, *absent), settings=settings
+        )
+        place = result_folder(run, task=task, label=label, fingerprint=store.fingerprint)
+        write_result(place, result)
+    text = read_page(report([run], tmp_path / "report.html").read_text()).text
+    for words in ("heart, average precision", "heart, Dice", "average precision with 95 % intervals"):
+        assert words in text
+    command = "vesalius evaluate vit --data phantom_store --task"
+    assert f"{command} attention --label heart --maps deformable" in text
+    assert f"{command} coordinates\n" in text or f"{command} coordinates " in text
+    assert "--label places" not in text
+
+
+@pytest.mark.parametrize(
+    ("labelled", "words"),
+    [
+        ({}, "without seeing a single label"),
+        ({"maps": {"labelled": {"images": ["a" * 64], "stores": []}}}, "guided by the mask of 1 image and by no other"),
+        (
+            {"regions": {"labelled": {"images": [], "stores": ["b" * 64]}}},
+            "guided by a segmenter that had learned from masks and by no other label",
+        ),
+    ],
+)
+def test_the_first_sentence_tells_whose_labels_the_training_had(
+    read_page: PageReader, build_run: RunBuilder, tmp_path: Path, labelled: dict[str, Any], words: str
+) -> None:
+    run = build_run(tmp_path / "vit")
+    state = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(state | {"data": state["data"] | labelled}))
+    assert words in read_page(report([run], tmp_path / "report.html").read_text()).text
 
 
 def test_attention_says_its_input_size(one: Any) -> None:

@@ -22,7 +22,7 @@ def _score(value: float, half: float = 0.02, **options: Any) -> Score:
         (0.9, 0.8, None, Standing.ABOVE),
         (0.82, 0.8, "above", Standing.JUST_ABOVE),
         (0.82, 0.8, "within", Standing.WITHIN),
-        (0.82, 0.8, None, Standing.WITHIN),
+        (0.82, 0.8, None, Standing.UNKNOWN),
         (0.78, 0.8, "below", Standing.JUST_BELOW),
         (0.7, 0.8, "below", Standing.BELOW),
     ],
@@ -34,7 +34,7 @@ def test_intervals_first_then_the_paired_word(ours: float, theirs: float, word: 
 def test_touching_intervals_are_not_apart() -> None:
     ours, theirs = _score(0.5, 0.25), _score(0.0, 0.25)
     assert ours.low == theirs.high
-    assert standing(ours, theirs) is Standing.WITHIN
+    assert standing(ours, theirs, {"word": "within"}) is Standing.WITHIN
 
 
 def test_what_is_missing_or_not_defined_is_unknown() -> None:
@@ -74,10 +74,15 @@ def test_chance_of_another_fraction_is_kept_and_comparisons_of_another_fraction_
 
 
 def test_plain_sentence_when_pixels_are_not_passed() -> None:
-    within = measured(_result([_score(0.8), _score(0.81, arm="pixels")]))
+    told = {"baseline": "pixels", "metric": "roc_auc", "fraction": 1.0, "word": "within"}
+    scores = [_score(0.8), _score(0.81, arm="pixels")]
+    within = measured(_result(scores, settings={"comparisons": [told]}))
     below = measured(_result([_score(0.6), _score(0.81, arm="pixels")]))
     silent = measured(_result([_score(0.6)]))
     assert "within raw pixels" in within.pixels_sentence()
     assert "0.810 (0.790 to 0.830)" in within.pixels_sentence()
     assert "below raw pixels" in below.pixels_sentence()
     assert "not scored" in silent.pixels_sentence()
+    dense = measured(_result(scores, task="segment", settings={"comparisons": [told]}))
+    assert "the same linear layer on the pixels, their neighbours and their place" in dense.pixels_sentence()
+    assert measured(_result([_score(0.6)], task="attention")).pixels_sentence() == ""

@@ -68,7 +68,11 @@ def test_queries_of_a_test_store_and_neighbours_of_another(
     file = next((folder / "evaluations").glob("knn-*/neighbours.json"))
     content = json.loads(file.read_text())
     content["neighbours"] = [[1, 2, 3, 4, 5] for _ in content["queries"]]
-    file.write_text(json.dumps(content | {"store": f"/moved/{other.path.name}"}))
+    file.write_text(json.dumps(content | {"store": "/moved/of_another_name"}))
+    result = json.loads(file.with_name("result.json").read_text())
+    learned = [{"name": one.path.name, "fingerprint": one.fingerprint} for one in (other, store)]
+    result["settings"]["stores"] = learned
+    file.with_name("result.json").write_text(json.dumps(result))
     run = read_run(folder)
     evaluation = next(each for each in run.evaluations if each.neighbours and "/moved" in each.neighbours["store"])
     shown = retrieval(run, evaluation, Stores([store, other]))

@@ -44,7 +44,7 @@ tables:
     metric: roc_auc
     arms: [unguided, guided]
     fraction: 0.5
-    draws: 4
+    draws: 2
     labels: [sex]
     rows: arms
     beside: random_init
@@ -55,6 +55,7 @@ tables:
     task: segment
     metric: dice
     fraction: 0.5
+    draws: 1
     arms: [unguided, guided]
     baselines: [mean_mask]
     against: [unguided, mean_mask]

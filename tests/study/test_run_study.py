@@ -55,6 +55,12 @@ def test_a_folder_is_begun_once_and_under_the_same_settings(definition: Path, tm
         run.begin({"pool": "b"}, {"guided": ["one"]})
     with pytest.raises(RunError, match="with other arm 'guided'"):
         run.begin({"pool": "a"}, {"guided": ["another"]})  # its maps were made anew
+    run.begin({"pool": "a"}, {"guided": ["one"]}, stores={"jsrt": ["one"]})
+    run.begin({"pool": "a"}, {"guided": ["one"]}, stores={"acdc": ["two"]})
+    with pytest.raises(RunError, match="with other store 'jsrt'"):
+        run.begin(
+            {"pool": "a"}, {"guided": ["one"]}, stores={"jsrt": ["one", "other masks"]}
+        )  # prepared anew under the name that its results carry
     with pytest.raises(RunError, match="with other image_size"):
         replace(run, study=study.model_copy(update={"image_size": 96})).begin({"pool": "a"}, {"guided": ["one"]})
     (tmp_path / "other").mkdir()

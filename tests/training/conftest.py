@@ -1,12 +1,8 @@
-"""A tiny recipe, and trainings in processes of their own that can be killed."""
+"""A tiny recipe, and what a training with it wrote."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import runpy
 from collections.abc import Callable
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +10,6 @@ import pandas as pd
 import pytest
 
 from vesalius import pipeline
-
-_SCRIPT = Path(__file__).with_name("one_process.py")
-_HEAVY = ["vesalius.pipeline", "vesalius.training.train", "vesalius.evaluation.online", "vesalius.interpret.pictures"]
 
 TINY = (
     "views.options={size: 32, locals: 1, local_size: 16}",
@@ -49,24 +42,6 @@ def pretrain(phantom_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return pipeline.pretrain(recipe, out=tmp_path / name, overrides=(*TINY, *overrides), **options)
 
     return run
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Callable[..., BaseProcess]:
-    """Start a pretraining in a process forked from one that has imported everything: starting takes milliseconds."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_HEAVY)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when the server starts
-
-    def begin(log: str = "log.txt", environment: dict[str, str] | None = None, **arguments: Any) -> BaseProcess:
-        request = {"arguments": arguments, "environment": environment or {}, "log": str(tmp_path / log)}
-        process = context.Process(
-            target=runpy.run_path, args=(str(_SCRIPT),), kwargs={"init_globals": {"request": request}}
-        )
-        process.start()
-        return process
-
-    return begin
 
 
 @pytest.fixture

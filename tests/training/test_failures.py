@@ -9,9 +9,10 @@ import shutil
 import pytest
 import torch
 from lightning import Trainer
+from timm.models.vision_transformer import VisionTransformer
 
 from vesalius import pipeline
-from vesalius.errors import CheckpointError, RunError, TrainingError
+from vesalius.errors import CheckpointError, RunError, TrainingError, VesaliusError
 from vesalius.methods.dino import Dino
 from vesalius.training.checkpoint import read_step
 from vesalius.training.failures import explain
@@ -59,6 +60,41 @@ def test_a_memory_that_does_not_suffice(pretrain, monkeypatch, tmp_path) -> None
     with pytest.raises(TrainingError, match=r"training\.batch_size = 16: lower it, or .*the last checkpoint is whole"):
         pretrain("run")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
+
+
+def test_a_memory_that_does_not_suffice_for_the_first_step(pretrain, monkeypatch, tmp_path) -> None:
+    """It shows in the trial, within the backbone; nothing is written, so that the same folder can be tried again."""
+    forward = VisionTransformer.forward_features
+    monkeypatch.setattr(
+        VisionTransformer, "forward_features", lambda self, x, *given: forward(self, x, *given) + torch.empty(1 << 60)
+    )
+    with pytest.raises(TrainingError, match=r"training\.batch_size = 16: lower it, or .*nothing was written yet"):
+        pretrain("run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_gradient_that_is_no_number_leaves_the_weights_as_they_were(pretrain, monkeypatch, tmp_path) -> None:
+    """Its loss is still finite: without a look at the gradients the next checkpoint would hold weights of NaN."""
+    forward, steps = Dino.forward, []
+
+    def spoil(self, views, progress):
+        output = forward(self, views, progress)
+        steps.append(progress.step)
+        if len(steps) > 1 and progress.step == 3:  # of the training, not of the trial
+            output.loss.register_hook(lambda gradient: gradient * float("nan"))
+        return output
+
+    monkeypatch.setattr(Dino, "forward", spoil)
+    with pytest.raises(TrainingError, match=r"the largest gradient is nan at step 3: begin a new run with a lower"):
+        pretrain("run")
+    content = torch.load(RunFolder(tmp_path / "run").checkpoint, weights_only=True)["state_dict"]
+    assert all(torch.isfinite(value).all() for value in content.values() if value.is_floating_point())
+
+
+def test_devices_that_cannot_share_the_batch_are_told_before_anything_is_written(pretrain, tmp_path) -> None:
+    with pytest.raises(VesaliusError, match="a batch of 16 cannot be shared by 3 processes"):
+        pretrain("run", "training.devices=3")
+    assert not (tmp_path / "run").exists()
 
 
 def test_other_errors_are_not_explained_away(pretrain, monkeypatch, tmp_path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 
 import pytest
@@ -11,36 +10,17 @@ import pytest
 OVERRIDES = ("backbone={name: test_vit, image_size: 32, drop_path: 0}", "training.strategy=ddp")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _run_two(start, arguments: dict, overrides: tuple[str, ...], tmp_path: Path, *, resume: bool = False) -> None:
-    port = _free_port()
-    processes = []
-    for number in (0, 1):
-        environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "NODE_RANK": "0"}
-        environment |= {"LOCAL_RANK": str(number), "OMP_NUM_THREADS": "1"}
-        log = f"rank{number}{resume}.txt"
-        processes.append(
-            start(log=log, environment=environment, **arguments, overrides=() if resume else overrides, resume=resume)
-        )
-    for number, process in enumerate(processes):
-        process.join(180)
-        assert process.exitcode == 0, (tmp_path / f"rank{number}{resume}.txt").read_text()
-
-
 @pytest.mark.parametrize(
     "added", [("method.teacher_entropy=null",), ("method.teacher_entropy=0.6", "method.contrast=1", "method.koleo=0.1")]
 )
-def test_two_processes_equal_one(start, pretrain, figures, tiny, phantom_store: Path, tmp_path: Path, added) -> None:
+def test_two_processes_equal_one(
+    start_two, pretrain, figures, tiny, phantom_store: Path, tmp_path: Path, added
+) -> None:
     """As the paper has it, and with all that the small recipes add."""
     single = pretrain("one", *OVERRIDES[:1], *added, "training.epochs=2")
     arguments = {"recipe": "dino/small", "data": f"{phantom_store}@all", "out": tmp_path / "two"}
     overrides = tiny(*OVERRIDES, *added, "training.devices=2", "training.epochs=2")
-    _run_two(start, arguments, overrides, tmp_path)
+    start_two(arguments, overrides)
     for name in ("loss", "teacher_entropy", "mean_entropy", "lr", "feature_rank"):
         one, two = figures(single, name), figures(tmp_path / "two", name)
         assert [step for step, _ in one] == [step for step, _ in two]
@@ -64,7 +44,7 @@ METHODS = {
 
 @pytest.mark.parametrize("method", METHODS)
 def test_methods_of_two_processes_equal_one(
-    start, pretrain, figures, tiny, guided_store: Path, tmp_path: Path, method: str
+    start_two, pretrain, figures, tiny, guided_store: Path, tmp_path: Path, method: str
 ) -> None:
     """Batch norm of backbone and heads, queues, codes, negatives and clusters are those of the whole batch."""
     changes = (
@@ -76,7 +56,7 @@ def test_methods_of_two_processes_equal_one(
     )
     single = pretrain("one", *changes, data=f"{guided_store}@all")
     arguments = {"recipe": "dino/small", "data": f"{guided_store}@all", "out": tmp_path / "two"}
-    _run_two(start, arguments, tiny(*changes, "training.strategy=ddp", "training.devices=2"), tmp_path)
+    start_two(arguments, tiny(*changes, "training.strategy=ddp", "training.devices=2"))
     one, two = figures(single, "loss"), figures(tmp_path / "two", "loss")
     assert [step for step, _ in one] == [step for step, _ in two]
     assert [value for _, value in two] == pytest.approx([value for _, value in one], abs=1e-4)
@@ -84,7 +64,7 @@ def test_methods_of_two_processes_equal_one(
 
 
 def test_places_are_compared_with_the_images_of_both_processes(
-    start, pretrain, figures, tiny, guided_store: Path, tmp_path: Path
+    start_two, pretrain, figures, tiny, guided_store: Path, tmp_path: Path
 ) -> None:
     changes = (*OVERRIDES[:1], "method={name: none}", "guidance={contrast: {}, coordinates: {}}")
     changes += ("views={plan: small-chest, options: {size: 32}}", "training.epochs=1")
@@ -92,7 +72,7 @@ def test_places_are_compared_with_the_images_of_both_processes(
     changes += ("optimizer={name: sgd, lr: 0.005, scale_lr: false, warmup_epochs: 0}",)
     single = pretrain("one", *changes, data=f"{guided_store}@all")
     arguments = {"recipe": "dino/small", "data": f"{guided_store}@all", "out": tmp_path / "two"}
-    _run_two(start, arguments, tiny(*changes, "training.strategy=ddp", "training.devices=2"), tmp_path)
+    start_two(arguments, tiny(*changes, "training.strategy=ddp", "training.devices=2"))
     for name in ("loss", "place_contrast_loss"):
         one, two = figures(single, name), figures(tmp_path / "two", name)
         assert [step for step, _ in one] == [step for step, _ in two]
@@ -102,7 +82,7 @@ def test_places_are_compared_with_the_images_of_both_processes(
 
 @pytest.mark.parametrize("method", ["dino", "swav", "moco-v3"])
 def test_two_processes_validate_as_one_and_stop_together(
-    start, pretrain, figures, tiny, guided_store: Path, tmp_path: Path, method: str
+    start_two, pretrain, figures, tiny, guided_store: Path, tmp_path: Path, method: str
 ) -> None:
     """Centres, codes and negatives are those of the whole batch; nothing is ever much better than the first look."""
     vit = (*OVERRIDES[:1], "method.teacher_entropy=0.6")
@@ -120,7 +100,7 @@ def test_two_processes_validate_as_one_and_stop_together(
     )
     single = pretrain("one", *changes, data=guided_store)
     arguments = {"recipe": "dino/small", "data": guided_store, "out": tmp_path / "two"}
-    _run_two(start, arguments, tiny(*changes, "training.strategy=ddp", "training.devices=2"), tmp_path)
+    start_two(arguments, tiny(*changes, "training.strategy=ddp", "training.devices=2"))
     for name in ("loss", "validation_loss"):
         one, two = figures(single, name), figures(tmp_path / "two", name)
         assert [step for step, _ in one] == [step for step, _ in two]
@@ -132,18 +112,26 @@ def test_two_processes_validate_as_one_and_stop_together(
         assert state["best_validation"]["step"] == 1
 
 
-def test_two_processes_resume(start, figures, tiny, phantom_store: Path, tmp_path: Path) -> None:
-    """The run of two that ended at step 8 is cut back to step 6 of 8 and goes on to the same losses."""
+def test_guidance_alone_trains_where_it_does_not_ask_the_last_block(
+    start_two, figures, tiny, guided_store: Path, tmp_path: Path
+) -> None:
+    """DDP would wait for gradients of the parameters that no loss reaches."""
+    changes = (*OVERRIDES[:1], "method={name: none}", "guidance={attention: {heads: {heart: 0}}}", "training.epochs=1")
+    changes += ("views={plan: small-chest, options: {size: 32}}",)
+    arguments = {"recipe": "dino/small", "data": f"{guided_store}@all", "out": tmp_path / "two"}
+    start_two(arguments, tiny(*changes, "training.strategy=ddp", "training.devices=2"))
+    assert len(figures(tmp_path / "two", "loss")) == 4
+
+
+def test_two_processes_resume(start_two, pretrain, figures, tiny, phantom_store: Path, tmp_path: Path) -> None:
+    """Both are interrupted after step 5 of 8, and go on to the losses of one process that was left alone."""
+    losses = figures(pretrain("one", *OVERRIDES[:1], "training.epochs=2"), "loss")
     arguments = {"recipe": "dino/small", "data": f"{phantom_store}@all", "out": tmp_path / "two"}
-    overrides = tiny(*OVERRIDES, "training.devices=2", "training.epochs=1.5")
-    _run_two(start, arguments, overrides, tmp_path)
-    run = tmp_path / "two"
-    six = figures(run, "loss")
-    # What an interruption after the last step would leave: done but not said so; two more steps to go.
-    state = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps(state | {"status": "running", "steps": 8}))
-    _run_two(start, arguments, (), tmp_path, resume=True)
-    losses = figures(run, "loss")
-    assert losses[:6] == six
-    assert [step for step, _ in losses] == list(range(8))
+    overrides = tiny(*OVERRIDES, "training.devices=2", "training.epochs=2", "training.checkpoint_minutes=60")
+    start_two(arguments, overrides, interrupt_after=5)
+    assert len(figures(tmp_path / "two", "loss")) == 6
+    start_two(arguments, (), resume=True)
+    resumed = figures(tmp_path / "two", "loss")
+    assert [step for step, _ in resumed] == [step for step, _ in losses] == list(range(8))
+    assert [value for _, value in resumed] == pytest.approx([value for _, value in losses], abs=1e-4)
     assert "resuming at step 6 of 8" in (tmp_path / "rank0True.txt").read_text()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import signal
 from typing import ClassVar
 
 import pytest
 import torch
 
+from vesalius import pipeline
 from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
 from vesalius.errors import ConfigError, TrainingError
 from vesalius.methods.dino import Dino
@@ -145,7 +147,7 @@ def test_a_loss_that_is_no_number_names_its_step(monkeypatch, pretrain, tmp_path
                 next(self.student.parameters()).fill_(float("nan"))
 
     monkeypatch.setattr(Dino, "after_step", spoil)
-    with pytest.raises(TrainingError, match=r"the loss is nan at step 3: lower optimizer\.lr"):
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 3: begin a new run with a lower optimizer\.lr"):
         pretrain("run")
     state = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (state["status"], state["steps_taken"]) == ("interrupted", 3)
@@ -185,9 +187,24 @@ def test_sizes_take_turns_and_are_drawn_by_the_step() -> None:
     assert sizes(7) == taken[7]
 
 
-def test_a_training_of_several_sizes_resumes_and_learns(pretrain, figures) -> None:
-    run = pretrain("run", "views.sizes=[24,32,48]", "training.epochs=2")
-    assert len(figures(run, "loss")) == 8
+def test_a_training_of_several_sizes_resumes_within_a_round_of_them(
+    pretrain, figures, monkeypatch, phantom_store, tmp_path
+) -> None:
+    changes, follow = ("views.sizes=[24,32,48]", "training.epochs=2"), Dino.after_step
+    losses = figures(pretrain("whole", *changes), "loss")
+    assert len(losses) == 8
+
+    def interrupt(self, progress) -> None:
+        follow(self, progress)
+        if (progress.step, progress.total_steps) == (4, 8):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Dino, "after_step", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain("run", *changes)
+    monkeypatch.setattr(Dino, "after_step", follow)
+    pipeline.pretrain(data=f"{phantom_store}@all", out=tmp_path / "run", resume=True)
+    assert figures(tmp_path / "run", "loss") == losses
     with pytest.raises(ConfigError, match=r"views\.sizes"):
         pretrain("other", "views.sizes=[4]")
     with pytest.raises(ConfigError, match=r"sizes = \[48, 64\] are not about backbone\.image_size = 32"):

@@ -12,11 +12,14 @@ from torch import Tensor
 
 from vesalius.backbones.interface import Pool, Preprocessing
 from vesalius.backbones.timm_backbones import TimmBackbone
-from vesalius.backbones.weights import read_weights
+from vesalius.backbones.weights import read_statistics, read_weights
 from vesalius.config import StrictModel
 from vesalius.errors import BackboneError, nearest
 
 __all__ = ["BackboneConfig", "create_backbone"]
+
+
+_SEED = 0x7665  # of weights that are only compared with; no training is seeded so
 
 
 class BackboneConfig(StrictModel):
@@ -37,7 +40,8 @@ class BackboneConfig(StrictModel):
             teacher and every later use see all. Half of the tokens is nearly half of the student's cost.
         arguments: Further arguments of the timm model, as its own documentation names them (`{patch_size: 8}`, of
             ViTAEv2 `{pyramid: false}`).
-        mean, std: Normalisation, one figure a channel; by default the pretrained weights' own, else 0.5 and 0.25.
+        mean, std: Normalisation, one figure a channel; by default the weights' own (of a folder's `config.json`, else
+            as timm publishes them for the name), without weights 0.5 and 0.25.
     """
 
     name: str = "vit_small_patch16_224"
@@ -103,8 +107,9 @@ def _preprocessing(config: BackboneConfig) -> Preprocessing:
     mean, std = config.mean, config.std
     if config.pretrained or config.weights is not None:
         published = timm.get_pretrained_cfg(config.name, allow_unregistered=True)
-        mean = mean or (tuple(published.mean) if published is not None else None)
-        std = std or (tuple(published.std) if published is not None else None)
+        own = read_statistics(config.weights) if config.weights is not None else {}
+        mean = mean or own.get("mean") or (tuple(published.mean) if published is not None else None)
+        std = std or own.get("std") or (tuple(published.std) if published is not None else None)
     size = (config.image_size, config.image_size)
     return Preprocessing(
         image_size=size,
@@ -130,11 +135,28 @@ def _load_pretrained(backbone: TimmBackbone, state: dict[str, Tensor] | None, co
     overlay = {"state_dict": state} if state is not None else None
     origin = str(config.weights) if state is not None else "timm's published weights"
     try:
-        source = timm.create_model(config.name, pretrained=True, pretrained_cfg_overlay=overlay, **_arguments(config))
+        source = _from_seed(config, pretrained=True, pretrained_cfg_overlay=overlay)
     except Exception as error:  # the hub client raises a dozen unrelated types when it is offline
         raise BackboneError(
             f"{config.name}: {origin} could not be loaded ({type(error).__name__}: {error}). "
             "Without a network, name a local file by backbone.weights"
         ) from error
+    # timm tells nobody of names that do not match: what the same seed gives without weights was not loaded.
+    unloaded = _from_seed(config, pretrained=False).parameters()
+    pairs = zip(source.named_parameters(), unloaded, strict=True)
+    missing = [name for (name, one), other in pairs if one.ndim > 1 and torch.equal(one, other)]
+    if missing:
+        there = f"; they are named {', '.join(list(state)[:3])}, ..." if state else ""
+        raise BackboneError(
+            f"{origin}: no weights in it for {len(missing)} parts of {config.name} ({', '.join(missing[:3])}, ...)"
+            f"{there}. Of a run, name its folder `backbone`"
+        )
     with torch.no_grad():
         backbone.model.load_state_dict(source.state_dict())
+
+
+def _from_seed(config: BackboneConfig, **how: Any) -> Any:
+    """Build the timm model from random weights that are always the same, and leave the random numbers as they are."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        return timm.create_model(config.name, **_arguments(config), **how)

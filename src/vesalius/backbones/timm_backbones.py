@@ -10,14 +10,17 @@ from typing import Any, Literal
 import timm
 import torch
 from jaxtyping import Float
+from timm.layers.attention import Attention
 from torch import Tensor
 
 import vesalius.backbones.vitae_v2  # noqa: F401 (makes its names known to timm)
 from vesalius.backbones.attention_capture import capture_cls_row, capture_input
 from vesalius.backbones.cache_slices import rows_in_cache
 from vesalius.backbones.cls_alone import can_compute_cls_alone, compute_cls_alone
+from vesalius.backbones.explicit_attention import ExplicitAttention
 from vesalius.backbones.interface import Backbone, Pool, Preprocessing
 from vesalius.backbones.patch_drop import PatchDrop
+from vesalius.devices import out_of_memory
 from vesalius.errors import BackboneError
 from vesalius.records.features import Features
 
@@ -54,7 +57,8 @@ class TimmBackbone(Backbone):
         self.feature_dim = int(self.model.num_features)
         self.prefix_tokens = int(getattr(self.model, "num_prefix_tokens", 0))
         self.has_cls = getattr(self.model, "cls_token", None) is not None
-        self.attention_heads = int(self.model.blocks[-1].attn.num_heads) if self.has_cls else 0
+        last: Any = getattr(self.model.blocks[-1], "attn", None) if self.has_cls else None
+        self.attention_heads = int(last.num_heads) if type(last) in (Attention, ExplicitAttention) else 0
         left_out = float(arguments.get("patch_drop_rate", 0.0))
         if left_out > 0.0:
             self.model.patch_drop = PatchDrop(left_out, self.prefix_tokens)
@@ -86,8 +90,9 @@ class TimmBackbone(Backbone):
             raise BackboneError(
                 f"{self.name} has no last block of tokens, so that nothing enters it; use a ViT or DeiT"
             )
-        if attention and not self.has_cls:
-            raise BackboneError(f"{self.name} has no [CLS] token: its attention row cannot be given; use a ViT or DeiT")
+        if attention and not self.attention_heads:
+            why = "an attention of its own kind" if self.has_cls else "no [CLS] token"
+            raise BackboneError(f"{self.name} has {why}: its attention row cannot be given; use a plain ViT or DeiT")
         parts = []
         rows = rows_in_cache(self.model, x)
         for part in (x,) if rows == len(x) else torch.split(x, rows):
@@ -166,6 +171,8 @@ class TimmBackbone(Backbone):
             try:
                 output = self.model.forward_features(x)
             except (AssertionError, RuntimeError) as error:
+                if out_of_memory(error):
+                    raise
                 raise BackboneError(f"{self.name} does not take input of {tuple(x.shape)}: {error}") from error
         seen = row.take() if row is not None and attention else None
         within = entering.take() if entering is not None else None

@@ -224,9 +224,9 @@ class ReductionCell(nn.Module):
         """Return the map of the next stage."""
         scales = torch.cat([self.act(one(x)) for one in self.pyramid], dim=1)
         grid = (scales.shape[2], scales.shape[3])
-        y = self.drop_path(attend_in_windows(self.attn, self.norm1(_tokens(scales)), grid, self.window))
-        if self.convolutions is not None:
-            y = y + _tokens(self.convolutions(x))
+        y = attend_in_windows(self.attn, self.norm1(_tokens(scales)), grid, self.window)
+        if self.convolutions is not None:  # alone, the attention is all that the next stage sees: it is never dropped
+            y = self.drop_path(y) + _tokens(self.convolutions(x))
         return _maps(y + self.drop_path(self.mlp(self.norm2(y))), grid)
 
 

@@ -17,7 +17,7 @@ from vesalius.atomic import replace_text, replacing
 from vesalius.backbones.interface import Backbone
 from vesalius.errors import BackboneError
 
-__all__ = ["read_description", "read_weights", "save_backbone", "weights_fingerprint"]
+__all__ = ["read_description", "read_statistics", "read_weights", "save_backbone", "weights_fingerprint"]
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -83,6 +83,25 @@ def read_description(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or "vesalius" not in content or "architecture" not in content:
         raise BackboneError(f"{file}: has no 'vesalius' section; expected a backbone folder that a run wrote")
     return content
+
+
+def read_statistics(weights: Path) -> dict[str, tuple[float, ...]]:
+    """Return `mean` and `std` that the `config.json` beside some weights tells, ours or timm's; empty without one.
+
+    Raises:
+        BackboneError: The file cannot be read.
+    """
+    file = weights / "config.json"
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        told = content.get("vesalius") or content.get("pretrained_cfg") or {}
+        return {key: tuple(float(one) for one in told[key]) for key in ("mean", "std") if told.get(key)}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise BackboneError(
+            f"{file}: not readable ({error}); copy the folder again, or name the weights file"
+        ) from error
 
 
 def weights_fingerprint(folder: Path) -> str:

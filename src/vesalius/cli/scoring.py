@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,20 @@ from vesalius.cli.app import app, console
 from vesalius.cli.arguments import read_shares
 
 __all__ = ["evaluate"]
+
+_ALL = ("image_size", "batch_size", "device", "precision", "bootstrap", "seed")
+_DRAWS = ("protocol", "folds", "fractions", "seeds", "random_inits")
+_OF_LABELS = {
+    "knn": (*_ALL, *_DRAWS, "test_data", "features", "k"),
+    "linear": (*_ALL, *_DRAWS, "test_data", "features", "solver"),
+    "finetune": (*_ALL, *_DRAWS, "test_data", "search", "overrides"),
+}
+_OF_MASKS = {
+    "segment": (*_ALL, *_DRAWS),
+    "attention": (*_ALL, "maps", "upsampling"),
+    "coordinates": (*_ALL, "maps"),
+    "regions": (*_ALL, "clusters", "prior", "stage"),
+}
 
 
 @app.command()
@@ -34,7 +49,9 @@ def evaluate(
         str, typer.Option(help="Shares of the training labels, by commas; 0.01,0.05,0.1,1, for finetune 1.")
     ] = "",
     seeds: Annotated[int, typer.Option(help="Draws of the labels at each fraction.")] = 3,
-    random_inits: Annotated[int, typer.Option(help="Untrained twins to compare with, at least 1.")] = 2,
+    random_inits: Annotated[
+        int | None, typer.Option(help="Untrained twins to compare with; by default 2, for segment 1.")
+    ] = None,
     features: Annotated[str, typer.Option(help="auto, or of cls, mean, heads, grid joined by +.")] = "auto",
     solver: Annotated[str, typer.Option(help="Linear probe: lbfgs (L2, chosen inside) or sgd (100 epochs).")] = "lbfgs",
     search: Annotated[str, typer.Option(help="finetune: lr tries a grid of learning rates.")] = "",
@@ -43,59 +60,43 @@ def evaluate(
     ] = [],  # noqa: B006 (typer copies it)
     clusters: Annotated[int, typer.Option(help="regions: how many an image.")] = 8,
     prior: Annotated[str, typer.Option(help="regions: the store's maps whose regions are joined.")] = "slic",
+    stage: Annotated[int, typer.Option(help="regions: of the backbone, whose features join them.")] = -2,
     image_size: Annotated[int | None, typer.Option(help="Side of the input; by default the weights' own.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 128,
+    batch_size: Annotated[int | None, typer.Option(help="Images at a time; by default the task's own.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
     bootstrap: Annotated[int, typer.Option(help="Resamples of the patients.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of label draws, folds, twins and resamples.")] = 0,
 ) -> None:
     """Score the backbone, frozen or fine-tuned, beside random init, raw pixels and chance."""
+    given = _given(task, locals())
     from vesalius import pipeline
     from vesalius.evaluation.score_table import score_table
 
-    if task in ("segment", "attention", "coordinates", "regions"):
+    if "fractions" in given:
+        given["fractions"] = read_shares(fractions)
+    if task in _OF_MASKS:
         parts = [part for part in label.split(",") if part]
-        how: dict[str, Any] = {"image_size": image_size, "precision": precision, "bootstrap": bootstrap, "seed": seed}
-        how |= {"data": data, "parts": parts, "device": device}
-        if task == "attention":
-            results = pipeline.evaluate_attention(run, upsampling=upsampling, maps=maps, **how)
-        elif task == "coordinates":
-            results = pipeline.evaluate_coordinates(run, maps=maps, **how)
-        elif task == "segment":
-            draws: dict[str, Any] = {"seeds": seeds, "random_inits": random_inits, "folds": folds}
-            draws |= {"protocol": protocol, "fractions": read_shares(fractions)}
-            results = pipeline.evaluate_segment(run, **draws, **how)
-        else:
-            results = pipeline.evaluate_regions(run, clusters=clusters, prior=prior, **how)
-        for one in results:
-            console().print(score_table(one))
-            typer.echo(one.verdict)
-        return
-    if not label:
-        raise typer.BadParameter(f"--task {task} needs the --label to predict")
-    result = pipeline.evaluate(
-        run,
-        data=data,
-        task=task,
-        label=label,
-        test_data=test_data,
-        protocol=protocol,
-        folds=folds,
-        k=k,
-        fractions=read_shares(fractions),
-        seeds=seeds,
-        random_inits=random_inits,
-        features=features,
-        solver=solver,
-        image_size=image_size,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        bootstrap=bootstrap,
-        seed=seed,
-        search=search,
-        overrides=overrides,
-    )
-    console().print(score_table(result))
-    typer.echo(result.verdict)
+        results = getattr(pipeline, f"evaluate_{task}")(run, data=data, parts=parts, **given)
+    else:
+        if not label:
+            raise typer.BadParameter(f"--task {task} needs the --label to predict")
+        results = (pipeline.evaluate(run, data=data, task=task, label=label, **given),)
+    for one in results:
+        console().print(score_table(one))
+        typer.echo(one.verdict)
+
+
+def _given(task: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that are not as by default; one that the task does not know is refused, not left out."""
+    tasks = _OF_LABELS | _OF_MASKS
+    if task not in tasks:
+        raise typer.BadParameter(f"no task '{task}'; use {', '.join(tasks)}")
+    defaults = {name: one.default for name, one in inspect.signature(evaluate).parameters.items()}
+    asked = {name: values[name] for name, default in defaults.items() if values[name] != default}
+    given = {name: value for name, value in asked.items() if name not in ("run", "data", "label", "task")}
+    flags = {"overrides": "set"}
+    foreign = [f"--{flags.get(name, name).replace('_', '-')}" for name in given if name not in tasks[task]]
+    if foreign:
+        raise typer.BadParameter(f"--task {task} has no {', '.join(foreign)}")
+    return given

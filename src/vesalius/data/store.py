@@ -79,6 +79,12 @@ class Store:
         return str(self.info["fingerprint"])
 
     @property
+    def mask_fingerprint(self) -> str:
+        """64 hex digits that change when the masks do; empty where there are none."""
+        shards = self.info["arrays"].get("masks", {}).get("shards", [])
+        return hashlib.sha256("".join(one["sha256"] for one in shards).encode()).hexdigest() if shards else ""
+
+    @property
     def maps(self) -> tuple[str, ...]:
         """Names of the arrays besides the images (`masks`, knowledge maps), sorted."""
         return tuple(sorted(name for name in self.info["arrays"] if name != "images"))

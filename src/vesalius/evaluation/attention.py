@@ -23,6 +23,7 @@ from vesalius.evaluation.attention_rows import attention_rows
 from vesalius.evaluation.image_scores import score_images
 from vesalius.evaluation.intervals import PatientResamples, draw_resamples
 from vesalius.evaluation.mask_parts import given_maps, leave_out_labelled, mask_parts, with_images
+from vesalius.evaluation.options import differing
 from vesalius.evaluation.untrained_twin import TWIN_SEED, random_twin
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.interpret.localisation import average_precision, best_dice, enlarge, mass_overlap, pointing_game
@@ -119,7 +120,15 @@ def evaluate_attention(
         arms += baseline_arms(truth, grid, given=given_maps(maps, name, rows))
         result, table = _score(name, arms, truth, resamples, options)
         result = _with_settings(
-            result, run=run, store=store, rows=rows, backbone=backbone, options=options, changed=changed, notes=notes
+            result,
+            run=run,
+            store=store,
+            rows=rows,
+            backbone=backbone,
+            options=options,
+            maps=maps,
+            changed=changed,
+            notes=notes,
         )
         table = with_images(table, store, rows)
         folder = result_folder(run, task="attention", label=name, fingerprint=store.fingerprint, changed=changed)
@@ -160,7 +169,12 @@ def _score(
         train_patients=0,
         test_patients=resamples.counts.shape[1],
         protocol="masks",
-        settings={"arms": notes, "upsampling": options.upsampling, "mass": options.mass},
+        settings={
+            "arms": notes,
+            "upsampling": options.upsampling,
+            "mass": options.mass,
+            "comparisons": found.compared("average_precision"),
+        },
         verdict=f"{name}: average precision {ours.value:.3f} ({ours.low:.3f} to {ours.high:.3f}); {stands}.",
     )
     return result, pd.concat([pd.DataFrame({"arm": arm, **one}) for arm, one in figures.items()], ignore_index=True)
@@ -183,9 +197,7 @@ def _figures(arm: Arm, truth: Tensor, options: AttentionOptions) -> tuple[_Figur
 
 def _changed(options: AttentionOptions, maps: KnowledgeMaps | None) -> dict[str, Any]:
     """Return what tells this result from another of the same part: what differs from the defaults."""
-    defaults = AttentionOptions()
-    asked = {name: getattr(options, name) for name in ("image_size", "upsampling", "mass")}
-    changed = {name: value for name, value in asked.items() if value != getattr(defaults, name)}
+    changed = differing(options)
     return changed if maps is None else changed | {"maps": maps.digest[:8]}
 
 
@@ -197,6 +209,7 @@ def _with_settings(
     rows: npt.NDArray[np.int64],
     backbone: Backbone,
     options: AttentionOptions,
+    maps: KnowledgeMaps | None,
     changed: Mapping[str, Any],
     notes: Sequence[str],
 ) -> Result:
@@ -210,4 +223,5 @@ def _with_settings(
         "notes": list(notes),
         "changed": changed,
     }
+    more |= {} if maps is None else {"maps": maps.path.name}
     return replace(result, settings={**result.settings, **more})

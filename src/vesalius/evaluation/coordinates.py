@@ -27,6 +27,7 @@ from vesalius.evaluation.features import look_at
 from vesalius.evaluation.image_scores import score_images
 from vesalius.evaluation.intervals import PatientResamples, draw_resamples
 from vesalius.evaluation.mask_parts import given_maps, leave_out_labelled, mask_parts, with_images
+from vesalius.evaluation.options import differing
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.guidance.kept_heads import PlacesHead, read_places_head
 from vesalius.records.result import Result
@@ -206,10 +207,7 @@ class _Scoring:
         found = score_images(figures, resamples)
         ours = found.find("pretrained", first)
         assert ours is not None  # noqa: S101 (every call scores the pretrained arm)
-        changed: dict[str, Any] = {}
-        if self.options.image_size is not None:
-            changed["image_size"] = self.options.image_size
-        changed |= {} if self.maps is None else {"maps": self.maps.digest[:8]}
+        changed = differing(self.options) | ({} if self.maps is None else {"maps": self.maps.digest[:8]})
         pool = read_pool(self.run / "pool.parquet")
         settings: dict[str, Any] = {
             "image_size": self.options.image_size,
@@ -219,7 +217,9 @@ class _Scoring:
             "seen_in_pretraining": None if pool is None else count_seen(pool, self.store.manifest.iloc[self.rows]),
             "notes": list(self.notes),
             "changed": changed,
+            "comparisons": found.compared(first),
         }
+        settings |= {} if self.maps is None else {"maps": self.maps.path.name}
         result = Result(
             task="coordinates",
             label=label,

@@ -190,7 +190,10 @@ def _finetune(
     pixels = {"pixels": [np.concatenate([pixel_features(store, rows) for store, rows in job.stores])]}
     probe = replace(tuning.probe, task="linear")
     predictions += predict_arms(pixels, job.targets.values, job.patients, sides=job.sides, options=probe)
-    return predictions, tuning.description() | {"fits": fits, "pixels": "32 x 32, area averaged, linear probe"}
+    return predictions, tuning.description() | {
+        "fits": fits,
+        "pixels": "32 x 32, area averaged, linear probe of all labels, none held out",
+    }
 
 
 def _predict(
@@ -233,7 +236,7 @@ def _table(predictions: list[Prediction], job: EvaluationTask, options: ProbeOpt
             part = pd.DataFrame(
                 {"arm": one.arm, "fraction": one.fraction, "seed": one.seed, "image_id": job.image_ids[test]}
             )
-            part["patient"] = job.patients[test]
+            part["patient"], part["fold"] = job.patients[test], job.sides.test_folds
             truth = job.targets.values[test]
             for column, name in enumerate(options.classes):
                 part[f"truth_{name}"] = truth[:, column] if truth.ndim == 2 else (truth == column).astype(float)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vesalius.evaluation.intervals import PatientResamples, percentile_interval
-from vesalius.evaluation.verdict import compare
+from vesalius.evaluation.verdict import Comparison, compare
 from vesalius.records.result import Score
 
 __all__ = ["ImageScores", "resampled_means", "score_images"]
@@ -28,18 +29,30 @@ class ImageScores:
         """Return an arm's score, None where it was not scored."""
         return next((one for one in self.scores if (one.arm, one.metric) == (arm, metric)), None)
 
+    def comparisons(self, metric: str) -> list[tuple[Score, Comparison]]:
+        """Compare the pretrained arm with every other, by the paired bootstrap of the difference."""
+        ours = self.find("pretrained", metric)
+        others = [one for one in self.scores if one.metric == metric and one.arm != "pretrained"]
+        return [
+            (one, compare(ours, one, *([self.draws[arm, metric]] for arm in ("pretrained", one.arm))))
+            for one in others
+            if ours is not None
+        ]
+
+    def compared(self, metric: str, *, fraction: float = 1.0) -> list[dict[str, Any]]:
+        """Return the comparisons as a result's settings hold them, which the report reads."""
+        return [{"fraction": fraction} | asdict(it) for _, it in self.comparisons(metric)]
+
     def stands(self, metric: str, others: Sequence[str]) -> str:
-        """Say how the pretrained arm stands to others, by the paired bootstrap of the difference."""
-        ours, told = self.find("pretrained", metric), []
-        for other in others:
-            theirs = self.find(other, metric)
-            if ours is not None and theirs is not None:
-                it = compare(ours, theirs, [self.draws["pretrained", metric]], [self.draws[other, metric]])
-                apart = ", intervals apart" if it.separate else ""
-                told.append(
-                    f"{it.word} {other.replace('_', ' ')} {theirs.value:.3f} ({it.difference:+.3f}, "
-                    f"{it.low:+.3f} to {it.high:+.3f}{apart})"
-                )
+        """Say how the pretrained arm stands to others, in their order."""
+        by_arm = {theirs.arm: (theirs, it) for theirs, it in self.comparisons(metric)}
+        told = []
+        for theirs, it in (by_arm[other] for other in others if other in by_arm):
+            apart = ", intervals apart" if it.separate else ""
+            told.append(
+                f"{it.word} {theirs.arm.replace('_', ' ')} {theirs.value:.3f} ({it.difference:+.3f}, "
+                f"{it.low:+.3f} to {it.high:+.3f}{apart})"
+            )
         return "; ".join(told)
 
 

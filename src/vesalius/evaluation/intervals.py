@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Num, Shaped
@@ -64,9 +65,14 @@ def bootstrap_metrics(
     *,
     kind: str,
     metrics: Sequence[str],
+    folds: Int[np.ndarray, " images"] | None = None,
 ) -> dict[str, Float[np.ndarray, " resamples"]]:
-    """Return the bootstrap distribution of each metric; NaN in resamples that leave it undefined."""
-    blocks = [resampled_metrics(labels, scores, weights, kind=kind, metrics=metrics) for weights in resamples.weights()]
+    """Return the bootstrap distribution of each metric; NaN in resamples that leave it undefined.
+
+    `folds` tells which classifier each image was scored by, see `vesalius.evaluation.metrics.rank_in_folds`.
+    """
+    how: dict[str, Any] = {"kind": kind, "metrics": metrics, "folds": folds}
+    blocks = [resampled_metrics(labels, scores, weights, **how) for weights in resamples.weights()]
     return {metric: np.concatenate([block[metric] for block in blocks]) for metric in metrics}
 
 

@@ -142,9 +142,9 @@ def _path(
 ) -> list[Float[np.ndarray, "test classes"]]:
     """Fit from strong to weak regularisation, each from the solution before it; return probabilities for each C."""
     present = np.unique(labels)
-    if len(present) == 1:
+    if len(present) < 2:  # the one class there is, or, where no label is known, no opinion
         constant = np.zeros((len(test), classes))
-        constant[:, present[0]] = 1.0
+        constant[:, present if len(present) else slice(None)] = 1.0 / max(1, len(present) or classes)
         return [constant] * len(grid)
     model: Any = LogisticRegression(warm_start=True, max_iter=_MAX_ITER, tol=_TOL)
     out = []

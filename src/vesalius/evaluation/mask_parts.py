@@ -64,8 +64,8 @@ def leave_out_labelled(
 
 
 def with_images(table: pd.DataFrame, store: Store, rows: npt.NDArray[np.int64]) -> pd.DataFrame:
-    """Put in front of figures of all images, arm after arm, whose they are: `image_id`, `source` and `patient`."""
-    about = store.manifest[["image_id", "source", "patient"]].iloc[rows]
+    """Put in front of figures of all images, arm after arm, whose they are; no column holds a file's name."""
+    about = store.manifest[["image_id", "patient"]].iloc[rows]
     repeated = pd.concat([about] * (len(table) // len(rows)), ignore_index=True)
     return pd.concat([repeated, table.reset_index(drop=True)], axis=1)
 

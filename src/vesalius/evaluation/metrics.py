@@ -6,12 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Num, Shaped
+from jaxtyping import Int, Num, Shaped
+from scipy.stats import rankdata
 from sklearn import metrics as sk
 
 from vesalius.errors import ConfigError, nearest
 
-__all__ = ["METRICS", "binary_problems", "check_metrics", "compute_metrics", "default_metrics", "predicted_classes"]
+__all__ = [
+    "METRICS",
+    "RANKING",
+    "binary_problems",
+    "check_metrics",
+    "compute_metrics",
+    "default_metrics",
+    "predicted_classes",
+    "rank_in_folds",
+]
 
 METRICS = ("roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "macro_recall", "quadratic_kappa")
 RANKING = ("roc_auc", "pr_auc")
@@ -55,6 +65,23 @@ def binary_problems(
     return [(column, rows, labels == column, scores[:, column]) for column in columns]
 
 
+def rank_in_folds(
+    scores: Num[np.ndarray, "images columns"], folds: Int[np.ndarray, " images"] | None
+) -> Num[np.ndarray, "images columns"]:
+    """Return what ranking metrics order images by: under folds, a score's rank among those of its own fold, in (0, 1).
+
+    Every fold has a classifier of its own; the scores of one say nothing of its order to another's, and ranked together
+    they let offsets between folds into the figure (Forman and Scholz 2010). One fold keeps its scores.
+    """
+    if folds is None or len(np.unique(folds)) < 2:
+        return scores
+    ranks = np.empty(scores.shape, dtype=np.float64)
+    for fold in np.unique(folds):
+        own = folds == fold
+        ranks[own] = (rankdata(scores[own], axis=0) - 0.5) / own.sum()
+    return ranks
+
+
 def compute_metrics(
     labels: Num[np.ndarray, "images ..."],
     scores: Num[np.ndarray, "images columns"],
@@ -62,6 +89,7 @@ def compute_metrics(
     kind: str,
     metrics: Sequence[str],
     names: Sequence[str] = (),
+    folds: Int[np.ndarray, " images"] | None = None,
 ) -> tuple[dict[str, float], list[str]]:
     """Score predictions.
 
@@ -74,6 +102,7 @@ def compute_metrics(
         kind: `binary`, `multiclass`, `ordinal` or `multilabel`.
         metrics: Which of `METRICS`.
         names: Names of the columns, for the reasons.
+        folds: Which classifier each image was scored by, see `rank_in_folds`.
 
     Returns:
         Metric name to value (NaN where undefined), and the reasons why something is undefined or left out.
@@ -81,21 +110,22 @@ def compute_metrics(
     check_metrics(metrics)
     title = [str(name) for name in names] or [str(column) for column in range(scores.shape[1])]
     defined, reasons = [], []
-    for column, _, positive, score in binary_problems(labels, scores, kind):
+    ordered = rank_in_folds(scores, folds)
+    for column, known, positive, score in binary_problems(labels, scores, kind):
         if positive.all() or not positive.any():
             missing = "negative" if positive.any() else "positive"
             reasons.append(f"'{title[column]}' has no {missing} image among the {len(positive)} scored")
         else:
-            defined.append((positive, score))
+            defined.append((positive, score, ordered[known, column]))
     values = {}
     for metric in metrics:
         if not defined:
             values[metric] = float("nan")
         elif metric in RANKING:
             one = sk.roc_auc_score if metric == "roc_auc" else sk.average_precision_score
-            values[metric] = float(np.mean([one(positive, score) for positive, score in defined]))
+            values[metric] = float(np.mean([one(positive, order) for positive, _, order in defined]))
         elif kind == "multilabel":
-            values[metric] = float(np.mean([_decision(metric, p, s > 0.5, 2) for p, s in defined]))
+            values[metric] = float(np.mean([_decision(metric, p, s > 0.5, 2) for p, s, _ in defined]))
         else:
             values[metric] = _decision(metric, labels, predicted_classes(scores), scores.shape[1])
     return values, reasons

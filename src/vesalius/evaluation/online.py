@@ -42,7 +42,7 @@ def choose_probes(
         LabelError: The label asked for is in none of the stores, or no classes.
         StoreError: `monitors.knn_store` cannot be opened.
     """
-    store, rows = pool.parts[0]
+    store, rows = next(part for part in pool.parts if len(part[1]))
     probes: list[Probe] = [rank_probe(store, rows[: monitors.images], precision=precision)]
     stores = [part for part, _ in pool.parts] if monitors.knn_store is None else [open_store(monitors.knn_store)]
     wanted = [

@@ -8,7 +8,7 @@ from typing import Any
 from vesalius.errors import ConfigError
 from vesalius.evaluation.finetune_options import FinetuneOptions
 
-__all__ = ["FRACTIONS", "EvaluationOptions"]
+__all__ = ["FRACTIONS", "EvaluationOptions", "differing"]
 
 FRACTIONS = (0.01, 0.05, 0.1, 1.0)
 
@@ -67,14 +67,17 @@ class EvaluationOptions:
 
     def changed(self, task: str) -> dict[str, Any]:
         """Return what differs from the defaults, without what this task does not use."""
-        values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
         return {
-            name: _plain(value)
-            for name, (value, default) in values.items()
-            if value != default
-            and _OF_ONE_TASK.get(name, task) == task
-            and not (task == "finetune" and name in _OF_FROZEN)
+            name: value
+            for name, value in differing(self).items()
+            if _OF_ONE_TASK.get(name, task) == task and not (task == "finetune" and name in _OF_FROZEN)
         }
+
+
+def differing(options: Any) -> dict[str, Any]:
+    """Return what options (a dataclass) differ from their defaults in, which tells results of one task apart."""
+    values = {field.name: (getattr(options, field.name), field.default) for field in fields(options)}
+    return {name: _plain(value) for name, (value, default) in values.items() if value != default}
 
 
 def _plain(value: Any) -> Any:

@@ -42,6 +42,11 @@ class Sides:
         return np.concatenate([test for _, test in self.pairs])
 
     @property
+    def test_folds(self) -> _Rows:
+        """Number of the pair that scores each of the test positions."""
+        return np.concatenate([np.full(len(test), number) for number, (_, test) in enumerate(self.pairs)])
+
+    @property
     def train(self) -> _Rows:
         """All positions that any pair learns from, sorted."""
         return np.unique(np.concatenate([train for train, _ in self.pairs]))

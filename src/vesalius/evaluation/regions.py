@@ -19,8 +19,9 @@ from vesalius.backbones.interface import Backbone
 from vesalius.backbones.load import load_backbone
 from vesalius.data.batches import ImagePool
 from vesalius.data.gray import unit_pixels
+from vesalius.data.knowledge_maps import find_maps
 from vesalius.data.pool_record import count_seen, read_pool
-from vesalius.data.region_maps import RegionPool, open_regions
+from vesalius.data.region_maps import RegionPool
 from vesalius.data.store import Store
 from vesalius.devices import choose_device
 from vesalius.errors import ConfigError
@@ -28,6 +29,7 @@ from vesalius.evaluation.features import autocast_bf16, to_input
 from vesalius.evaluation.image_scores import score_images
 from vesalius.evaluation.intervals import draw_resamples
 from vesalius.evaluation.mask_parts import leave_out_labelled, mask_parts, with_images
+from vesalius.evaluation.options import differing
 from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_batch_norm, random_twin
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.methods.kmeans import kmeans
@@ -99,9 +101,9 @@ def evaluate_regions(
     if options.clusters < 2:
         raise ConfigError(f"clusters = {options.clusters}: expected 2 or more")
     there, rows = mask_parts(store, parts)
-    prior = open_regions(ImagePool([(store, rows)]), options.prior)
-    rows, notes = leave_out_labelled(run, store, rows, prior.maps[0])
-    prior = open_regions(ImagePool([(store, rows)]), options.prior)
+    maps = find_maps(store, options.prior)
+    rows, notes = leave_out_labelled(run, store, rows, maps)
+    prior = RegionPool(ImagePool([(store, rows)]), [maps])
     backbone = load_backbone(RunFolder(run).backbone)
     twin = random_twin(backbone, seed=TWIN_SEED + options.seed)
     calibrate_batch_norm(twin, store, rows, image_size=options.image_size, device=device)
@@ -239,12 +241,7 @@ class _Scoring:
         found = score_images({arm: {"iou": values} for arm, values in overlaps.items()}, resamples)
         ours = found.find("pretrained", "iou")
         assert ours is not None  # noqa: S101 (scored above)
-        default = RegionOptions()
-        changed = {
-            key: getattr(self.options, key)
-            for key in ("prior", "clusters", "stage", "image_size")
-            if getattr(self.options, key) != getattr(default, key)
-        }
+        changed = differing(self.options)
         pool = read_pool(self.run / "pool.parquet")
         settings: dict[str, Any] = {
             **{key: getattr(self.options, key) for key in ("clusters", "stage", "image_size", "precision")},
@@ -253,6 +250,7 @@ class _Scoring:
             "seen_in_pretraining": None if pool is None else count_seen(pool, self.store.manifest.iloc[self.rows]),
             "notes": self.notes,
             "changed": changed,
+            "comparisons": found.compared("iou"),
         }
         result = Result(
             task="regions",

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num, Shaped
 
-from vesalius.evaluation.metrics import RANKING, binary_problems, predicted_classes
+from vesalius.evaluation.metrics import RANKING, binary_problems, predicted_classes, rank_in_folds
 
 __all__ = ["resampled_average_precision", "resampled_confusion", "resampled_metrics", "resampled_roc_auc"]
 
@@ -24,15 +24,17 @@ def resampled_metrics(
     *,
     kind: str,
     metrics: Sequence[str],
+    folds: Int[np.ndarray, " images"] | None = None,
 ) -> dict[str, Float[np.ndarray, " resamples"]]:
-    """Return each metric for each resample; NaN where a resample leaves it undefined."""
+    """Return each metric for each resample; NaN where a resample leaves it undefined. `folds`: see `rank_in_folds`."""
+    ordered = rank_in_folds(scores, folds)
     problems = binary_problems(labels, scores, kind)
     out = {}
     decided = [metric for metric in metrics if metric not in RANKING]
     for metric in metrics:
         if metric in RANKING:
             one = resampled_roc_auc if metric == "roc_auc" else resampled_average_precision
-            columns = [one(positive, score, weights[:, known]) for _, known, positive, score in problems]
+            columns = [one(yes, ordered[known, column], weights[:, known]) for column, known, yes, _ in problems]
             out[metric] = _mean_of_defined(columns)
     if decided and kind == "multilabel":
         tables = [

@@ -26,7 +26,7 @@ _SHORT = {
 
 
 def score_table(result: Result) -> Table:
-    """Draw the scores with all labels, and the first metric at each fraction of them."""
+    """Draw the scores at the largest fraction of the labels, and the first metric at each other."""
     if result.task in ("segment", "attention", "coordinates", "regions"):
         return _table_of_arms(result)
     title = f"{result.task} on {result.label}: {result.test_images} images of {result.test_patients} patients scored"
@@ -38,23 +38,25 @@ def score_table(result: Result) -> Table:
         table.add_column(arm.replace("_", " "), justify="right")
     metrics = list(dict.fromkeys(score.metric for score in result.scores))
     fractions = sorted({score.fraction for score in result.scores}, reverse=True)
-    shown = [(metric, 1.0) for metric in metrics] + [(metrics[0], f) for f in fractions if f < 1.0]
+    shown = [(metric, fractions[0]) for metric in metrics] + [(metrics[0], one) for one in fractions[1:]]
     for metric, fraction in shown:
         cells = [_find(result, arm, metric, fraction) for arm in arms]
-        table.add_row(metric.replace("_", " "), f"{fraction:.0%}", *cells)
+        table.add_row(metric.replace("_", " "), f"{fraction * 100:.3g}%", *cells)
     return table
 
 
 def _table_of_arms(result: Result) -> Table:
-    """Draw a row an arm: there are more arms than metrics, and no fractions of labels."""
-    title = f"{result.task} on {result.label}: {result.test_images} images of {result.test_patients} patients"
+    """Draw a row an arm, of which there are more than metrics, at the largest fraction of the labels."""
+    largest = max((score.fraction for score in result.scores), default=1.0)
+    few = "" if largest == 1.0 else f", {largest * 100:.3g}% of the labels"
+    title = f"{result.task} on {result.label}: {result.test_images} images of {result.test_patients} patients{few}"
     table = Table(title=title, title_justify="left", caption=result.seen_in_words(), caption_justify="left")
     table.add_column("arm")
     metrics = list(dict.fromkeys(score.metric for score in result.scores))
     for metric in metrics:
         table.add_column(_SHORT.get(metric, metric.replace("_", " ")), justify="right")
     for arm in dict.fromkeys(score.arm for score in result.scores):
-        first, *rest = (_find(result, arm, metric, 1.0) for metric in metrics)
+        first, *rest = (_find(result, arm, metric, largest) for metric in metrics)
         table.add_row(arm.replace("_", " "), first, *(cell.split(" ")[0] for cell in rest))
     return table
 

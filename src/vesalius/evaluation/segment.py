@@ -23,6 +23,7 @@ from vesalius.evaluation.image_scores import ImageScores, score_images
 from vesalius.evaluation.intervals import draw_resamples
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
 from vesalius.evaluation.mask_parts import leave_out_labelled, mask_parts
+from vesalius.evaluation.options import differing
 from vesalius.evaluation.segment_counts import PLACES, SegmentCounts, dice_and_iou
 from vesalius.evaluation.segment_options import SegmentOptions
 from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_batch_norm, random_twin
@@ -141,13 +142,14 @@ class _Scoring:
         job, options = self.job, self.job.options
         scored = np.unique(job.code[job.sides.test])
         resamples = draw_resamples(job.names[scored], resamples=options.bootstrap, seed=options.seed)
-        scores, largest = [], options.fractions[-1]
+        scores, comparisons, largest = [], [], options.fractions[-1]
         told: ImageScores | None = None
         tables = []
         for fraction in options.fractions:
             figures = {arm: dice_and_iou(one[fraction][:, scored][:, :, places]) for arm, one in counts.items()}
             means = {arm: {key: each.mean(axis=0) for key, each in one.items()} for arm, one in figures.items()}
             told = score_images(means, resamples)
+            comparisons += told.compared("dice", fraction=fraction)
             for score in told.scores:
                 by_draw = np.nanmean(figures[score.arm][score.metric], axis=1)
                 spread = float(by_draw.std(ddof=1)) if len(by_draw) > 1 else 0.0
@@ -178,6 +180,7 @@ class _Scoring:
                 if pool is None
                 else count_seen(pool, job.store.manifest.iloc[job.rows[job.sides.test]]),
                 "changed": changed,
+                "comparisons": comparisons,
             },
             verdict=f"{name}: Dice {ours.value:.3f} ({ours.low:.3f} to {ours.high:.3f}); "
             f"{told.stands('dice', ('random_init', 'pixels', 'mean_mask'))}.",
@@ -200,9 +203,7 @@ class _Scoring:
         }
 
     def _changed(self) -> dict[str, Any]:
-        default, options = SegmentOptions(), self.job.options
-        names = ("decoder", "protocol", "folds", "fractions", "seeds", "random_inits", "image_size", "seed")
-        changed = {key: getattr(options, key) for key in names if getattr(options, key) != getattr(default, key)}
+        changed = differing(self.job.options)
         if len(self.job.parts) < len(self.job.store.info["arrays"]["masks"]["parts"]) - 1:
             changed["parts"] = sorted(self.job.parts)
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in changed.items()}
+        return changed

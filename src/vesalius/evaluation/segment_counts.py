@@ -81,7 +81,7 @@ class SegmentCounts:
         # Of the figures, the twins and the input; the latter two are told with the maps.
         for name in ("bootstrap", "random_inits", "image_size", "precision"):
             del options[name]
-        return [_LAYOUT, PLACES, self.store.fingerprint, self.parts, options]
+        return [_LAYOUT, PLACES, self.store.fingerprint, self.store.mask_fingerprint, self.parts, options]
 
     def fits(self, inits: int) -> int:
         """Return how many fits an arm of so many initialisations takes."""

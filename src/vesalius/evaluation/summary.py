@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -40,7 +41,7 @@ def summarise(
     notes: list[str] = []
     for arm, fraction in dict.fromkeys((one.arm, one.fraction) for one in predictions):
         group = [one for one in predictions if (one.arm, one.fraction) == (arm, fraction)]
-        group_scores, group_draws, reasons = _score_group(group, truth, resamples, options)
+        group_scores, group_draws, reasons = _score_group(group, truth, resamples, sides, options)
         scores += group_scores
         draws[arm, fraction] = group_draws
         notes += [reason for reason in reasons if reason not in notes]
@@ -64,10 +65,11 @@ def _score_group(
     group: Sequence[Prediction],
     truth: Num[np.ndarray, "test ..."],
     resamples: PatientResamples,
+    sides: Sides,
     options: ProbeOptions,
 ) -> tuple[list[Score], list[dict[str, Any]], list[str]]:
     """Score the seeds of one arm and fraction; the interval pools their draws, so it holds their spread too."""
-    how: dict[str, Any] = {"kind": options.kind, "metrics": options.metrics}
+    how: dict[str, Any] = {"kind": options.kind, "metrics": options.metrics, "folds": sides.test_folds}
     points = [compute_metrics(truth, one.scores, names=options.classes, **how) for one in group]
     draws = [bootstrap_metrics(truth, one.scores, resamples, **how) for one in group]
     scores = []
@@ -92,22 +94,20 @@ def _score_group(
 def _stand(
     scores: Sequence[Score], draws: _Draws, options: ProbeOptions, notes: Sequence[str]
 ) -> tuple[str, list[dict[str, Any]]]:
-    """Compare the pretrained arm with each baseline at every fraction; the verdict speaks of the largest."""
-    metric, largest = options.metrics[0], options.fractions[-1]
-    by_key = {(score.arm, score.fraction): score for score in scores if score.metric == metric}
+    """Compare the pretrained arm with each baseline; the verdict speaks of the first metric at the largest fraction."""
+    first, largest = options.metrics[0], options.fractions[-1]
+    by_key = {(score.arm, score.metric, score.fraction): score for score in scores}
     comparisons, spoken = [], []
-    for fraction in options.fractions:
-        ours = by_key.get((_OURS, fraction))
-        for arm in _BASELINES:
-            theirs = by_key.get((arm, fraction))
-            if ours is None or theirs is None:
-                continue
-            pair = ([draw[metric] for draw in draws[one, fraction]] for one in (_OURS, arm))
-            it = compare(ours, theirs, *pair)
-            comparisons.append({"fraction": fraction} | asdict(it))
-            if fraction == largest and arm != "chance":
-                spoken.append((theirs, it))
-    ours = by_key.get((_OURS, largest))
+    for fraction, metric, arm in itertools.product(options.fractions, options.metrics, _BASELINES):
+        ours, theirs = by_key.get((_OURS, metric, fraction)), by_key.get((arm, metric, fraction))
+        if ours is None or theirs is None:
+            continue
+        pair = ([draw[metric] for draw in draws[one, fraction]] for one in (_OURS, arm))
+        it = compare(ours, theirs, *pair)
+        comparisons.append({"fraction": fraction} | asdict(it))
+        if (fraction, metric) == (largest, first) and arm != "chance":
+            spoken.append((theirs, it))
+    ours = by_key.get((_OURS, first, largest))
     words = "" if ours is None else verdict(ours, spoken, reasons=notes)
     return words, comparisons
 
@@ -127,7 +127,9 @@ def _settings(
         "pairs": len(sides.pairs),
         "sides": sides.reason,
         "train_images_by_fraction": {
-            str(one.fraction): round(float(np.mean(one.learned)), 1) for one in predictions if one.learned
+            str(one.fraction): round(float(np.mean(one.learned)), 1)
+            for one in predictions
+            if one.learned and one.arm == _OURS  # the probe of pixels beside fine-tuning holds no images out
         },
     }
     if options.task == "finetune":
@@ -135,11 +137,9 @@ def _settings(
     if options.task == "linear":
         chosen = {one.arm: list(one.chosen) for one in predictions if one.fraction == 1.0 and one.chosen}
         return settings | {"solver": options.solver} | ({"chosen_c": chosen} if chosen else {})
+    how: dict[str, Any] = {"kind": options.kind, "metrics": options.metrics, "folds": sides.test_folds}
     by_k: dict[str, dict[str, dict[str, float]]] = {}
     for one in predictions:
         if one.fraction == options.fractions[-1] and one.seed == 0 and one.by_k:
-            by_k[one.arm] = {
-                str(k): compute_metrics(truth, scores, kind=options.kind, metrics=options.metrics)[0]
-                for k, scores in one.by_k.items()
-            }
+            by_k[one.arm] = {str(k): compute_metrics(truth, scores, **how)[0] for k, scores in one.by_k.items()}
     return settings | {"k": options.k, "temperature": options.temperature, "by_k": by_k}

@@ -84,7 +84,7 @@ def build_guidance(config: GuidanceConfig, names: PartNames, student: Backbone, 
     """
     parts: list[Guidance] = []
     if config.attention is not None:
-        if not student.has_cls:
+        if not student.attention_heads:
             raise ConfigError(
                 f"guidance.attention: {student.name} has no [CLS] token and so no row of attention to guide; use a ViT "
                 "or DeiT, or guidance.coordinates, which any backbone with a token grid can take"

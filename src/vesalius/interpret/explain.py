@@ -147,7 +147,7 @@ def _write(
         about.append({"head": head.number, "part": head.part, "picture": pictures[-1], **where})
     for maps in image.maps:
         pictures.append(f"maps_{maps.caption}.png")
-        save_png(canvas.outline_parts(maps), folder / pictures[-1])
+        save_png(canvas.outline_parts(maps, image.names), folder / pictures[-1])
     pictures.append("sheet.png")
     save_png(_sheet(image, seen, heads, upsampling=upsampling), folder / "sheet.png")
     write_record(folder / RECORD, plan, attention=about, pictures=pictures)
@@ -159,17 +159,17 @@ def _sheet(image: ExplainedImage, seen: Look, heads: Sequence[Head], *, upsampli
     shown: list[tuple[str, Picture]] = [("image", canvas.picture)]
     for maps in image.maps:
         caption = f"maps: {maps.caption}" if maps.guided else f"maps: {maps.caption} (unguided)"
-        shown.append((caption, canvas.outline_parts(maps)))
+        shown.append((caption, canvas.outline_parts(maps, image.names)))
     for head in heads:
         drawn = canvas.overlay(seen.attention[head.number], seen.cells, upsampling=upsampling)
         if head.part is not None and image.maps:
-            drawn = canvas.outline_part(drawn, image.maps[0], head.part)
+            drawn = canvas.outline_part(drawn, image.maps[0], head.part, image.names)
         shown.append((head.caption, drawn))
     rows = -(-len(shown) // _A_ROW)
     across = -(-len(shown) // rows)
     parts = [shown[start : start + across] for start in range(0, len(shown), across)]
     grids = [picture_grid([[p for _, p in part]], [caption for caption, _ in part], _CELL) for part in parts]
-    return stacked([*grids, legend(image.maps[0].names if image.maps else ())])
+    return stacked([*grids, legend(image.names if image.maps else ())])
 
 
 def _where(attention: Float[Tensor, "rows columns"], cells: tuple[float, float], source: SourceImage) -> dict[str, Any]:

@@ -64,10 +64,11 @@ def draw_figure(
         raise ConfigError(f"figure {figure} shows no heads by number; use --part, or --figure heads")
     images = [reader.read(file) for file in files]
     canvases = [SourceCanvas(image.source, longest=_CELL) for image in images]
+    names = list(dict.fromkeys(name for image in images for name in image.names))
     groups = [titled(picture_grid([[canvas.picture] for canvas in canvases], ["image"], _CELL), "")]
     shown: list[dict[str, Any]] = []
     if figure != "heads" and any(image.reference is not None for image in images):
-        groups.append(_known(images, canvases))
+        groups.append(_known(images, canvases, names))
     if figure == "templates":
         if len(groups) == 1:
             raise EvaluationError("figure templates: nothing is known of these images; give --store and --maps")
@@ -91,8 +92,7 @@ def draw_figure(
             columns = [(head.caption, head) for head in choose_heads(run.heads, numbers=numbers, parts=wanted)]
         groups.append(titled(_overlays(canvases, looks, columns, upsampling=options.upsampling), run.name))
         shown.append({"run": run.name, "columns": [[caption, head.number] for caption, head in columns]})
-    names = [name for image in images for name in image.names] if figure != "heads" else []
-    save_png(stacked([beside(groups), legend(list(dict.fromkeys(names)))]), path)
+    save_png(stacked([beside(groups), legend(names if figure != "heads" else ())]), path)
     write_record(record, plan, shown=shown, pictures=[path.name])
     return path
 
@@ -107,13 +107,13 @@ def _overlays(
     return picture_grid(rows, [caption for caption, _ in columns], _CELL)
 
 
-def _known(images: Sequence[ExplainedImage], canvases: Sequence[SourceCanvas]) -> Sheet:
+def _known(images: Sequence[ExplainedImage], canvases: Sequence[SourceCanvas], names: Sequence[str]) -> Sheet:
     """Draw the outlined parts of every set of maps and of the masks; an image that has none is shown as it is."""
     captions = list(dict.fromkeys(one.caption for image in images for one in image.known))
     rows = []
     for image, canvas in zip(images, canvases, strict=True):
         known = {one.caption: one for one in image.known}
-        rows.append([canvas.outline_parts(known[name]) if name in known else canvas.picture for name in captions])
+        rows.append([canvas.outline_parts(known[one], names) if one in known else canvas.picture for one in captions])
     return titled(picture_grid(rows, captions, _CELL), "parts")
 
 

@@ -76,7 +76,7 @@ def open_run(folder: Path) -> ExplainedRun:
     if not run.backbone.is_dir():
         raise RunError(f"{folder}: no backbone in it; let `vesalius pretrain` finish, if need be with --resume")
     backbone = load_backbone(run.backbone)
-    if not backbone.has_cls:
+    if not backbone.attention_heads:
         raise BackboneError(
             f"{folder}: {backbone.name} has no [CLS] token, whose attention is shown; use a ViT or DeiT"
         )

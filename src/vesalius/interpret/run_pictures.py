@@ -41,7 +41,7 @@ def draw_run(recipe: Recipe, pool: ImagePool, folder: RunFolder) -> None:
     backbone = load_backbone(folder.backbone)
     about = backbone.preprocessing
     images = pool.gather(np.linspace(0, len(pool) - 1, min(_IMAGES, len(pool))).astype(np.int64))
-    if backbone.has_cls:
+    if backbone.attention_heads:
         pixels = images.float() / 255.0 if images.dtype == torch.uint8 else images
         save_png(_attention(pixels, backbone), folder.pictures / "attention.png")
     snapshots = read_snapshots(folder.path)

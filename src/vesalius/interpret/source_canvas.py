@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -114,19 +116,19 @@ class SourceCanvas:
         drawn[~seen] = self.picture[~seen]
         return drawn
 
-    def outline_parts(self, parts: PartMaps) -> Picture:
-        """Outline every part where it is likely, each in its colour."""
+    def outline_parts(self, parts: PartMaps, order: Sequence[str]) -> Picture:
+        """Outline every part where it is likely, each in its colour: that of its place in `order`, as in the legend."""
         drawn = self.picture
         for name in parts.names:
-            drawn = self.outline_part(drawn, parts, name)
+            drawn = self.outline_part(drawn, parts, name, order)
         return drawn
 
-    def outline_part(self, picture: Picture, parts: PartMaps, name: str) -> Picture:
+    def outline_part(self, picture: Picture, parts: PartMaps, name: str, order: Sequence[str]) -> Picture:
         """Outline one part, in its colour, on a picture of this canvas; the picture itself where it is unknown."""
         values = parts.part(name)
         if values is None:
             return picture
-        colour = PART_COLOURS[parts.names.index(name) % len(PART_COLOURS)]
+        colour = PART_COLOURS[list(order).index(name) % len(PART_COLOURS)]
         inside = np.nan_to_num(self.project(values)) > 0.5
         return outline(picture, inside, colour, width=1 + max(picture.shape[:2]) // _LINE_EVERY)
 

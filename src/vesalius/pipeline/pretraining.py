@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,13 +70,15 @@ def pretrain(
     pool, about = open_pool(data)
     resume = resume and folder.exists
     if resume:
-        if overrides or budget_minutes is not None:
-            raise RunError(f"{folder.path}: a resumed run keeps its recipe; leave out --set and --budget-minutes")
         resolved, notes = folder.recipe(), _NOTHING
+        # Of several processes the first has begun the folder when the others, started by the same words, find it.
+        if leads(resolved) and (overrides or budget_minutes is not None):
+            raise RunError(f"{folder.path}: a resumed run keeps its recipe; leave out --set and --budget-minutes")
         if folder.state()["status"] == "done":
-            console.print(f"{folder.path}: already done", highlight=False)
-            _keep_pool(pool, about, folder)
-            draw_run(resolved, pool, folder)
+            if leads(resolved):
+                console.print(f"{folder.path}: already done", highlight=False)
+                _keep_pool(pool, about, folder)
+                draw_run(resolved, pool, folder)
             return folder.path
     else:
         resolved, notes = _resolved(recipe, overrides, budget_minutes, len(pool))
@@ -86,13 +87,36 @@ def pretrain(
     if not leads(resolved):
         console = Console(quiet=True)
     pretraining = _assemble(resolved, pool, about, maps=maps, folder=folder, notes=notes, console=console)
-    state = {"command": shlex.join(["vesalius", *sys.argv[1:]]), "recipe": resolved.name, "data": about, "notes": notes}
+    told = (
+        folder.state().get("command")
+        if resume
+        else _command(recipe, data, out, maps=maps, overrides=overrides, budget_minutes=budget_minutes)
+    )
+    state = {"command": told, "recipe": resolved.name, "data": about, "notes": notes}
     if leads(resolved) and resume:
         _keep_pool(pool, about, folder)
     pretraining.run(state=state, resume=resume)
     if leads(resolved):
         draw_run(resolved, pool, folder)
     return folder.path
+
+
+def _command(
+    recipe: str | Path | None,
+    data: Data,
+    out: str | Path,
+    *,
+    maps: Sequence[str | Path],
+    overrides: Sequence[str],
+    budget_minutes: float | None,
+) -> str:
+    """Return the command line that begins this training, whoever called: typed, a study or a notebook."""
+    stores = [data] if isinstance(data, str | Path) else data
+    words = ["vesalius", "pretrain", *([] if recipe is None else [str(recipe)])]
+    for flag, values in (("--data", stores), ("--maps", maps), ("--set", overrides)):
+        words += [word for value in values for word in (flag, str(value))]
+    words += [] if budget_minutes is None else ["--budget-minutes", f"{budget_minutes:g}"]
+    return shlex.join([*words, "--out", str(out)])
 
 
 def plan_pretraining(

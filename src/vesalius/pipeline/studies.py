@@ -70,12 +70,12 @@ def study(
     Raises:
         ConfigError: No such study, arm or task.
         KnowledgeError: A store lacks maps that an arm needs; found before anything is trained.
-        RunError: The folder holds a study of other data or another budget.
+        RunError: The folder holds a study of other data or another budget, or scored another store of the same name.
     """
     from rich.console import Console
 
     from vesalius.study.definition import load_study
-    from vesalius.study.preparation import check_arms, planned_tasks
+    from vesalius.study.preparation import check_arms, planned_tasks, stores_scored
     from vesalius.study.run_study import ON_LABELS, StudyRun, Verbs
     from vesalius.study.tables import study_tables
 
@@ -90,7 +90,8 @@ def study(
     scored = planned_tasks(chosen, tasks, **on)
     pool, maps = check_arms(chosen, data, overrides)
     run = StudyRun(chosen, Path(out), seeds, scored)
-    run.begin({"pool": pool, "budget_minutes": budget_minutes, "overrides": list(overrides)}, maps)
+    shared = {"pool": pool, "budget_minutes": budget_minutes, "overrides": list(overrides)}
+    run.begin(shared, maps, stores_scored(scored))
 
     def plan(recipe: str, changes: Sequence[str]) -> Plan:
         given = [*changes, *overrides]

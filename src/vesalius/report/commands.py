@@ -40,9 +40,11 @@ def _evaluation(run: Run, evaluation: Evaluation, stores: Stores) -> str:
     label = result.label
     if result.task == "segment":  # all parts are told apart together
         label = ",".join(changed.pop("parts", ()))
-    elif result.task == "regions" and label == "mean":
+    elif (result.task, label) in (("regions", "mean"), ("coordinates", "places")):  # scored with all parts
         label = ""
     line += ["--task", result.task, *(["--label", label] if label else [])]
+    if changed.pop("maps", None):  # a digest, which tells results apart
+        line += ["--maps", str(result.settings.get("maps", "MAPS"))]
     tuning = changed.pop("finetune", {})
     line += ["--search", tuning.pop("search")] if "search" in tuning else []
     line += [word for name, value in tuning.items() for word in ("--set", f"{name}={json.dumps(value)}")]

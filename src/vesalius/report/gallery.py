@@ -93,7 +93,8 @@ def retrieval(run: Run, evaluation: Evaluation, stores: Stores) -> Retrieval | N
     other = variant(evaluation.result)
     label = plain_name(evaluation.result.label) + (f" ({other})" if other else "")
     queries = stores.of(evaluation.fingerprint)
-    found = _neighbour_store(told, queries, stores)
+    learned_on = evaluation.result.settings.get("stores") or [{"fingerprint": evaluation.fingerprint}]
+    found = stores.of(str(learned_on[0]["fingerprint"]))
     if queries is None or found is None:
         return Retrieval(
             run=run.name,
@@ -107,15 +108,6 @@ def retrieval(run: Run, evaluation: Evaluation, stores: Stores) -> Retrieval | N
         return Retrieval(
             run=run.name, label=label, problem=f"The neighbours could not be read: {type(error).__name__}."
         )
-
-
-def _neighbour_store(told: Mapping[str, Any], queries: Store | None, stores: Stores) -> Store | None:
-    """The neighbours' store: the queries' own, unless the queries came from another one (`--test-data`)."""
-    where, query_where = str(told.get("store", "")), str(told.get("query_store", told.get("store", "")))
-    if where == query_where:
-        return queries
-    named = stores.named(Path(where).name)
-    return named[0] if len(named) == 1 else None
 
 
 def embed(image: Image.Image) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -82,16 +83,23 @@ _Entry = tuple[str, Result]  # run name, what it scored
 
 
 def label_blocks(runs: Sequence[Run]) -> tuple[LabelBlock, ...]:
-    """Gather the evaluations of all runs by label and store, so that runs stand side by side."""
-    grouped: dict[tuple[str, str], list[_Entry]] = {}
+    """Gather the evaluations of all runs by label, store and headline metric, so that what is alike stands together."""
+    grouped: dict[tuple[str, str, str], list[_Entry]] = {}
     for run in runs:
         for evaluation in run.evaluations:
-            key = (evaluation.result.label, evaluation.fingerprint)
+            key = (evaluation.result.label, evaluation.fingerprint, measured(evaluation.result).metric)
             grouped.setdefault(key, []).append((run.name, evaluation.result))
     several = len(runs) > 1
+    named = [(label, store) for label, store, _ in grouped]
     return tuple(
-        _block(label, store, entries, f"label-{index + 1}", several=several)
-        for index, ((label, store), entries) in enumerate(grouped.items())
+        _block(
+            plain_name(label) + (f", {METRICS.get(metric, metric)}" if named.count((label, store)) > 1 else ""),
+            store,
+            entries,
+            f"label-{index + 1}",
+            several=several,
+        )
+        for index, ((label, store, metric), entries) in enumerate(grouped.items())
     )
 
 
@@ -102,7 +110,7 @@ def _block(label: str, store: str, entries: Sequence[_Entry], anchor: str, *, se
     heads = [head for group in by_task.values() for _, _, head in group]
     scale = shared_scale([score for head in heads for score in head.scores.values()])
     return LabelBlock(
-        label=plain_name(label),
+        label=label,
         anchor=anchor,
         store=store,
         metric=METRICS.get(heads[0].metric, heads[0].metric),
@@ -132,7 +140,7 @@ def _sides(result: Result) -> str:
     if result.protocol == "masks":
         return (
             f"Where the network looks, on {result.test_images:,} images of {result.test_patients:,} patients, compared "
-            "with their masks; nothing was learned from masks."
+            "with their masks; no layer was fitted to masks for it."
         )
     if result.protocol == "folds":
         return (
@@ -214,16 +222,17 @@ def _curves(group: Sequence[tuple[str, Result, Measured]], *, several: bool) -> 
         if score.metric == head.metric
         for end in (score.value - score.spread, score.value + score.spread)
     ]
+    finite = [end for end in ends if math.isfinite(end)]
     for run, result, head in group:
         lines = _efficiency(result, head.metric)
         fractions = sorted({x for line in lines for x in line.x})
-        if len(fractions) < 2:
+        if len(fractions) < 2 or not any(math.isfinite(y) for line in lines for y in line.y):
             continue
         task = task_title(result)
         name = f"{task} · {run}" if several else task
-        low, high = min(ends), max(ends)
+        low, high = min(finite), max(finite)
         margin = max(0.05 * (high - low), 0.01)
-        described = "; ".join(f"{line.name} from {line.y[0]:.3f} to {line.y[-1]:.3f}" for line in lines)
+        described = "; ".join(f"{line.name} from {figure(line.y[0])} to {figure(line.y[-1])}" for line in lines)
         chart = line_chart(
             lines,
             title=f"{METRICS.get(head.metric, head.metric)} over the share of labels, {name}",

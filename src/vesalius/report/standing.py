@@ -9,13 +9,16 @@ from enum import StrEnum
 from typing import Any
 
 from vesalius.records.result import Result, Score
-from vesalius.report.wording import figure, headline_metric
+from vesalius.report.wording import PIXELS, figure, headline_metric
 
 __all__ = ["Measured", "Standing", "measured", "standing"]
 
 
 class Standing(StrEnum):
-    """Above or below: the 95 % intervals are apart. Just: only the paired difference says so. Within: neither does."""
+    """Above or below: the 95 % intervals are apart. Just: only the paired difference says so. Within: neither does.
+
+    Unknown: a score is missing, or the intervals overlap and no paired difference was written.
+    """
 
     ABOVE = "above"
     JUST_ABOVE = "just_above"
@@ -35,12 +38,14 @@ class Measured:
     """The headline figures of one result.
 
     Attributes:
+        task: What was scored.
         metric: The metric that stands for the label.
         fraction: The share of labels the figures belong to: the largest that was run.
         scores: Arm to score at this metric and fraction.
         paired: Arm to the evaluation's own paired comparison, where it wrote one.
     """
 
+    task: str
     metric: str
     fraction: float
     scores: Mapping[str, Score]
@@ -51,15 +56,17 @@ class Measured:
         return standing(self.scores.get("pretrained"), self.scores.get(arm), self.paired.get(arm))
 
     def pixels_sentence(self) -> str:
-        """Say in plain words where raw pixels already give the score; empty where they do not."""
+        """Say in plain words where raw pixels already give the score; empty where they do not, or are no baseline."""
         stands, pixels = self.against("pixels"), self.scores.get("pixels")
+        if self.task not in PIXELS:
+            return ""
         if pixels is None:
             return "Raw pixels were not scored here, so it is open whether the images' framing alone gives this score."
         interval = f"{figure(pixels.value)} ({figure(pixels.low)} to {figure(pixels.high)})"
         if stands is Standing.WITHIN:
-            return f"This is within raw pixels: the image shrunk to 32 × 32, with nothing learned, scores {interval}."
+            return f"This is within raw pixels: {PIXELS[self.task]}, scores {interval}."
         if stands in (Standing.BELOW, Standing.JUST_BELOW):
-            return f"This is below raw pixels: the image shrunk to 32 × 32, with nothing learned, scores {interval}."
+            return f"This is below raw pixels: {PIXELS[self.task]}, scores {interval}."
         return ""
 
 
@@ -74,7 +81,8 @@ def standing(score: Score | None, other: Score | None, paired: Mapping[str, Any]
         return Standing.ABOVE
     if score.high < other.low:
         return Standing.BELOW
-    return {"above": Standing.JUST_ABOVE, "below": Standing.JUST_BELOW}.get(str(word), Standing.WITHIN)
+    words = {"above": Standing.JUST_ABOVE, "below": Standing.JUST_BELOW, "within": Standing.WITHIN}
+    return words.get(str(word), Standing.UNKNOWN)
 
 
 def measured(result: Result) -> Measured:
@@ -92,4 +100,4 @@ def measured(result: Result) -> Measured:
         for each in compared
         if each.get("metric") == metric and each.get("fraction") == fraction
     }
-    return Measured(metric=metric, fraction=fraction, scores=chosen, paired=paired)
+    return Measured(task=result.task, metric=metric, fraction=fraction, scores=chosen, paired=paired)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from vesalius.report.run_folder import Run
 from vesalius.report.standing import Measured, Standing, measured
@@ -34,9 +34,20 @@ def _what_was_done(runs: Sequence[Run]) -> str:
         state = _STATES.get(run.status, "the training's state is not recorded")
         after = f" after {duration(float(run.about['seconds']))}" if "seconds" in run.about else ""
         who = f"A network ({run.architecture})" if run.architecture else "A network"
-        return f"{who} was pretrained by {_recipe(run)}{_images(run)}, without seeing a single label; {state}{after}."
-    parts = [f"{run.name} ({_recipe(run)}{_images(run)}{_state(run)})" for run in runs]
-    return f"{spelled(len(runs)).capitalize()} pretrainings, none of which saw a label, are compared: {joined(parts)}."
+        return f"{who} was pretrained by {_recipe(run)}{_images(run)}, {_labels(run)}; {state}{after}."
+    parts = [f"{run.name} ({_recipe(run)}{_images(run)}, {_labels(run)}{_state(run)})" for run in runs]
+    return f"{spelled(len(runs)).capitalize()} pretrainings are compared: {joined(parts)}."
+
+
+def _labels(run: Run) -> str:
+    """Tell whose labels the training had: none, an exemplar's mask, or those of a segmenter behind its maps."""
+    data = run.about.get("data") or {}
+    labelled = [data[kind].get("labelled") or {} for kind in ("maps", "regions") if isinstance(data.get(kind), Mapping)]
+    images = {image for one in labelled for image in one.get("images", ())}
+    guides = [f"the {'mask' if len(images) == 1 else 'masks'} of {count(len(images), 'image')}"] if images else []
+    if any(one.get("stores") for one in labelled):
+        guides.append("a segmenter that had learned from masks")
+    return f"guided by {joined(guides)} and by no other label" if guides else "without seeing a single label"
 
 
 def _recipe(run: Run) -> str:
@@ -82,7 +93,8 @@ def _against_untrained(measurements: Sequence[tuple[str, Measured]], tasks: set[
 def _against_pixels(measurements: Sequence[tuple[str, Measured]]) -> str:
     if not measurements:
         return "Run `vesalius evaluate` to score it beside an untrained network and raw pixels."
-    stands = [(label, each.against("pixels")) for label, each in measurements]
+    # Plain pixels of dense transfer are another baseline; their words stand under their own label.
+    stands = [(label, each.against("pixels")) for label, each in measurements if each.task != "segment"]
     known = [(label, stand) for label, stand in stands if stand is not Standing.UNKNOWN]
     if not known:
         return (
@@ -90,7 +102,7 @@ def _against_pixels(measurements: Sequence[tuple[str, Measured]]) -> str:
         )
     not_passed = list(dict.fromkeys(label for label, stand in known if not stand.better))
     passed = sum(stand.better for _, stand in known)
-    text = f"They pass raw pixels (the image shrunk to 32 × 32, nothing learned) in {passed} of {len(known)}"
+    text = f"They pass raw pixels (the image shrunk to 32 × 32, with no network) in {passed} of {len(known)}"
     if not not_passed:
         return f"{text}, so the scores are more than what framing and brightness give away."
     return (

@@ -11,6 +11,7 @@ from vesalius.records.result import Result
 __all__ = [
     "ARMS",
     "METRICS",
+    "PIXELS",
     "TASKS",
     "count",
     "duration",
@@ -55,6 +56,15 @@ TASKS = {
     "regions": "Regions against masks",
     "segment": "Dense transfer: one linear layer on frozen maps",
 }
+
+_SHRUNK = "the image shrunk to 32 × 32, with no network"
+PIXELS = {
+    "knn": _SHRUNK,
+    "linear": _SHRUNK,
+    "finetune": _SHRUNK,
+    "segment": "the same linear layer on the pixels, their neighbours and their place, with no network",
+}
+"""What raw pixels are, by the tasks that have them as a baseline."""
 
 METRICS = {
     "roc_auc": "ROC-AUC",

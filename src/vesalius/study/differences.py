@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -169,4 +170,9 @@ class _Comparison:
         scores = own[[f"score_{name}" for name in classes]].to_numpy(dtype=np.float64)
         labels = truth if result.kind == "multilabel" else truth.argmax(axis=1)
         resamples = draw_resamples(own["patient"].to_numpy(dtype=np.str_), resamples=_RESAMPLES, seed=0)
-        return bootstrap_metrics(labels, scores, resamples, kind=result.kind, metrics=[metric])[metric]
+        how: dict[str, Any] = {
+            "kind": result.kind,
+            "metrics": [metric],
+            "folds": own["fold"].to_numpy() if "fold" in own else None,
+        }
+        return bootstrap_metrics(labels, scores, resamples, **how)[metric]

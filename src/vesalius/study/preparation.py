@@ -17,7 +17,7 @@ from vesalius.training.leading import several
 from vesalius.training.recipe import load_recipe
 from vesalius.training.resolve_recipe import resolve_recipe
 
-__all__ = ["check_arms", "planned_tasks"]
+__all__ = ["check_arms", "planned_tasks", "stores_scored"]
 
 
 def planned_tasks(
@@ -52,6 +52,12 @@ def planned_tasks(
             "the study would score nothing: give --masks STORE for attention, --label STORE=LABEL for probes"
         )
     return tuple(dict.fromkeys(planned))
+
+
+def stores_scored(tasks: Sequence[Scored]) -> dict[str, list[str]]:
+    """Return the fingerprints of images and masks of every store that is scored, by its name, as results carry it."""
+    opened = {task.store.name: open_store(task.store) for task in tasks}
+    return {name: [store.fingerprint, store.mask_fingerprint] for name, store in opened.items()}
 
 
 def _check_names(stores: Sequence[Path]) -> None:

@@ -94,16 +94,22 @@ class StudyRun:
     seeds: int
     tasks: tuple[Scored, ...]
 
-    def begin(self, settings: Mapping[str, Any], maps: Mapping[str, Sequence[str]] | None = None) -> None:
+    def begin(
+        self,
+        settings: Mapping[str, Any],
+        maps: Mapping[str, Sequence[str]] | None = None,
+        stores: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         """Write down what makes arms comparable; a folder begun under other settings is refused.
 
         Args:
             settings: What all arms share.
             maps: By arm the digests of the maps and regions that it learns from: guided anew, it is another arm.
+            stores: Fingerprints of the stores that are scored, by name: prepared anew, it is another store.
 
         Raises:
-            RunError: The folder holds a study of other data or another budget, an arm of the same name that is defined
-                otherwise, or other files.
+            RunError: The folder holds a study of other data or another budget, an arm or a scored store of the same
+                name that is another, or other files.
         """
         file = self.out / _ABOUT
         told = {"about": self.study.about, **settings}
@@ -116,6 +122,7 @@ class StudyRun:
         }
         for name, digests in (maps or {}).items():
             arms[name]["maps"] = list(digests)
+        of_stores = {store: list(digests) for store, digests in (stores or {}).items()}
         # The file itself may be half written by another process that begins the same study.
         own = (_ABOUT, _LOCKS, _RUNS)
         others = [one for one in self.out.glob("*") if not one.name.startswith(own)]
@@ -124,16 +131,17 @@ class StudyRun:
         with holding(self._lock, wait=True):
             if file.is_file():
                 there = json.loads(file.read_text(encoding="utf-8"))
-                known = there.pop("arms", {})
+                known, scored = there.pop("arms", {}), there.pop("scored", {})
                 differing = sorted(key for key in {*told, *there} if told.get(key) != there.get(key))
                 differing += [f"arm '{name}'" for name, arm in arms.items() if known.get(name, arm) != arm]
+                differing += [f"store '{name}'" for name, one in of_stores.items() if scored.get(name, one) != one]
                 if differing:
                     raise RunError(
                         f"{self.out}: holds a study with other {', '.join(differing)}; arms of different settings "
                         "cannot be compared: name another folder"
                     )
-                arms = known | arms
-            replace_text(file, json.dumps(told | {"arms": arms}, indent=2) + "\n")
+                arms, of_stores = known | arms, scored | of_stores
+            replace_text(file, json.dumps(told | {"arms": arms, "scored": of_stores}, indent=2) + "\n")
 
     def plan(self, verbs: Verbs, say: Callable[[str], None], *, turns: int = 1) -> None:
         """Count every arm's steps before any is trained, and say what the study will cost; what is planned stays.

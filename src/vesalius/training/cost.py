@@ -14,6 +14,7 @@ from lightning.fabric.utilities import move_data_to_device
 
 from vesalius.data.batches import TrainingBatches, step_seed
 from vesalius.schedules import Progress
+from vesalius.training.leading import processes_of
 from vesalius.training.monitors import Probe, run_probes
 from vesalius.training.optimizers import build_optimizer
 from vesalius.training.step import TrainingStep
@@ -83,8 +84,7 @@ def measure_cost(
         guidance.to(device)
     step, recipe = replace(step, method=method, guidance=guidance), step.recipe
     optimizer = build_optimizer(recipe.optimizer, step.trained_parameters())
-    devices = max(1, recipe.training.devices if isinstance(recipe.training.devices, int) else 1)
-    processes = devices * recipe.training.nodes
+    processes = processes_of(recipe.training, device.type)
     rows = max(1, recipe.training.batch_size // processes)
     choose = torch.Generator().manual_seed(step_seed(recipe.training.seed, 0))
     seconds: list[float] = []

@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 
-import torch
-
+from vesalius.devices import out_of_memory
 from vesalius.errors import CheckpointError, RunError, TrainingError, VesaliusError
 from vesalius.training.recipe import Recipe
 from vesalius.training.run_folder import RunFolder
@@ -16,7 +15,6 @@ __all__ = ["explain"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _LITTLE_BYTES = 16 * 2**20
-_NO_MEMORY = ("can't allocate memory", "out of memory")
 
 
 def explain(error: BaseException, folder: RunFolder, recipe: Recipe) -> VesaliusError | None:
@@ -31,12 +29,11 @@ def explain(error: BaseException, folder: RunFolder, recipe: Recipe) -> Vesalius
     resume = "the last checkpoint is whole: " if folder.checkpoint.is_file() else "there was no checkpoint yet: "
     if _disk_is_full(error, folder):
         return RunError(f"{folder.path}: the disk is full; {resume}make room and go on with --resume")
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
-    ):
+    if out_of_memory(error):
+        begun = f"; {resume}another batch needs a new run folder" if folder.exists else "; nothing was written yet"
         return TrainingError(
             f"out of memory with training.batch_size = {recipe.training.batch_size}: lower it, or the number and size "
-            f"of the views (views.options); {resume}another batch needs a new run folder"
+            f"of the views (views.options){begun}"
         )
     if isinstance(error, RuntimeError) and "in loading state_dict" in str(error):
         made_by = folder.state().get("versions", {}).get("vesalius", "another version")

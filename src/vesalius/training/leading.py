@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import time
 
+import torch
+
 from vesalius.distributed import is_first_process
 from vesalius.errors import RunError
-from vesalius.training.recipe import Recipe
+from vesalius.training.recipe import Recipe, TrainingConfig
 from vesalius.training.run_folder import RunFolder
 
-__all__ = ["PLAN_SECONDS", "leads", "several", "wait_for_plan"]
+__all__ = ["PLAN_SECONDS", "leads", "processes_of", "several", "wait_for_plan"]
 
 PLAN_SECONDS = 1800
 """How long the other processes wait for the first to time its trial steps."""
+
+
+def processes_of(training: TrainingConfig, accelerator: str) -> int:
+    """Return how many processes will share a batch: `auto` is every GPU there is, and one process on a CPU."""
+    devices = training.devices if isinstance(training.devices, int) else 0
+    if devices < 1:
+        devices = max(1, torch.cuda.device_count()) if accelerator == "cuda" else 1
+    return devices * training.nodes
 
 
 def leads(recipe: Recipe) -> bool:

@@ -6,6 +6,7 @@ import logging
 
 from lightning import Callback, Trainer
 
+from vesalius.training.leading import processes_of
 from vesalius.training.precision import choose_precision
 from vesalius.training.recipe import TrainingConfig
 
@@ -13,7 +14,12 @@ __all__ = ["lightning_trainer"]
 
 
 def lightning_trainer(
-    training: TrainingConfig, *, accelerator: str, max_steps: int, callbacks: list[Callback]
+    training: TrainingConfig,
+    *,
+    accelerator: str,
+    max_steps: int,
+    callbacks: list[Callback],
+    all_learn: bool = True,
 ) -> Trainer:
     """Build it, silent and without files of its own.
 
@@ -22,15 +28,19 @@ def lightning_trainer(
         accelerator: `cpu`, `cuda` or another of Lightning's.
         max_steps: Where the training ends.
         callbacks: In the order in which they are called.
+        all_learn: Whether the loss reaches every parameter that is trained; DDP waits for all of them otherwise.
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    strategy = training.strategy
+    if not all_learn and strategy in ("auto", "ddp") and processes_of(training, accelerator) > 1:
+        strategy = "ddp_find_unused_parameters_true"
     precision, _ = choose_precision(training.precision, accelerator=accelerator)
     return Trainer(
         accelerator={"cuda": "gpu"}.get(accelerator, accelerator),
         devices=training.devices,
         num_nodes=training.nodes,
-        strategy=training.strategy,
+        strategy=strategy,
         precision=precision,  # type: ignore[arg-type]  # one of Lightning's words, see choose_precision
         max_steps=max_steps,
         callbacks=callbacks,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -105,6 +106,8 @@ def clip_each(parameters: Iterable[nn.Parameter], largest: float) -> Tensor:
     if not gradients:
         return torch.zeros(())
     norms = torch.stack(torch._foreach_norm(gradients))
+    if math.isinf(largest):
+        return norms.max()
     factors = list((largest / (norms + 1e-6)).clamp(max=1.0).unbind())
     if norms.device.type == "cpu":
         # Here a look at the norms waits for nothing, and most tensors need not be touched.

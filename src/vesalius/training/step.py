@@ -26,6 +26,10 @@ from vesalius.views.plans import ViewPlan
 
 __all__ = ["TrainingStep"]
 
+_ADVICE = (
+    "begin a new run with a lower optimizer.lr or in fp32. --resume would meet the same step; the weights kept before "
+    "it can be taken over by backbone.weights=RUN/backbone"
+)
 _HELD_OUT = 2**31 + 1
 """Of the seeds of views that are not trained on; takes the place of a rank, and none is as large."""
 
@@ -77,9 +81,7 @@ class TrainingStep:
         output = self._output(batch, self._views(batch.images, now, rank, processes), now)
         value = float(output.loss.detach())
         if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss is {value} at step {now.step}: lower optimizer.lr or use fp32. The last checkpoint is whole"
-            )
+            raise TrainingError(f"the loss is {value} at step {now.step}: {_ADVICE}")
         return output
 
     def held_out(
@@ -99,11 +101,16 @@ class TrainingStep:
         return self._output(batch, views, now)
 
     def before_optimizer(self, optimizer: Optimizer, now: Progress) -> None:
-        """Let the method change gradients, then clip each tensor's."""
+        """Let the method change gradients, then clip each tensor's.
+
+        Raises:
+            TrainingError: They are not finite numbers; the weights are still those of the step before.
+        """
         self.method.before_optimizer_step(now)
-        if self.recipe.optimizer.clip_each > 0:
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            clip_each(parameters, self.recipe.optimizer.clip_each)
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        largest = clip_each(parameters, self.recipe.optimizer.clip_each or math.inf)
+        if not math.isfinite(float(largest)):
+            raise TrainingError(f"the largest gradient is {float(largest)} at step {now.step}: {_ADVICE}")
 
     def after_optimizer(self, now: Progress) -> None:
         """Let the teacher follow, and the guidance what is exported."""

@@ -96,6 +96,7 @@ class Pretraining:
         elif not leads(self.recipe):
             start, total = 0, wait_for_plan(self.folder)
         else:
+            self._check_processes()
             planned = self._plan_steps(built)
             start, total = 0, planned.steps
             state = state | planned.as_state()
@@ -139,18 +140,29 @@ class Pretraining:
     def _built(self) -> Built:
         return build_networks(self.recipe, self.knowledge, accelerator=self._accelerator())
 
+    def _check_processes(self) -> None:
+        """Refuse devices that are not there and a batch that they cannot share, before anything is timed or written."""
+        trainer = lightning_trainer(self.recipe.training, accelerator=self._accelerator(), max_steps=1, callbacks=[])
+        self._batches(total_steps=0, rank=trainer.global_rank, world_size=trainer.world_size)
+
     def _plan_steps(self, built: Built) -> Plan:
         """Say what the training will cost before it starts; a budget decides the number of steps."""
-        planned = plan_steps(
-            built.step,
-            self._batches(total_steps=0),  # refuses too small a pool before anything is timed
-            self.probes,
-            device=torch.device(self._accelerator()),
-            bf16=built.precision.startswith("bf16"),
-            epoch=self._epoch,
-            looks=(self._probe_every, 1 if self.validation is None else self.validation.every_steps(self._epoch)),
-            validation=self.validation,
-        )
+        try:
+            planned = plan_steps(
+                built.step,
+                self._batches(total_steps=0),  # refuses too small a pool before anything is timed
+                self.probes,
+                device=torch.device(self._accelerator()),
+                bf16=built.precision.startswith("bf16"),
+                epoch=self._epoch,
+                looks=(self._probe_every, 1 if self.validation is None else self.validation.every_steps(self._epoch)),
+                validation=self.validation,
+            )
+        except (RuntimeError, MemoryError) as error:
+            explained = explain(error, self.folder, self.recipe)
+            if explained is not None:
+                raise explained from error
+            raise
         seed_everything(self.recipe.training.seed, verbose=False)
         self.console.print(
             f"{len(self.pool):,} images, {planned.steps:,} steps of {self.recipe.training.batch_size} "
@@ -196,6 +208,7 @@ class Pretraining:
             accelerator=self._accelerator(),
             max_steps=module.total_steps,
             callbacks=[*watching, TrainingProgress(self.console), stopper, saver],
+            all_learn=self.recipe.method.name != "none",  # guidance alone need not ask the last block's own output
         )
         batches = self._batches(
             total_steps=module.total_steps,

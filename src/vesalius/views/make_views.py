@@ -223,7 +223,7 @@ def _table(images: Shaped[Tensor, "n c rows columns"], out_channels: int) -> Flo
     """
     count, channels, rows, columns = images.shape
     if channels == 3 and out_channels == 1:
-        images, channels = operations.rgb_to_grayscale(images.float()), 1
+        images, channels = images.float().mean(dim=1, keepdim=True), 1  # as `normalise` does
     pitch = columns + (16 if columns % 64 == 0 else 0)
     table = torch.empty((count, channels, rows, pitch), device=images.device)
     table[..., :columns] = images
