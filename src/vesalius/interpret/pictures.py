@@ -144,7 +144,7 @@ def save_png(array: UInt8[np.ndarray, "height width *channels"], path: Path) -> 
         OSError: The folder cannot be written, or the disk is full; nothing is left behind.
     """
     with replacing(path) as partial:
-        Image.fromarray(array.squeeze()).save(partial, format="PNG", optimize=True)
+        Image.fromarray(array.squeeze()).save(partial, format="PNG")
 
 
 def _to_rgb(
