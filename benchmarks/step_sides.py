@@ -95,6 +95,7 @@ def run_ours(pipe: Connection, case: Case, folder: Path, threads: int) -> None:
     from vesalius.data.store import open_store
     from vesalius.training import step, train
     from vesalius.training.lightning_trainer import lightning_trainer
+    from vesalius.training.planning import Plan
     from vesalius.training.recipe import load_recipe
     from vesalius.training.run_folder import RunFolder
 
@@ -121,9 +122,9 @@ def run_ours(pipe: Connection, case: Case, folder: Path, threads: int) -> None:
                 os._exit(0)
 
     class Gated(train.Pretraining):
-        def _plan_steps(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        def _plan_steps(self, *args: Any, **kwargs: Any) -> Plan:
             del args, kwargs
-            return {"steps": 1000}
+            return Plan(steps=1000, step_seconds=0.0, minutes=0.0)
 
     def gated_trainer(*args: Any, callbacks: list[Callback], **kwargs: Any) -> Trainer:
         return lightning_trainer(*args, callbacks=[*callbacks, GateCallback()], **kwargs)

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from vesalius import cli, pipeline
@@ -133,6 +134,18 @@ def test_an_unwritable_folder_is_one_message(capsys, monkeypatch, phantom_store:
     assert code == 2
     assert "Not a directory" in err
     assert "Traceback" not in err
+
+
+def test_too_little_memory_is_one_message(capsys, monkeypatch) -> None:
+    """Asked of the real allocator; other errors of torch are not taken for it."""
+    monkeypatch.setattr(pipeline, "doctor", lambda *_, **__: torch.empty(1 << 60))
+    code, _, err = _main(capsys, monkeypatch, "doctor", "x")
+    assert code == 2
+    assert "error: out of memory (" in " ".join(err.split())
+    assert "lower --batch-size or --image-size" in " ".join(err.split())
+    monkeypatch.setattr(pipeline, "doctor", lambda *_, **__: torch.ones(2) @ torch.ones(3))
+    with pytest.raises(RuntimeError, match="inconsistent tensor size"):
+        _main(capsys, monkeypatch, "doctor", "x")
 
 
 def test_ctrl_c_leaves_with_130(capsys, monkeypatch) -> None:

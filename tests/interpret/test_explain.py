@@ -180,7 +180,7 @@ def test_runs_that_cannot_be_explained(write_run: Callable[..., Path], guided_ru
     with pytest.raises(ConfigError, match="the run guides none; name heads 0 to 1 by number"):
         explain(free, dicom, parts=["heart"])
     plain = write_run("resnet", "guidance.attention=null", backbone="backbone={name: test_resnet, image_size: 64}")
-    with pytest.raises(BackboneError, match=r"resnet: test_resnet has no \[CLS\] token.*use a ViT or DeiT"):
+    with pytest.raises(BackboneError, match=r"resnet: test_resnet has no \[CLS\] token.*use a plain ViT or DeiT"):
         explain(plain, dicom)
     with pytest.raises(RunError, match="is no run folder"):
         explain(dicom.parent, dicom)

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -128,7 +129,7 @@ def test_several_runs_stand_side_by_side(read_page: PageReader, build_run: RunBu
     assert "raw pixels · resnet" not in reader.text
     assert "resnet: 1 alarm raised while training" in reader.text
     assert "collapse <b>now</b>" in reader.text  # shown as text, not as markup
-    assert "no class token" in reader.text
+    assert "no attention of a class token" in reader.text
     assert "at least one alarm was raised" in reader.text
 
 
@@ -190,6 +191,12 @@ def test_fine_tuning_and_dense_transfer(
     )
     assert reader.text.count(f"{command} segment --fractions 0.1,1") == 1
     assert f"{command} segment --label heart,left_lung" in reader.text
+    for folder in (run / "evaluations").iterdir():
+        if not folder.name.startswith("segment"):
+            shutil.rmtree(folder)
+    dense = read_page(report([run], tmp_path / "dense.html").read_text())
+    assert "No label was scored beside raw pixels" in dense.text
+    assert "how dense transfer stands to plain pixels is told under each part." in dense.text
 
 
 def test_tasks_of_other_metrics_stand_in_blocks_of_their_own(

@@ -62,6 +62,11 @@ class Backbone(nn.Module, ABC):
     _always_patches: bool = False
     _always_inner: bool = False
 
+    @property
+    def why_no_attention(self) -> str:
+        """Say, for an error, why it gives no row of attention."""
+        return f"{self.name} has {'an attention of its own kind' if self.has_cls else 'no [CLS] token'}"
+
     @abstractmethod
     def forward_features(
         self,

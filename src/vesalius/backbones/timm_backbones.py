@@ -91,8 +91,7 @@ class TimmBackbone(Backbone):
                 f"{self.name} has no last block of tokens, so that nothing enters it; use a ViT or DeiT"
             )
         if attention and not self.attention_heads:
-            why = "an attention of its own kind" if self.has_cls else "no [CLS] token"
-            raise BackboneError(f"{self.name} has {why}: its attention row cannot be given; use a plain ViT or DeiT")
+            raise BackboneError(f"{self.why_no_attention}: its attention row cannot be given; use a plain ViT or DeiT")
         parts = []
         rows = rows_in_cache(self.model, x)
         for part in (x,) if rows == len(x) else torch.split(x, rows):

@@ -91,7 +91,7 @@ def read_statistics(weights: Path) -> dict[str, tuple[float, ...]]:
     Raises:
         BackboneError: The file cannot be read.
     """
-    file = weights / "config.json"
+    file = (weights if weights.is_dir() else weights.parent) / "config.json"
     if not file.is_file():
         return {}
     try:
@@ -100,7 +100,7 @@ def read_statistics(weights: Path) -> dict[str, tuple[float, ...]]:
         return {key: tuple(float(one) for one in told[key]) for key in ("mean", "std") if told.get(key)}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise BackboneError(
-            f"{file}: not readable ({error}); copy the folder again, or name the weights file"
+            f"{file}: not readable ({error}); copy it again, or remove it and set backbone.mean and backbone.std"
         ) from error
 
 

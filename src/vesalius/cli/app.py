@@ -32,6 +32,14 @@ def main() -> None:
     except OSError as error:
         console(stderr=True).print(f"[bold red]error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
         sys.exit(2)
+    except (RuntimeError, MemoryError) as error:
+        from vesalius.devices import out_of_memory
+
+        if not out_of_memory(error):
+            raise
+        said = f"out of memory ({str(error).splitlines()[0]}): lower --batch-size or --image-size"
+        console(stderr=True).print(f"[bold red]error:[/] {_plain(said)}", highlight=False, soft_wrap=True)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -52,7 +60,7 @@ def console(*, stderr: bool = False) -> Any:
     return Console(stderr=stderr)
 
 
-def _plain(error: Exception) -> str:
+def _plain(error: Exception | str) -> str:
     """Escape what rich would read as markup."""
     from rich.markup import escape
 

@@ -84,7 +84,7 @@ def evaluate_attention(
     Raises:
         StoreError: The store has no masks.
         LabelError: A part that the masks do not hold.
-        BackboneError: The backbone has no [CLS].
+        BackboneError: The backbone gives no row of attention: no [CLS], or attention of its own kind.
         RunError: The run has no backbone, or the result cannot be written.
     """
     backbone = load_backbone(run / "backbone")

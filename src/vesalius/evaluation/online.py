@@ -16,6 +16,7 @@ from vesalius.errors import LabelError, VesaliusError
 from vesalius.evaluation.feature_kinds import choose_kind
 from vesalius.evaluation.features import extract_features
 from vesalius.evaluation.knn import knn_scores
+from vesalius.evaluation.metrics import rank_in_folds
 from vesalius.evaluation.protocol import fold_sides, make_sides
 from vesalius.evaluation.targets import read_targets
 from vesalius.training.monitors import Probe, feature_rank
@@ -109,7 +110,7 @@ def knn_probe(store: Store, label: str, *, images: int, precision: str, seed: in
                 features[train], values[train], features[test], kind=targets.kind, classes=len(targets.classes)
             )
             scores[test] = votes[20]
-        truth, votes_cast = values[sides.test], scores[sides.test]
+        truth, votes_cast = values[sides.test], rank_in_folds(scores[sides.test], sides.test_folds)
         if len(targets.classes) == 2:
             return {f"knn_{label}_auc": float(roc_auc_score(truth, votes_cast[:, 1]))}
         one_hot = truth[:, None] == np.arange(len(targets.classes))

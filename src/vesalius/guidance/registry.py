@@ -80,13 +80,13 @@ def build_guidance(config: GuidanceConfig, names: PartNames, student: Backbone, 
     """Build the guidance for maps of these parts, and let the student's features carry what it needs.
 
     Raises:
-        ConfigError: No way of teaching is named; heads are guided of a backbone without [CLS], or that do not exist.
+        ConfigError: No way of teaching is named; heads that do not exist, or of a backbone without a row of attention.
     """
     parts: list[Guidance] = []
     if config.attention is not None:
         if not student.attention_heads:
             raise ConfigError(
-                f"guidance.attention: {student.name} has no [CLS] token and so no row of attention to guide; use a ViT "
+                f"guidance.attention: {student.why_no_attention} and so no row of attention to guide; use a plain ViT "
                 "or DeiT, or guidance.coordinates, which any backbone with a token grid can take"
             )
         parts.append(AttentionAlignment(config.attention, names, heads=student.attention_heads))

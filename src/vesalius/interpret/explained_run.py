@@ -69,7 +69,7 @@ def open_run(folder: Path) -> ExplainedRun:
 
     Raises:
         RunError: No run, or one without a backbone.
-        BackboneError: Damaged weights, or a backbone without [CLS].
+        BackboneError: Damaged weights, or a backbone that gives no row of attention.
     """
     run = RunFolder(folder)
     recipe = run.recipe()
@@ -78,7 +78,7 @@ def open_run(folder: Path) -> ExplainedRun:
     backbone = load_backbone(run.backbone)
     if not backbone.attention_heads:
         raise BackboneError(
-            f"{folder}: {backbone.name} has no [CLS] token, whose attention is shown; use a ViT or DeiT"
+            f"{folder}: {backbone.why_no_attention}, and the row of [CLS] is what is shown; use a plain ViT or DeiT"
         )
     attention = None if recipe.guidance is None else recipe.guidance.attention
     return ExplainedRun(

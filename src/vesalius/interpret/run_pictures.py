@@ -25,7 +25,7 @@ _IMAGES = 6
 
 
 def draw_run(recipe: Recipe, pool: ImagePool, folder: RunFolder) -> None:
-    """Draw sample views into the run folder, once; attention where the backbone has [CLS], regions where they are kept.
+    """Draw sample views into the run folder, once; attention where the backbone gives it, regions where they are kept.
 
     Args:
         recipe: Resolved.

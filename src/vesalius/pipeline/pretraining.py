@@ -71,8 +71,9 @@ def pretrain(
     resume = resume and folder.exists
     if resume:
         resolved, notes = folder.recipe(), _NOTHING
-        # Of several processes the first has begun the folder when the others, started by the same words, find it.
-        if leads(resolved) and (overrides or budget_minutes is not None):
+        # Of several processes the first may have begun the folder when the others, started by the same words, find it.
+        begun = leads(resolved) or folder.checkpoint.is_file()
+        if begun and (overrides or budget_minutes is not None):
             raise RunError(f"{folder.path}: a resumed run keeps its recipe; leave out --set and --budget-minutes")
         if folder.state()["status"] == "done":
             if leads(resolved):

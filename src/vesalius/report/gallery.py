@@ -79,7 +79,7 @@ def pictures(run: Run) -> tuple[Picture, ...]:
         alt=f"Attention of the class token, run {run.name}: rows are images, one column a head, bright means attended.",
         caption="Brighter patches receive more of a head's attention; the outline holds 60 % of it. "
         f"{drawn} Attention shows where the network reads, not why, and is no proof that it understood what is there.",
-        missing="There is no attention picture: the backbone has no class token (a CNN or Swin), "
+        missing="There is no attention picture: the backbone gives no attention of a class token (a CNN or Swin), "
         "or the run has not saved one yet.",
     )
     return views, attention

@@ -97,8 +97,11 @@ def _against_pixels(measurements: Sequence[tuple[str, Measured]]) -> str:
     stands = [(label, each.against("pixels")) for label, each in measurements if each.task != "segment"]
     known = [(label, stand) for label, stand in stands if stand is not Standing.UNKNOWN]
     if not known:
+        dense = any("pixels" in each.scores for _, each in measurements if each.task == "segment")
+        beside = "; how dense transfer stands to plain pixels is told under each part" if dense else ""
         return (
-            "Raw pixels were not scored, so it stays open how much of this the framing of the images gives by itself."
+            "No label was scored beside raw pixels, so it stays open how much of this the framing of the images gives "
+            f"by itself{beside}."
         )
     not_passed = list(dict.fromkeys(label for label, stand in known if not stand.better))
     passed = sum(stand.better for _, stand in known)

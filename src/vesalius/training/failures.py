@@ -50,5 +50,5 @@ def _disk_is_full(error: BaseException, folder: RunFolder) -> bool:
         return error.errno in _FULL
     words = str(error).lower()
     wrote = "no space left" in words or "write" in words
-    there = folder.path if folder.path.is_dir() else folder.path.parent
+    there = next(one for one in (folder.path, *folder.path.absolute().parents) if one.is_dir())
     return isinstance(error, Exception) and wrote and shutil.disk_usage(there).free < _LITTLE_BYTES

@@ -27,8 +27,8 @@ from vesalius.views.plans import ViewPlan
 __all__ = ["TrainingStep"]
 
 _ADVICE = (
-    "begin a new run with a lower optimizer.lr or in fp32. --resume would meet the same step; the weights kept before "
-    "it can be taken over by backbone.weights=RUN/backbone"
+    "begin a new run with a lower optimizer.lr or in fp32; --resume would meet the same step. Where a checkpoint was "
+    "written before it, its weights can be taken over by backbone.weights=RUN/backbone"
 )
 _HELD_OUT = 2**31 + 1
 """Of the seeds of views that are not trained on; takes the place of a rank, and none is as large."""
