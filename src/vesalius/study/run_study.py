@@ -167,6 +167,7 @@ class StudyRun:
             if missing:
                 content = {name: plan.as_state() for name, plan in plans.items()}
                 replace_text(self.plan_file, json.dumps(content, indent=2) + "\n")
+            plans = self._plans()  # what is said is what is written, to the last digit
         for name, arm in self.study.arms.items():
             plan = plans[name]
             say(f"{arm.title}: {plan.steps:,} steps of {plan.step_seconds:.3f} s, {plan.minutes:.1f} minutes")
