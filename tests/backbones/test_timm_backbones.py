@@ -8,6 +8,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from timm.layers.drop import DropPath
 
 from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
 from vesalius.backbones.load import load_backbone
@@ -149,6 +150,16 @@ def test_twin_is_the_same_architecture_with_other_weights_and_no_stochastic_dept
     twin.train()
     x = torch.randn(2, 1, 32, 32)
     torch.testing.assert_close(twin(x), twin(x))
+
+
+def test_no_stochastic_depth_is_none_at_all() -> None:
+    """timm gives a Swin .1 by default; neither a student asked for 0 nor a teacher has any."""
+    rates = lambda model: {one.drop_prob for one in model.modules() if isinstance(one, DropPath)}  # noqa: E731
+    still = create_backbone(BackboneConfig(name="swin_tiny_patch4_window7_224", image_size=56, drop_path=0.0))
+    moved = create_backbone(BackboneConfig(name="swin_tiny_patch4_window7_224", image_size=56, drop_path=0.2))
+    assert rates(still) | rates(still.twin()) | rates(moved.twin()) <= {0.0}
+    assert max(rates(moved)) == pytest.approx(0.2)
+    assert "drop_path_rate" not in moved.description()["model_args"]
 
 
 def test_tokens_are_left_out_in_the_students_training_only() -> None:

@@ -95,8 +95,8 @@ def _arguments(config: BackboneConfig) -> dict[str, Any]:
         raise BackboneError(f"init = {config.init} is for plain ViTs; {config.name} keeps timm's own")
     elif family == "swin_transformer":
         arguments |= {"img_size": config.image_size, "dynamic_img_size": True}
-    if config.drop_path > 0.0 and family != "inception_v3":
-        arguments["drop_path_rate"] = config.drop_path
+    if family == "swin_transformer" or (config.drop_path > 0.0 and family != "inception_v3"):
+        arguments["drop_path_rate"] = config.drop_path  # of a Swin 0 as well: timm's own default is .1
     own = sorted(arguments.keys() & config.arguments.keys())
     if own:
         raise BackboneError(f"backbone.arguments may not set {own}: the recipe's own keys of the backbone do")

@@ -127,7 +127,7 @@ class TimmBackbone(Backbone):
     def twin(self, *, drop_path: float = 0.0) -> TimmBackbone:
         """Build the same architecture afresh; see `Backbone.twin`."""
         arguments = self._lasting_arguments()
-        if drop_path > 0.0:
+        if drop_path > 0.0 or "drop_path_rate" in self.arguments:
             arguments["drop_path_rate"] = drop_path
         return TimmBackbone(name=self.name, arguments=arguments, preprocessing=self.preprocessing, pool=self.pool)
 
