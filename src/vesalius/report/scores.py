@@ -202,7 +202,8 @@ def _table(by_task: Mapping[str, Sequence[tuple[str, Result, Measured]]], *, sev
             owner = next(result for _, result, head in group if head.scores.get(arm) is anchor)
             of_arm = {s.metric: s for s in owner.scores if (s.arm, s.fraction) == (arm, anchor.fraction)}
             rows.append((name, tuple(_cell(of_arm.get(metric)) for metric in metrics)))
-        groups.append((f"{task}, {share(group[0][2].fraction)} of the training labels", tuple(rows)))
+        learned = "" if group[0][1].protocol == "masks" else f", {share(group[0][2].fraction)} of the training labels"
+        groups.append((f"{task}{learned}", tuple(rows)))
     return ScoreTable(metrics=tuple(METRICS.get(each, plain_name(each)) for each in metrics), groups=tuple(groups))
 
 
