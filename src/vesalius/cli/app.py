@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -26,20 +26,15 @@ def main() -> None:
     """Run the command line; a user's error is one message on standard error and exit status 2."""
     try:
         app()
-    except VesaliusError as error:
-        console(stderr=True).print(f"[bold red]error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
-        sys.exit(2)
-    except OSError as error:
-        console(stderr=True).print(f"[bold red]error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
-        sys.exit(2)
+    except (VesaliusError, OSError) as error:
+        _refuse(str(error))
     except (RuntimeError, MemoryError) as error:
         from vesalius.devices import out_of_memory
 
         if not out_of_memory(error):
             raise
-        said = f"out of memory ({str(error).splitlines()[0]}): lower --batch-size or --image-size"
-        console(stderr=True).print(f"[bold red]error:[/] {_plain(said)}", highlight=False, soft_wrap=True)
-        sys.exit(2)
+        first, _, _ = str(error).partition("\n")
+        _refuse(f"out of memory ({first}): lower --batch-size or --image-size")
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -60,8 +55,9 @@ def console(*, stderr: bool = False) -> Any:
     return Console(stderr=stderr)
 
 
-def _plain(error: Exception | str) -> str:
-    """Escape what rich would read as markup."""
+def _refuse(message: str) -> NoReturn:
+    """Say what is wrong, whatever rich would read as markup in it, and leave."""
     from rich.markup import escape
 
-    return escape(str(error))
+    console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    sys.exit(2)

@@ -98,7 +98,7 @@ def set_schedules(
 
 @torch.no_grad()
 def clip_each(parameters: Iterable[nn.Parameter], largest: float) -> Tensor:
-    """Scale every gradient whose own norm exceeds `largest` down to it; return the largest norm met.
+    """Scale every gradient whose own norm exceeds `largest` (infinity: none) down to it; return the largest norm met.
 
     The authors of DINO clip each parameter tensor by itself, which is not the global-norm clipping of most trainers.
     """
