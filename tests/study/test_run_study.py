@@ -14,7 +14,7 @@ from rich.console import Console
 
 from vesalius.errors import ConfigError, RunError
 from vesalius.locks import holding
-from vesalius.study.definition import load_study
+from vesalius.study.definition import StudyArm, load_study
 from vesalius.study.run_study import StudyRun, Verbs
 from vesalius.training.planning import Plan
 
@@ -22,9 +22,8 @@ Go = Callable[..., Path]
 
 
 def test_all_trainings_of_an_arm_take_the_steps_that_were_planned_for_it(
-    go: Go, definition: Path, guided_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    go: Go, definition: Path, guided_store: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("vesalius.pipeline.studies._TIMED_TURNS", 1)  # how several count is shown below
     out = tmp_path / "study"
     told = Console(record=True, width=200)
     given = {"tasks": ["attention"], "arms": ["unguided", "guided"], "budget_minutes": 0.02}
@@ -70,26 +69,24 @@ def test_a_folder_is_begun_once_and_under_the_same_settings(definition: Path, tm
     assert [one.name for one in (tmp_path / "other").iterdir()] == ["scan.png"]
 
 
-def test_the_fastest_of_several_timings_counts(definition: Path, tmp_path: Path) -> None:
-    """Arms are timed in rotation: a minute in which the machine is slow falls on all of them, not on one."""
+def test_arms_are_timed_together_and_once(definition: Path, tmp_path: Path) -> None:
     study = load_study(definition).some(("unguided", "guided"))
     timed, told = [], []
-    seconds = iter([0.2, 0.3, 0.4, 0.15, 0.1, 0.6])  # unguided, guided, unguided, ...
 
-    def plan(recipe: str, changes: Sequence[str]) -> Plan:
-        timed.append(tuple(changes))
-        one = next(seconds)
-        return Plan(steps=round(6 / one), step_seconds=one, minutes=0.1)
+    def plan(arms: Sequence[StudyArm]) -> list[Plan]:
+        timed.append([arm.title for arm in arms])
+        return [Plan(steps=60 - place, step_seconds=0.1, minutes=0.1) for place in range(len(arms))]
 
-    run = StudyRun(study, tmp_path / "study", 1, ())
     verbs = Verbs(plan, pretrain=_not_asked, score=_not_asked)
-    run.plan(verbs, told.append, turns=3)
-    planned = json.loads(run.plan_file.read_text())
-    assert {name: one["steps"] for name, one in planned.items()} == {"unguided": 60, "guided": 40}
-    assert timed == [study.arms["unguided"].set, study.arms["guided"].set] * 3
-    assert told[0] == "planning DINO alone, 1 of 3"
-    run.plan(verbs, told.append, turns=3)  # what is planned stays
-    assert json.loads(run.plan_file.read_text()) == planned
+    alone = StudyRun(study.some(("guided",)), tmp_path / "study", 1, ())
+    alone.plan(verbs, told.append)
+    assert told[0] == "timing DINO guided"
+    StudyRun(study, tmp_path / "study", 1, ()).plan(verbs, told.append)  # what is planned stays
+    assert timed == [["DINO guided"], ["DINO alone"]]
+    StudyRun(study, tmp_path / "other", 1, ()).plan(verbs, told.append)
+    assert timed[-1] == ["DINO alone", "DINO guided"]
+    planned = json.loads((tmp_path / "other" / "plan.json").read_text())
+    assert {name: one["steps"] for name, one in planned.items()} == {"unguided": 60, "guided": 59}
 
 
 def _not_asked(*given: object) -> NoReturn:

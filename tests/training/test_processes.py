@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from vesalius.errors import ConfigError
+from vesalius.training.recipe import load_recipe
+
 OVERRIDES = ("backbone={name: test_vit, image_size: 32, drop_path: 0}", "training.strategy=ddp")
 
 
@@ -135,3 +138,9 @@ def test_two_processes_resume(start_two, pretrain, figures, tiny, phantom_store:
     assert [step for step, _ in resumed] == [step for step, _ in losses] == list(range(8))
     assert [value for _, value in resumed] == pytest.approx([value for _, value in losses], abs=1e-4)
     assert "resuming at step 6 of 8" in (tmp_path / "rank0True.txt").read_text()
+
+
+@pytest.mark.parametrize("strategy", ["fsdp", "deepspeed_stage_3", "model_parallel"])
+def test_strategies_that_shard_parameters_are_refused(strategy: str) -> None:
+    with pytest.raises(ConfigError, match=f"strategy '{strategy}': expected auto, ddp .*keep every parameter whole"):
+        load_recipe("dino/small", overrides=[f"training.strategy={strategy}"])

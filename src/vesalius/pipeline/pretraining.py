@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vesalius.training.train import Pretraining
     from vesalius.training.validation import Validation
 
-__all__ = ["plan_pretraining", "pretrain"]
+__all__ = ["plan_pretrainings", "pretrain"]
 
 _NOTHING: tuple[str, ...] = ()
 
@@ -120,28 +120,38 @@ def _command(
     return shlex.join([*words, "--out", str(out)])
 
 
-def plan_pretraining(
-    recipe: str | Path,
+def plan_pretrainings(
+    recipes: Sequence[tuple[str | Path, Sequence[str]]],
     *,
     data: Data,
-    overrides: Sequence[str] = (),
     budget_minutes: float | None = None,
-    console: Console | None = None,
-) -> Plan:
-    """Time a few steps of a pretraining, and return how many it will take and how long; nothing is written.
+) -> list[Plan]:
+    """Time a few steps of pretrainings that are compared, in turn; return how many each will take and how long.
 
-    The arguments, and the errors raised, are those of `pretrain`.
+    Nothing is written.
+
+    Args:
+        recipes: Recipe and assignments of each, as for `pretrain`.
+        data: Store, or stores, as for `pretrain`.
+        budget_minutes: Of each, instead of the recipe's epochs.
+
+    Raises:
+        ConfigError, StoreError, SplitError, TrainingError, BackboneError: As `pretrain`.
     """
     from rich.console import Console
 
     from vesalius.data.open_pool import open_pool
+    from vesalius.training.plan_together import plan_together
     from vesalius.training.run_folder import RunFolder
 
     pool, about = open_pool(data)
-    resolved, notes = _resolved(recipe, overrides, budget_minutes, len(pool))
-    nowhere = RunFolder(Path())
-    console = console or Console()
-    return _assemble(resolved, pool, about, maps=(), folder=nowhere, notes=notes, console=console).plan()
+    nowhere, console = RunFolder(Path()), Console(quiet=True)
+    trainings = []
+    for recipe, overrides in recipes:
+        resolved, notes = _resolved(recipe, overrides, budget_minutes, len(pool))
+        own = dict(about)
+        trainings.append(_assemble(resolved, pool, own, maps=(), folder=nowhere, notes=notes, console=console))
+    return plan_together(trainings)
 
 
 def _assemble(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vesalius.pipeline.pretraining import plan_pretraining, pretrain
+from vesalius.pipeline.pretraining import plan_pretrainings, pretrain
 from vesalius.pipeline.scoring import (
     evaluate,
     evaluate_attention,
@@ -21,13 +21,11 @@ if TYPE_CHECKING:
 
     from vesalius.data.open_pool import Data
     from vesalius.records.result import Result
+    from vesalius.study.definition import StudyArm
     from vesalius.study.run_study import Scored
     from vesalius.training.planning import Plan
 
 __all__ = ["study"]
-
-_TIMED_TURNS = 2
-"""How often the arms of a study are timed where minutes make their steps."""
 
 
 def study(
@@ -93,9 +91,9 @@ def study(
     shared = {"pool": pool, "budget_minutes": budget_minutes, "overrides": list(overrides)}
     run.begin(shared, maps, stores_scored(scored))
 
-    def plan(recipe: str, changes: Sequence[str]) -> Plan:
-        given = [*changes, *overrides]
-        return plan_pretraining(recipe, data=data, overrides=given, budget_minutes=budget_minutes, console=console)
+    def plan(arms: Sequence[StudyArm]) -> Sequence[Plan]:
+        given = [(arm.recipe, [*arm.set, *overrides]) for arm in arms]
+        return plan_pretrainings(given, data=data, budget_minutes=budget_minutes)
 
     def train(recipe: str, changes: Sequence[str], own: Sequence[str], folder: Path, resume: bool) -> None:
         # Its own seed and steps come last: an override of the whole `training` must not make all seeds one.
@@ -120,7 +118,7 @@ def study(
         console.print(text, highlight=False)
 
     verbs = Verbs(plan, train, score)
-    run.plan(verbs, say, turns=1 if budget_minutes is None else _TIMED_TURNS)
+    run.plan(verbs, say)
     if plan_only:
         return run.plan_file
     left = run.run(verbs, say)

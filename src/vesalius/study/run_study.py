@@ -12,7 +12,7 @@ from vesalius.atomic import replace_text
 from vesalius.errors import RunError
 from vesalius.locks import holding
 from vesalius.records.result import Result
-from vesalius.study.definition import Study, StudyTable
+from vesalius.study.definition import Study, StudyArm, StudyTable
 from vesalius.training.planning import Plan
 from vesalius.training.run_folder import RunFolder
 
@@ -68,12 +68,12 @@ class Verbs:
     """What a study does with each arm; the pipeline's own verbs, their further options filled in.
 
     Attributes:
-        plan: (recipe, overrides) -> what a training will take.
+        plan: (arms) -> what a training of each will take.
         pretrain: (recipe, overrides, what no override of all arms may change, out, resume) -> None.
         score: (run, task) -> results.
     """
 
-    plan: Callable[[str, Sequence[str]], Plan]
+    plan: Callable[[Sequence[StudyArm]], Sequence[Plan]]
     pretrain: Callable[[str, Sequence[str], Sequence[str], Path, bool], Any]
     score: Callable[[Path, Scored], Sequence[Result]]
 
@@ -143,27 +143,24 @@ class StudyRun:
                 arms, of_stores = known | arms, scored | of_stores
             replace_text(file, json.dumps(told | {"arms": arms, "scored": of_stores}, indent=2) + "\n")
 
-    def plan(self, verbs: Verbs, say: Callable[[str], None], *, turns: int = 1) -> None:
+    def plan(self, verbs: Verbs, say: Callable[[str], None]) -> None:
         """Count every arm's steps before any is trained, and say what the study will cost; what is planned stays.
 
         All trainings of an arm take the same steps, whatever else the machine does meanwhile. Other processes of the
         study wait until they are counted.
 
         Args:
-            verbs: What plans a training.
+            verbs: What plans trainings.
             say: Told how far it is.
-            turns: How often every arm is timed, in rotation; its fastest timing counts. A machine that is slow for a
-                minute would else take steps from the arm that is timed in it.
         """
         with holding(self._lock, wait=True):
             plans = self._plans()
             missing = [name for name in self.study.arms if name not in plans]
-            for turn in range(turns):
-                for name in missing:
-                    arm = self.study.arms[name]
-                    say(f"planning {arm.title}" + (f", {turn + 1} of {turns}" if turns > 1 else ""))
-                    timed = self._begun(name) or verbs.plan(arm.recipe, arm.set)
-                    plans[name] = min(plans.get(name, timed), timed, key=lambda plan: plan.step_seconds)
+            plans |= {name: begun for name in missing if (begun := self._begun(name)) is not None}
+            unknown = {name: arm for name, arm in self.study.arms.items() if name not in plans}
+            if unknown:
+                say("timing " + ", ".join(arm.title for arm in unknown.values()))
+                plans |= zip(unknown, verbs.plan(list(unknown.values())), strict=True)
             if missing:
                 content = {name: plan.as_state() for name, plan in plans.items()}
                 replace_text(self.plan_file, json.dumps(content, indent=2) + "\n")

@@ -6,7 +6,7 @@ import copy
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,11 +20,35 @@ from vesalius.training.optimizers import build_optimizer
 from vesalius.training.step import TrainingStep
 from vesalius.training.validation import Validation
 
-__all__ = ["Cost", "measure_cost", "steps_within"]
+__all__ = ["Cost", "Trial", "even_out", "measure_costs", "steps_within"]
 
 WARM_STEPS, TIMED_STEPS = 3, 6
 """At least; of a recipe with several sizes each is warmed once, and timed equally often. The first step of a size makes
 the kernels for its shapes, and timed it would promise half of the steps that fit."""
+
+_TURNS_TOGETHER = 2
+"""How many times as many steps are timed where several trainings are compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What is timed of a training.
+
+    Attributes:
+        step: The parts; a copy of them is trained and thrown away.
+        batches: Where the images are.
+        probes: What looks now and then; once here.
+        device: Where the training will compute.
+        bf16: Whether it will do so under autocast.
+        validation: What looks at images held out.
+    """
+
+    step: TrainingStep
+    batches: TrainingBatches
+    probes: Sequence[Probe]
+    device: torch.device
+    bf16: bool
+    validation: Validation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,62 +83,95 @@ def steps_within(budget_minutes: float, cost: Cost, probe_every: int, validate_e
     return max(1, math.floor(seconds / cost.seconds_a_step(probe_every, validate_every)))
 
 
-def measure_cost(
-    step: TrainingStep,
-    batches: TrainingBatches,
-    probes: Sequence[Probe],
-    *,
-    device: torch.device,
-    bf16: bool,
-    validation: Validation | None = None,
-) -> Cost:
-    """Time whole steps (reading, views, forward, backward, optimizer, teacher) on a copy that is then thrown away.
+def measure_costs(trials: Sequence[Trial]) -> list[Cost]:
+    """Time whole steps (reading, views, forward, backward, optimizer, teacher) on copies that are then thrown away.
+
+    Several trainings take their steps in turn, and how slow the machine was in a turn is divided out of it: a machine
+    that is slow for a minute would else take steps from the one that is timed in it, and two trainings timed one after
+    the other differed by half of their ratio (docs/LOG.md).
+    """
+    running = [_TimedSteps(trial) for trial in trials]
+    each = math.lcm(*(one.sizes for one in running))
+    warm, timed = max(WARM_STEPS, each), each * math.ceil(TIMED_STEPS / each)
+    turns = timed * (_TURNS_TOGETHER if len(running) > 1 else 1)
+    for turn in range(warm + turns):
+        # Each comes first, second, ... equally often: a step is faster or slower by what ran before it.
+        first = turn % len(running)
+        for one in (*running[first:], *running[:first]):
+            one.take(counts=turn >= warm)
+    even = even_out([one.seconds for one in running], [one.typical for one in running])
+    return [one.cost(seconds) for one, seconds in zip(running, even, strict=True)]
+
+
+def even_out(seconds: Sequence[Sequence[float]], typical: Sequence[Callable[[Sequence[float]], float]]) -> list[float]:
+    """Return the typical seconds of each training's steps, as if all turns had been equally slow.
 
     Args:
-        step: The parts.
-        batches: Where the images are.
-        probes: They look once.
-        device: Where the training will compute.
-        bf16: Whether it will do so under autocast.
-        validation: What will look beside the probes.
+        seconds: By training, then by turn.
+        typical: What makes one figure of a training's steps.
     """
-    method, guidance = copy.deepcopy((step.method, step.guidance))
-    method.to(device).train()
-    if guidance is not None:
-        guidance.to(device)
-    step, recipe = replace(step, method=method, guidance=guidance), step.recipe
-    optimizer = build_optimizer(recipe.optimizer, step.trained_parameters())
-    processes = processes_of(recipe.training, device.type)
-    rows = max(1, recipe.training.batch_size // processes)
-    choose = torch.Generator().manual_seed(step_seed(recipe.training.seed, 0))
-    seconds: list[float] = []
-    sizes = len(recipe.views.sizes)
-    warm, timed = max(WARM_STEPS, sizes), max(1, sizes) * math.ceil(TIMED_STEPS / max(1, sizes))
-    for number in range(warm + timed):
-        start = time.perf_counter()
-        now = Progress(step=number, total_steps=1000, steps_per_epoch=100)
-        step.set_rates(optimizer, now)
-        chosen = torch.randperm(len(batches.pool), generator=choose)[:rows].numpy()
-        batch = move_data_to_device(batches.read(chosen), device)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            loss = step.forward(batch, now, processes=processes).loss
-        optimizer.zero_grad()
+    first = [middle(own) for middle, own in zip(typical, seconds, strict=True)]
+    slowness = [
+        statistics.median(one / usual for one, usual in zip(turn, first, strict=True))
+        for turn in zip(*seconds, strict=True)
+    ]
+    return [
+        middle([one / slow for one, slow in zip(own, slowness, strict=True)])
+        for middle, own in zip(typical, seconds, strict=True)
+    ]
+
+
+class _TimedSteps:
+    """The copy of a training's parts that takes its steps when told."""
+
+    def __init__(self, trial: Trial) -> None:
+        method, guidance = copy.deepcopy((trial.step.method, trial.step.guidance))
+        method.to(trial.device).train()
+        if guidance is not None:
+            guidance.to(trial.device)
+        self.trial, self.method = trial, method
+        self.step = replace(trial.step, method=method, guidance=guidance)
+        recipe = self.step.recipe
+        self.optimizer = build_optimizer(recipe.optimizer, self.step.trained_parameters())
+        self.processes = processes_of(recipe.training, trial.device.type)
+        self.rows = max(1, recipe.training.batch_size // self.processes)
+        self.choose = torch.Generator().manual_seed(step_seed(recipe.training.seed, 0))
+        self.sizes = max(1, len(recipe.views.sizes))
+        # Steps of one size are alike and their median is free of hiccups; of several each has its share in the mean.
+        self.typical = statistics.fmean if recipe.views.sizes else statistics.median
+        self.taken = 0
+        self.seconds: list[float] = []
+
+    def take(self, *, counts: bool) -> None:
+        """Take one step, and keep its seconds where they count."""
+        device, start = self.trial.device, time.perf_counter()
+        now = self._now()
+        self.step.set_rates(self.optimizer, now)
+        chosen = torch.randperm(len(self.trial.batches.pool), generator=self.choose)[: self.rows].numpy()
+        batch = move_data_to_device(self.trial.batches.read(chosen), device)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.trial.bf16):
+            loss = self.step.forward(batch, now, processes=self.processes).loss
+        self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        step.before_optimizer(optimizer, now)
-        optimizer.step()
-        step.after_optimizer(now)
+        self.step.before_optimizer(self.optimizer, now)
+        self.optimizer.step()
+        self.step.after_optimizer(now)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        seconds.append(time.perf_counter() - start)
-    start = time.perf_counter()
-    run_probes(probes, method.exported_backbone())
-    probed = time.perf_counter()
-    if validation is not None:
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            validation.measure(step, now, device=device, processes=processes)
-    validated = time.perf_counter()
-    # Steps of one size are alike and their median is free of hiccups; of several sizes each has its share in the mean.
-    typical = statistics.fmean if recipe.views.sizes else statistics.median
-    return Cost(
-        step_seconds=typical(seconds[warm:]), probe_seconds=probed - start, validation_seconds=validated - probed
-    )
+        self.taken += 1
+        if counts:
+            self.seconds.append(time.perf_counter() - start)
+
+    def cost(self, step_seconds: float) -> Cost:
+        """Let the probes and the validation look once; return what all of it costs."""
+        trial, start = self.trial, time.perf_counter()
+        run_probes(trial.probes, self.method.exported_backbone())
+        probed = time.perf_counter()
+        if trial.validation is not None:
+            with torch.autocast(trial.device.type, dtype=torch.bfloat16, enabled=trial.bf16):
+                trial.validation.measure(self.step, self._now(), device=trial.device, processes=self.processes)
+        validated = time.perf_counter()
+        return Cost(step_seconds=step_seconds, probe_seconds=probed - start, validation_seconds=validated - probed)
+
+    def _now(self) -> Progress:
+        return Progress(step=self.taken, total_steps=1000, steps_per_epoch=100)

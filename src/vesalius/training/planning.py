@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+from vesalius.training.cost import Cost, steps_within
+from vesalius.training.recipe import TrainingConfig
 
-from vesalius.data.batches import TrainingBatches
-from vesalius.training.cost import measure_cost, steps_within
-from vesalius.training.monitors import Probe
-from vesalius.training.step import TrainingStep
-from vesalius.training.validation import Validation
-
-__all__ = ["Plan", "plan_steps"]
+__all__ = ["Plan", "plan_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,31 +41,15 @@ class Plan:
         return cls(steps=state["steps"], step_seconds=state["step_seconds"], minutes=state["planned_minutes"])
 
 
-def plan_steps(
-    step: TrainingStep,
-    batches: TrainingBatches,
-    probes: Sequence[Probe],
-    *,
-    device: torch.device,
-    bf16: bool,
-    epoch: int,
-    looks: tuple[int, int],
-    validation: Validation | None = None,
-) -> Plan:
-    """Time a few steps and count those of the training: as many as the recipe says, or as fit into its budget.
+def plan_of(training: TrainingConfig, cost: Cost, *, epoch: int, looks: tuple[int, int]) -> Plan:
+    """Count the steps of a training, as many as the recipe says or as fit into its budget, and what they cost.
 
     Args:
-        step: The parts; a copy of them is trained and thrown away.
-        batches: Where the images are.
-        probes: What looks now and then.
-        device: Where the training will compute.
-        bf16: Whether it will do so under autocast.
+        training: Of the recipe.
+        cost: Of a step, and of a look.
         epoch: Steps of a pass over the images.
         looks: Steps between two looks of the probes, and between two validations.
-        validation: What looks at images held out.
     """
-    cost = measure_cost(step, batches, probes, device=device, bf16=bf16, validation=validation)
-    training = step.recipe.training
     if training.steps is not None:
         steps = training.steps
     elif training.budget_minutes is not None:

@@ -60,7 +60,9 @@ class TrainingConfig(StrictModel):
         budget_minutes: Train as many steps as a timed trial says will fit; the count is then fixed and recorded.
         seed: Of weights, permutations, views and stochastic depth.
         precision: `auto` takes bf16 where the device multiplies it fast.
-        devices, nodes, strategy: Lightning's; `auto` is one device or DDP over all of them.
+        devices, nodes: Lightning's.
+        strategy: Lightning's; `auto` is one device or DDP over all of them. Those that shard parameters are refused: a
+            teacher follows, and a checkpoint exports, whole ones.
         accelerator: Lightning's.
         checkpoint_minutes: Time between checkpoints.
         log_every_steps: Steps between rows of metrics.csv.
@@ -83,6 +85,15 @@ class TrainingConfig(StrictModel):
     def _check_length(self) -> TrainingConfig:
         if self.steps is not None and self.budget_minutes is not None:
             raise ValueError("steps and budget_minutes: give one, and set the other to null")
+        return self
+
+    @model_validator(mode="after")
+    def _check_strategy(self) -> TrainingConfig:
+        if self.strategy != "auto" and not self.strategy.startswith("ddp"):
+            raise ValueError(
+                f"strategy '{self.strategy}': expected auto, ddp or another of Lightning's ddp strategies, which keep "
+                "every parameter whole on every device"
+            )
         return self
 
 

@@ -24,13 +24,14 @@ from vesalius.errors import CheckpointError
 from vesalius.training.allocator import memory_kept
 from vesalius.training.build import Built, build_networks
 from vesalius.training.checkpoint import CheckpointWriter, read_step
+from vesalius.training.cost import Cost, Trial, measure_costs
 from vesalius.training.failures import explain
 from vesalius.training.interruption import StopBetweenSteps
 from vesalius.training.leading import leads, wait_for_plan
 from vesalius.training.lightning_trainer import lightning_trainer
 from vesalius.training.module import PretrainingModule
 from vesalius.training.monitors import MetricsWriter, Probe, ProbeRunner
-from vesalius.training.planning import Plan, plan_steps
+from vesalius.training.planning import Plan, plan_of
 from vesalius.training.progress_bar import TrainingProgress
 from vesalius.training.recipe import Recipe
 from vesalius.training.region_snapshots import RegionSnapshots
@@ -76,17 +77,41 @@ class Pretraining:
             CheckpointError: The checkpoint belongs to another recipe or other images.
             TrainingError: The loss is no number, or the images do not fill a batch.
         """
-        with memory_kept() if self._accelerator() == "cpu" else nullcontext():
+        with memory_kept() if self.accelerator == "cpu" else nullcontext():
             try:
                 self._run(state=state, resume=resume)
             finally:
                 # Lightning's trainer and the module hold each other, and Python looks at what is old very rarely.
                 gc.collect()
 
-    def plan(self) -> Plan:
-        """Time a few steps, and say how many the training will take and how long; nothing is written."""
-        with memory_kept() if self._accelerator() == "cpu" else nullcontext():
-            return self._plan_steps(self._built())
+    def trial(self, built: Built | None = None) -> Trial:
+        """Return what is timed before the training starts.
+
+        Raises:
+            TrainingError: The images do not fill a batch.
+        """
+        built = built or self._built()
+        return Trial(
+            step=built.step,
+            batches=self._batches(total_steps=0),  # refuses too small a pool before anything is timed
+            probes=self.probes,
+            device=torch.device(self.accelerator),
+            bf16=built.precision.startswith("bf16"),
+            validation=self.validation,
+        )
+
+    def plan(self, cost: Cost) -> Plan:
+        """Count the steps that the training takes at such a cost, and say how long; nothing is written."""
+        looks = (self._probe_every, 1 if self.validation is None else self.validation.every_steps(self._epoch))
+        planned = plan_of(self.recipe.training, cost, epoch=self._epoch, looks=looks)
+        stops = self.recipe.validation is not None and self.recipe.validation.patience is not None
+        self.console.print(
+            f"{len(self.pool):,} images, {planned.steps:,} steps of {self.recipe.training.batch_size} "
+            f"({planned.steps / self._epoch:.1f} epochs), {planned.step_seconds:.2f} s a step: "
+            f"{'at most ' if stops else ''}about {planned.minutes:.1f} minutes",
+            highlight=False,
+        )
+        return planned
 
     def _run(self, *, state: dict[str, Any], resume: bool) -> None:
         built = self._built()
@@ -104,7 +129,7 @@ class Pretraining:
                 "status": "running",
                 "seed": self.recipe.training.seed,
                 "started": now(),
-                "device": self._accelerator(),
+                "device": self.accelerator,
                 "precision": built.precision,
                 "versions": environment(),
                 "parameters": sum(p.numel() for p in built.step.method.student.parameters()),
@@ -127,50 +152,40 @@ class Pretraining:
         return max(1, round(self.recipe.monitors.every_epochs * self._epoch))
 
     @property
-    def _how_long(self) -> str:
-        stops = self.recipe.validation is not None and self.recipe.validation.patience is not None
-        return "at most about" if stops else "about"
-
-    def _accelerator(self) -> str:
+    def accelerator(self) -> str:
+        """`cpu`, `cuda` or `mps`."""
         wanted = self.recipe.training.accelerator
         if wanted != "auto":
             return {"gpu": "cuda"}.get(wanted, wanted)
         return "cuda" if torch.cuda.is_available() else "cpu"
 
     def _built(self) -> Built:
-        return build_networks(self.recipe, self.knowledge, accelerator=self._accelerator())
+        return build_networks(self.recipe, self.knowledge, accelerator=self.accelerator)
 
     def _check_processes(self) -> None:
         """Refuse devices that are not there and a batch that they cannot share, before anything is timed or written."""
-        trainer = lightning_trainer(self.recipe.training, accelerator=self._accelerator(), max_steps=1, callbacks=[])
+        trainer = lightning_trainer(self.recipe.training, accelerator=self.accelerator, max_steps=1, callbacks=[])
         self._batches(total_steps=0, rank=trainer.global_rank, world_size=trainer.world_size)
 
     def _plan_steps(self, built: Built) -> Plan:
         """Say what the training will cost before it starts; a budget decides the number of steps."""
         try:
-            planned = plan_steps(
-                built.step,
-                self._batches(total_steps=0),  # refuses too small a pool before anything is timed
-                self.probes,
-                device=torch.device(self._accelerator()),
-                bf16=built.precision.startswith("bf16"),
-                epoch=self._epoch,
-                looks=(self._probe_every, 1 if self.validation is None else self.validation.every_steps(self._epoch)),
-                validation=self.validation,
-            )
+            [cost] = measure_costs([self.trial(built)])
         except (RuntimeError, MemoryError) as error:
-            explained = explain(error, self.folder, self.recipe)
-            if explained is not None:
-                raise explained from error
+            self.tell(error)
             raise
         seed_everything(self.recipe.training.seed, verbose=False)
-        self.console.print(
-            f"{len(self.pool):,} images, {planned.steps:,} steps of {self.recipe.training.batch_size} "
-            f"({planned.steps / self._epoch:.1f} epochs), {planned.step_seconds:.2f} s a step: "
-            f"{self._how_long} {planned.minutes:.1f} minutes",
-            highlight=False,
-        )
-        return planned
+        return self.plan(cost)
+
+    def tell(self, error: BaseException) -> None:
+        """Raise what stopped the training in words that say what to do, where there are such.
+
+        Raises:
+            TrainingError, RunError, CheckpointError: See `vesalius.training.failures.explain`.
+        """
+        explained = explain(error, self.folder, self.recipe)
+        if explained is not None:
+            raise explained from error
 
     def _resume(self, state: dict[str, Any]) -> tuple[int, int]:
         written = self.folder.state()
@@ -205,7 +220,7 @@ class Pretraining:
         stopper = StopBetweenSteps()
         trainer = lightning_trainer(
             training,
-            accelerator=self._accelerator(),
+            accelerator=self.accelerator,
             max_steps=module.total_steps,
             callbacks=[*watching, TrainingProgress(self.console), stopper, saver],
             all_learn=self.recipe.method.name != "none",  # guidance alone need not ask the last block's own output
@@ -231,9 +246,7 @@ class Pretraining:
                 self._finish("interrupted", writer, trainer.global_step)
             if isinstance(error, SystemExit):  # Lightning's answer to Ctrl-C
                 raise KeyboardInterrupt from error
-            explained = explain(error, self.folder, self.recipe)
-            if explained is not None:
-                raise explained from error
+            self.tell(error)
             raise
         finally:
             stopper.restore()
