@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from vesalius.data.fit import placement
 from vesalius.data.masks import LABEL_MAP, read_masks
 from vesalius.errors import UnreadableImageError
 
 
-def read(path: Path, *, frame: int, frames: int) -> np.ndarray:
+def read(
+    path: Path, *, frame: int = 0, frames: int = 1, masks: Sequence[tuple[str, Path]] = (), values: dict | None = None
+) -> np.ndarray:
     return read_masks(
-        {LABEL_MAP: path},
+        masks or [(LABEL_MAP, path)],
         parts=("background", "heart"),
-        values={1: "heart"},
+        values=values or {1: "heart"},
         shape=(8, 8),
         frame=frame,
         frames=frames,
@@ -49,3 +53,30 @@ def test_a_mask_of_another_count_of_slices_is_refused(tmp_path: Path) -> None:
     path = stack(tmp_path / "mask.tif", 3)
     with pytest.raises(UnreadableImageError, match="mask has 3 frames, its image 4"):
         read(path, frame=2, frames=4)
+
+
+def test_files_of_one_part_are_joined(tmp_path: Path) -> None:
+    left, right = np.zeros((2, 8, 8), dtype=np.uint8)
+    left[2, 1:3], right[5, 5:8] = 255, 255
+    files = [tmp_path / "left.png", tmp_path / "right.png"]
+    for file, mask in zip(files, (left, right), strict=True):
+        Image.fromarray(mask).save(file)
+    assert np.array_equal(read(files[0], masks=[("heart", file) for file in files]), (left + right) > 0)
+
+
+def test_a_palette_is_read_by_its_codes(tmp_path: Path) -> None:
+    """As PASCAL VOC paints its classes; colours would say nothing."""
+    codes = np.zeros((8, 8), dtype=np.uint8)
+    codes[1:3, 2:5] = 1
+    image = Image.fromarray(codes, mode="L").convert("P")
+    image.putpalette([0, 0, 0, 128, 0, 0] + 250 * [9, 9, 9])
+    image.putdata(codes.ravel().tolist())
+    image.save(tmp_path / "mask.png")
+    assert np.array_equal(read(tmp_path / "mask.png"), codes)
+
+
+def test_values_that_mean_nothing_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.array(64 * [1]).reshape(8, 8).astype(np.uint16) * 700).save(tmp_path / "mask.png")
+    with pytest.raises(UnreadableImageError, match=r"mask has the values 700.*0 background, 1 heart"):
+        read(tmp_path / "mask.png")
+    assert read(tmp_path / "mask.png", values={700: "heart"}).all()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
 
@@ -20,6 +21,7 @@ from vesalius.backbones.weights import save_backbone
 from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, LabelError, StoreError
 from vesalius.evaluation.dense_maps import backbone_maps, cells_of, pixel_maps
+from vesalius.evaluation.mask_parts import mask_parts
 from vesalius.evaluation.place_classifier import dice_offsets, fit_places
 from vesalius.evaluation.segment_counts import SegmentCounts, dice_and_iou
 from vesalius.evaluation.segment_options import SegmentOptions
@@ -184,6 +186,36 @@ def test_a_part_that_is_never_the_likeliest_is_brought_forward() -> None:
 def test_offsets_are_not_moved_without_a_gain() -> None:
     shares = functional.one_hot(torch.arange(90) % 3, 3).float()
     assert dice_offsets(8 * shares, shares).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_void_is_neither_learned_from_nor_scored(tmp_path: Path) -> None:
+    """A store whose frame of void pixels holds a part of the parts: whatever is said there costs nothing."""
+    scans = tmp_path / "scans"
+    for kind in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (scans / kind).mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for number in range(12):
+        codes = np.zeros((32, 32), dtype=np.uint8)
+        codes[8:20, 8 + number % 3 : 20 + number % 3] = 15
+        pixels = np.where(codes == 15, 200, 60) + generator.integers(0, 20, codes.shape)
+        codes[:, 26:] = 255
+        pixels[:, 26:] = 200  # looks like the part
+        Image.fromarray(pixels.astype(np.uint8)).save(scans / f"JPEGImages/{number:02d}.jpg", quality=95)
+        Image.fromarray(codes).save(scans / f"SegmentationClass/{number:02d}.png")
+    names = "\n".join(f"{number:02d}" for number in range(12))
+    (scans / "ImageSets/Segmentation/train.txt").write_text(names)
+    pipeline.prepare(scans, tmp_path / "store", size=32, workers=1, progress=False)
+    store = open_store(tmp_path / "store")
+    there, rows = mask_parts(store, ())
+    assert len(there) == 20
+    assert "void" not in there
+    options = SegmentOptions(protocol="folds", folds=2)
+    job = SegmentCounts(store, rows, {"person": there["person"]}, options=options, batch_size=6)
+    [counts] = job.of_maps([pixel_maps((32, 32))], lambda _: None).values()
+    common, predicted, true = counts.sum(axis=(0, 1, 2))
+    assert true == 12 * 144
+    assert 2 * common / (predicted + true) > 0.9  # below .6 where void counts
+    assert job.of_mean_mask()[1.0][..., 1].max() <= 32 * 26
 
 
 def test_shares_of_cells() -> None:

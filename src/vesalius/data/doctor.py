@@ -115,7 +115,7 @@ def doctor(
         if sample.source not in findings.refused:
             middle = findings.frames[sample.source] // 2  # as `prepare` does with plain folders
             _decode(sample, findings, frame=middle if adapter.name == "folder" else sample.frame)
-    known = {sample.path for sample in samples} | {path for sample in samples for path in sample.masks.values()}
+    known = {sample.path for sample in samples} | {path for sample in samples for _, path in sample.mask_files}
     listing = list_images(root)
     workers = worker_count(None)
     rows = sum(findings.rows.values()) - len(findings.refused)

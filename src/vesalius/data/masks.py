@@ -14,10 +14,13 @@ from vesalius.data.fit import Placement
 from vesalius.data.read import count_frames, read_image
 from vesalius.errors import UnreadableImageError
 
-__all__ = ["LABEL_MAP", "canonical_parts", "place_mask", "read_masks"]
+__all__ = ["LABEL_MAP", "VOID", "canonical_parts", "place_mask", "read_masks"]
 
 LABEL_MAP = "@labelmap"
 """Key in `Sample.masks` of a single file that holds all parts as values."""
+
+VOID = "void"
+"""Part of the pixels of which nothing is known; segmentation neither learns from them nor scores them."""
 
 _MOST_PARTS = 255
 _ASPECT_TOLERANCE = 0.02
@@ -36,7 +39,7 @@ def canonical_parts(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_masks(
-    masks: Mapping[str, Path],
+    masks: Sequence[tuple[str, Path]],
     *,
     parts: Sequence[str],
     values: Mapping[int, str],
@@ -53,9 +56,9 @@ def read_masks(
     Where parts overlap (the heart lies over the left lung in SCR), the later in `parts` wins.
 
     Args:
-        masks: Part name to a file that is non-zero inside it, or `@labelmap` to a file of `values`.
+        masks: Part name and a file that is non-zero inside it, or `@labelmap` and a file of `values`.
         parts: What the store's values mean, see `canonical_parts`.
-        values: Value in a label-map file to part name; other values are background.
+        values: Value in a label-map file to part name; 0 is the background where it has no name.
         shape: (height, width) of the image; a mask may be larger or smaller but must have its proportions.
         frame: Frame of the image, taken from mask files that have as many frames.
         frames: How many frames the image's file has.
@@ -65,12 +68,12 @@ def read_masks(
         outlines: (part, corners x0, y0, x1, y1, ... in the image's pixels), drawn over the rest in their order.
 
     Raises:
-        UnreadableImageError: For a mask that cannot be read or has other proportions than the image.
+        UnreadableImageError: For a mask that cannot be read, has other proportions than the image or, in a label map,
+            values that mean nothing.
     """
     out = np.zeros((size, size), dtype=np.uint8)
-    for name in sorted(masks, key=lambda name: parts.index(name) if name in parts else 0):
-        path = masks[name]
-        pixels = _read(path, frame=frame, frames=frames, axis=axis)
+    for name, path in sorted(masks, key=lambda one: parts.index(one[0]) if one[0] in parts else 0):
+        pixels = _read(path, frame=frame, frames=frames, axis=axis, codes=name == LABEL_MAP)
         height, width = pixels.shape
         if abs(width * shape[0] / (height * shape[1]) - 1) > _ASPECT_TOLERANCE:
             raise UnreadableImageError(
@@ -79,6 +82,7 @@ def read_masks(
                 "Masks need the image's proportions",
             )
         if name == LABEL_MAP:
+            _check_values(path, pixels, values)
             placed = place_mask(pixels, shape=shape, placement=placement, size=size)
             for value, part in values.items():
                 out[placed == value] = parts.index(part)
@@ -120,12 +124,21 @@ def _draw(
     return np.asarray(canvas, dtype=np.uint8)
 
 
-def _read(path: Path, *, frame: int, frames: int, axis: str | int) -> npt.NDArray[Any]:
+def _check_values(path: Path, pixels: npt.NDArray[Any], values: Mapping[int, str]) -> None:
+    strange = sorted(set(np.unique(pixels).tolist()) - {0, *values})
+    if strange:
+        known = ", ".join(f"{value} {name}" for value, name in sorted(values.items()))
+        raise UnreadableImageError(
+            path, f"mask has the values {', '.join(f'{one:g}' for one in strange[:5])}", f"Known: 0 background, {known}"
+        )
+
+
+def _read(path: Path, *, frame: int, frames: int, axis: str | int, codes: bool) -> npt.NDArray[Any]:
     there = count_frames(path, axis=axis) if frames > 1 else 1
     if there not in (1, frames):
         raise UnreadableImageError(
             path, f"mask has {there} frames, its image {frames}", "Masks need one frame, or those of the image"
         )
     chosen = frame if there > 1 else 0
-    pixels = read_image(path, frame=chosen, window="range", axis=axis, allow_constant=True).pixels
+    pixels = read_image(path, frame=chosen, window="range", axis=axis, allow_constant=True, codes=codes).pixels
     return pixels.max(axis=2) if pixels.ndim == 3 else pixels

@@ -236,7 +236,7 @@ def _plan(
     listing = hashlib.sha256()
     for sample in samples:
         size = sample.path.stat().st_size if sample.path.is_file() else -1
-        masks = sorted((name, path.name) for name, path in sample.masks.items())
+        masks = sorted((name, path.name) for name, path in sample.mask_files)
         told = (sample.source, sample.frame, size, masks, sorted(sample.reader.items()))
         listing.update(repr((*told, sample.outlines) if sample.outlines else told).encode())
     return {

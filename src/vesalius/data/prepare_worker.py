@@ -145,7 +145,7 @@ def _decode(
     if sample.masks or sample.outlines:
         try:
             mask = read_masks(
-                sample.masks,
+                sample.mask_files,
                 parts=options.parts,
                 values=options.mask_values,
                 shape=(pixels.shape[0], pixels.shape[1]),

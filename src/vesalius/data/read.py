@@ -25,6 +25,7 @@ def read_image(
     volume: int = 0,
     key: str | None = None,
     allow_constant: bool = False,
+    codes: bool = False,
 ) -> DecodedImage:
     """Decode one image of a file.
 
@@ -37,6 +38,7 @@ def read_image(
         volume: Volume of a 4-D NIfTI file.
         key: Array of an HDF5 or NPZ file.
         allow_constant: Accept an image whose pixels are all the same (empty masks).
+        codes: Of an image with a palette, give the codes in place of the colours that stand for them (label maps).
 
     Returns:
         Upright pixels in the file's own units and the window to be applied, see `DecodedImage`.
@@ -49,7 +51,7 @@ def read_image(
     check_request(window)
     kind = _kind(path, format)
     try:
-        image = _read(path, kind, frame=frame, window=window, axis=axis, volume=volume, key=key)
+        image = _read(path, kind, frame=frame, window=window, axis=axis, volume=volume, key=key, codes=codes)
     except VesaliusError:
         raise
     except MemoryError as error:
@@ -109,7 +111,15 @@ def _kind(path: Path, given: str | None) -> str:
 
 
 def _read(
-    path: Path, kind: str, *, frame: int, window: WindowRequest, axis: str | int, volume: int, key: str | None
+    path: Path,
+    kind: str,
+    *,
+    frame: int,
+    window: WindowRequest,
+    axis: str | int,
+    volume: int,
+    key: str | None,
+    codes: bool,
 ) -> DecodedImage:
     # Imported one by one: a worker that reads PNGs should not wait for pydicom, nibabel, h5py and tifffile.
     if kind == "dicom":
@@ -134,7 +144,7 @@ def _read(
         return read_tiff(path, frame=frame, window=window)
     from vesalius.data.read_raster import read_raster
 
-    return read_raster(path, kind, frame=frame, window=window)
+    return read_raster(path, kind, frame=frame, window=window, codes=codes)
 
 
 def _count(path: Path, kind: str, *, axis: str | int, key: str | None) -> int:

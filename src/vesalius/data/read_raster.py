@@ -24,7 +24,9 @@ _ORIENTATION = 0x0112
 _OPENERS = {"png": ("PNG",), "jpeg": ("JPEG", "MPO"), "bmp": ("BMP",), "gif": ("GIF",), "tiff": ("TIFF",)}
 
 
-def read_raster(path: Path, kind: str, *, frame: int = 0, window: WindowRequest = "auto") -> DecodedImage:
+def read_raster(
+    path: Path, kind: str, *, frame: int = 0, window: WindowRequest = "auto", codes: bool = False
+) -> DecodedImage:
     """Read one image (or one frame of an animated one) with Pillow.
 
     Gray palettes become gray, other palettes RGB; transparency is laid over black; CMYK and YCbCr become RGB; the EXIF
@@ -35,6 +37,7 @@ def read_raster(path: Path, kind: str, *, frame: int = 0, window: WindowRequest 
         kind: `png`, `jpeg`, `bmp`, `gif` or `tiff`, from the file's content.
         frame: Frame of an animated file or page of a TIFF.
         window: See `vesalius.data.windows`.
+        codes: Give a palette's codes in place of its colours.
 
     Raises:
         UnreadableImageError: Truncated, damaged, too large or too small.
@@ -45,7 +48,7 @@ def read_raster(path: Path, kind: str, *, frame: int = 0, window: WindowRequest 
         if frame:
             image.seek(frame)
         check_size(path, *image.size)
-        pixels, bits, notes = _pixels(path, image)
+        pixels, bits, notes = _pixels(path, image, codes)
         orientation = int(image.getexif().get(_ORIENTATION, 1)) if kind != "gif" else 1
     stated = None
     if pixels.dtype == np.uint16 and kind == "png":
@@ -125,9 +128,11 @@ def _opened(path: Path, kind: str) -> Iterator[Image.Image]:
             raise UnreadableImageError(path, f"{word} {kind.upper()} file ({error})", "Copy it again") from error
 
 
-def _pixels(path: Path, image: Image.Image) -> tuple[npt.NDArray[Any], int, list[str]]:
+def _pixels(path: Path, image: Image.Image, codes: bool) -> tuple[npt.NDArray[Any], int, list[str]]:
     """Return (pixels, bits, notes) in the file's own depth."""
     notes: list[str] = []
+    if codes and image.mode == "P":
+        return np.asarray(image), 8, notes
     wide = _sixteen_bit_colour(image)
     if wide is not None:
         return (drop_alpha(wide, notes) if wide.shape[-1] in {2, 4} else wide), 16, notes

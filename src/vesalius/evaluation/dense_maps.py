@@ -96,10 +96,15 @@ def _joined(stages: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
 
 
 def cells_of(
-    masks: npt.NDArray[Any], values: Sequence[int], grid: tuple[int, int]
+    masks: npt.NDArray[Any], values: Sequence[int], grid: tuple[int, int], *, void: int | None = None
 ) -> Float[Tensor, "n k rows columns"]:
-    """Return the share of each cell that every part covers, the rest (background, other parts) first."""
+    """Return the share of each cell that every part covers, the rest (background, other parts) first.
+
+    Shares of a cell sum to 1, less the share of `void`, of which nothing is known.
+    """
     labels = torch.from_numpy(masks.astype(np.int64))
-    parts = torch.stack([labels == value for value in values], dim=1).float()
+    unknown = [] if void is None else [void]
+    parts = torch.stack([labels == value for value in (*values, *unknown)], dim=1).float()
     shares = functional.interpolate(parts, size=grid, mode="bilinear", antialias=True, align_corners=False)
-    return torch.cat([(1 - shares.sum(dim=1, keepdim=True)).clamp_min(0), shares], dim=1)
+    rest = (1 - shares.sum(dim=1, keepdim=True)).clamp_min(0)
+    return torch.cat([rest, shares[:, : len(values)]], dim=1)

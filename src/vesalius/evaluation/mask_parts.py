@@ -12,18 +12,19 @@ import torch
 from torch import Tensor
 
 from vesalius.data.knowledge_maps import KnowledgeMaps, labelled_by
+from vesalius.data.masks import VOID
 from vesalius.data.store import Store
 from vesalius.errors import EvaluationError, LabelError, nearest
 from vesalius.training.run_folder import RunFolder
 
-__all__ = ["given_maps", "leave_out_labelled", "mask_parts", "with_images"]
+__all__ = ["given_maps", "leave_out_labelled", "mask_parts", "void_value", "with_images"]
 
 _AS_BASELINE = {"predicted": "predicted_masks", "average": "average_prediction", "triangular": "triangles"}
 """Name of the maps' parts as an arm, by their template; what a registration carried is the `registered_exemplar`."""
 
 
 def mask_parts(store: Store, wanted: Sequence[str]) -> tuple[dict[str, int], npt.NDArray[np.int64]]:
-    """Return the value of every part in the label maps, and the rows that have masks.
+    """Return the value of every part in the label maps, `void` aside, and the rows that have masks.
 
     Raises:
         StoreError: The store has no masks.
@@ -31,7 +32,7 @@ def mask_parts(store: Store, wanted: Sequence[str]) -> tuple[dict[str, int], npt
         EvaluationError: No image has a mask.
     """
     store.masks  # noqa: B018 (refuses a store without masks)
-    there = {name: value for value, name in enumerate(store.info["arrays"]["masks"]["parts"]) if value > 0}
+    there = {name: value for name, value in _values(store).items() if name != VOID}
     for name in wanted:
         if name not in there:
             raise LabelError(
@@ -41,6 +42,15 @@ def mask_parts(store: Store, wanted: Sequence[str]) -> tuple[dict[str, int], npt
     if not len(rows):
         raise EvaluationError(f"{store.path}: no image has a mask; there is nothing to be compared with")
     return {name: there[name] for name in (wanted or there)}, rows
+
+
+def void_value(store: Store) -> int | None:
+    """Return the value of pixels of which nothing is known, where the masks have such."""
+    return _values(store).get(VOID)
+
+
+def _values(store: Store) -> dict[str, int]:
+    return {name: value for value, name in enumerate(store.info["arrays"]["masks"]["parts"]) if value > 0}
 
 
 def leave_out_labelled(

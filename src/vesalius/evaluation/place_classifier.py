@@ -49,7 +49,8 @@ def fit_places(
 
     Args:
         features: Of some places of every image.
-        shares: What part of each place belongs to which class, the background first; rows sum to 1.
+        shares: What part of each place belongs to which class, the background first; rows sum to 1, or to
+            less where a share is of no known class.
         folds: Of every image; images of one patient share one. Where all are in one fold nothing can be held out, and
             the middle of the grid is taken, and no offset.
         grid: Strengths, strong to weak.

@@ -16,6 +16,7 @@ from torch.nn import functional
 from vesalius.data.store import Store
 from vesalius.evaluation.dense_maps import DenseMaps, cells_of
 from vesalius.evaluation.label_amounts import deal_patients, draw_label_amounts
+from vesalius.evaluation.mask_parts import void_value
 from vesalius.evaluation.place_classifier import PlaceClassifier, dice_offsets, fit_places
 from vesalius.evaluation.protocol import Sides, make_sides
 from vesalius.evaluation.segment_options import SegmentOptions
@@ -56,6 +57,7 @@ class SegmentCounts:
     ) -> None:
         self.store, self.rows, self.parts, self.options = store, rows, dict(parts), options
         self.batch_size = batch_size
+        self.void = void_value(store)
         table = store.manifest.iloc[rows]
         self.patients = table["patient"].to_numpy(dtype=str)
         self.names, self.code = np.unique(self.patients, return_inverse=True)
@@ -109,7 +111,7 @@ class SegmentCounts:
     def of_mean_mask(self) -> dict[float, _Array]:
         """Score the mean of the masks learned from in the same way, its parts moved by the same rule."""
         masks = self.store.masks[self.rows]
-        shares = cells_of(masks, list(self.parts.values()), masks.shape[1:])
+        shares = cells_of(masks, list(self.parts.values()), masks.shape[1:], void=self.void)
         fitted: list[tuple[_Draw, _Predict]] = []
         for draw in self.draws:
             mean = shares[draw.train].mean(dim=0)
@@ -126,7 +128,8 @@ class SegmentCounts:
         for chosen in self._batches(draw.train):
             seen = maps(self.store.images[self.rows[chosen]])
             grid = (seen.shape[2], seen.shape[3])
-            truth = cells_of(self.store.masks[self.rows[chosen]], list(self.parts.values()), grid)
+            masks = self.store.masks[self.rows[chosen]]
+            truth = cells_of(masks, list(self.parts.values()), grid, void=self.void)
             cells = grid[0] * grid[1]
             many = min(cells, max(1, PLACES // len(draw.train)))
             places = torch.stack([torch.randperm(cells, generator=generator)[:many] for _ in chosen])[:, None]
@@ -149,12 +152,15 @@ class SegmentCounts:
             truth = torch.from_numpy(self.store.masks[self.rows[chosen]].astype(np.int64))
             seen = truth[:, None].float() if maps is None else maps(self.store.images[self.rows[chosen]])
             real = truth[:, None] == values
+            known = (
+                torch.ones_like(truth[:, None], dtype=torch.bool) if self.void is None else truth[:, None] != self.void
+            )
             for draw, predict in fitted:
                 mine = np.flatnonzero(np.isin(chosen, draw.test))
                 if len(mine):
                     logits = predict(seen[mine])
                     full = functional.interpolate(logits, size=truth.shape[1:], mode="bilinear", align_corners=False)
-                    guess = full.argmax(dim=1, keepdim=True) == numbers
+                    guess = (full.argmax(dim=1, keepdim=True) == numbers) & known[mine]
                     each = [(guess & real[mine]), guess, real[mine]]
                     pixels = torch.stack([one.sum(dim=(2, 3)) for one in each], dim=2).double().numpy()
                     place = seeds[draw.fraction].index(draw.seed)

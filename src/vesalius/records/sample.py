@@ -65,7 +65,7 @@ class Sample:
         split: `train`, `val`, `test` or None where the set makes none.
         labels: Label name to value; a missing or uncertain label is None.
         frame: Frame or slice to take from the file.
-        masks: Part name (`left_lung`) to mask file; the patient's left and right.
+        masks: Part name (`left_lung`) to mask file, or to several whose union it is; the patient's left and right.
         outlines: (part name, corners x0, y0, x1, y1, ... in the image's pixels) where a set draws its masks instead of
             storing them; the later lie over the earlier. They are drawn over the `masks`.
         reader: Options for the reader (for example `{"format": "jsrt"}`).
@@ -78,6 +78,12 @@ class Sample:
     split: str | None = None
     labels: Mapping[str, float | int | str | None] = field(default_factory=dict)
     frame: int = 0
-    masks: Mapping[str, Path] = field(default_factory=dict)
+    masks: Mapping[str, Path | tuple[Path, ...]] = field(default_factory=dict)
     outlines: tuple[tuple[str, tuple[float, ...]], ...] = ()
     reader: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def mask_files(self) -> tuple[tuple[str, Path], ...]:
+        """(part name, file) of every mask file."""
+        each = ((name, files if isinstance(files, tuple) else (files,)) for name, files in self.masks.items())
+        return tuple((name, path) for name, files in each for path in files)

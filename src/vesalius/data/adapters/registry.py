@@ -5,16 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 
 from vesalius.data.adapters.acdc import AcdcAdapter
+from vesalius.data.adapters.aptos import AptosAdapter
+from vesalius.data.adapters.cbis_ddsm import CbisDdsmAdapter
 from vesalius.data.adapters.chexpert import CheXpertAdapter
+from vesalius.data.adapters.cityscapes import CityscapesAdapter
 from vesalius.data.adapters.coco import CocoAdapter
 from vesalius.data.adapters.covid_radiography import CovidRadiographyAdapter
+from vesalius.data.adapters.covidgr import CovidgrAdapter
+from vesalius.data.adapters.csaw_s import CsawSAdapter
 from vesalius.data.adapters.folder import FolderAdapter
 from vesalius.data.adapters.ieee8023_covid import Ieee8023CovidAdapter
+from vesalius.data.adapters.imagenet import ImageNetAdapter
 from vesalius.data.adapters.interface import Adapter
+from vesalius.data.adapters.isic import IsicAdapter
 from vesalius.data.adapters.jsrt import JsrtAdapter
 from vesalius.data.adapters.kermany import KermanyAdapter
+from vesalius.data.adapters.medmnist import MedMnistAdapter
 from vesalius.data.adapters.montgomery import MontgomeryAdapter
+from vesalius.data.adapters.msd import MsdAdapter
 from vesalius.data.adapters.nih import NihAdapter
+from vesalius.data.adapters.pascal_voc import PascalVocAdapter
+from vesalius.data.adapters.patch_camelyon import PatchCamelyonAdapter
+from vesalius.data.adapters.ph2 import Ph2Adapter
 from vesalius.data.adapters.phantom import PhantomAdapter
 from vesalius.data.adapters.shenzhen import ShenzhenAdapter
 from vesalius.errors import DatasetError, nearest
@@ -35,7 +47,19 @@ ADAPTERS: dict[str, type[Adapter]] = {
         CovidRadiographyAdapter,
         Ieee8023CovidAdapter,
         AcdcAdapter,
+        MsdAdapter,
+        AptosAdapter,
+        IsicAdapter,
+        Ph2Adapter,
+        CbisDdsmAdapter,
+        CsawSAdapter,
+        PatchCamelyonAdapter,
+        CovidgrAdapter,
+        MedMnistAdapter,
         CocoAdapter,
+        PascalVocAdapter,
+        CityscapesAdapter,
+        ImageNetAdapter,
     )
 }
 

@@ -1,0 +1,106 @@
+"""ImageNet, and sets in its layout such as ImageNet-100: a folder a class, named by its synset."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import ClassVar
+
+from vesalius.data.adapters.interface import Adapter
+from vesalius.data.adapters.listing import child_folders, list_images, source_of
+from vesalius.data.adapters.tables import column, has_columns, read_table
+from vesalius.data.labels import LabelSpec
+from vesalius.errors import ManifestError
+from vesalius.records.sample import Sample
+
+__all__ = ["ImageNetAdapter"]
+
+_SYNSET = re.compile(r"^n\d{8}$")
+_SOLUTION = "LOC_val_solution.csv"
+
+
+class ImageNetAdapter(Adapter):
+    """`train/<synset>/*.JPEG` and `val/<synset>/*.JPEG`, or `train.X1` to `train.X4` and `val.X` of ImageNet-100.
+
+    A flat `val/`, as published, is read with `LOC_val_solution.csv` above it. Names come from `Labels.json` or
+    `LOC_synset_mapping.txt` where one is there, else the synset is the name.
+    """
+
+    name: ClassVar[str] = "imagenet"
+    title: ClassVar[str] = "ImageNet / ImageNet-100"
+    layout: ClassVar[str] = "train*/nNNNNNNNN/*.JPEG + val*/nNNNNNNNN/*.JPEG (+ Labels.json, LOC_*.{txt,csv})"
+    citation: ClassVar[str] = "Russakovsky et al., IJCV 115:211-252, 2015"
+    licence: ClassVar[str] = "research and education, on registration"
+
+    @classmethod
+    def matches(cls, folder: Path) -> bool:
+        """A training folder of synsets."""
+        return any(_SYNSET.match(child.name) for side in _sides(folder, "train") for child in child_folders(side))
+
+    def collect(self, root: Path) -> list[Sample]:
+        """Return one sample an image, each its own patient; classes are those of the training side."""
+        base = self.base(root)
+        train = [
+            (path, path.parent.name, "train") for side in _sides(base, "train") for path in self._images(side, root)
+        ]
+        train = [one for one in train if _SYNSET.match(one[1])]
+        synsets = sorted({synset for _, synset, _ in train})
+        solved = _solution(base)
+        val = []
+        for side in _sides(base, "val"):
+            for path in self._images(side, root):
+                synset = path.parent.name if _SYNSET.match(path.parent.name) else solved.get(path.stem, "")
+                val.append((path, synset, "val"))
+        unknown = sum(synset not in synsets for _, synset, _ in val)
+        if unknown:
+            self.warn(f"{unknown} validation images are of no class of the training side and stay unlabelled")
+        names = _names(base)
+        classes = tuple(names.get(synset, synset) for synset in synsets)
+        if len(set(classes)) < len(classes):  # two synsets of ImageNet are called crane, two maillot
+            classes = tuple(f"{names.get(synset, synset)} ({synset})" for synset in synsets)
+        self.labels["class"] = LabelSpec(kind="multiclass", classes=classes, description="synset of the image")
+        place = {synset: number for number, synset in enumerate(synsets)}
+        return [
+            Sample(
+                path=path,
+                source=(source := source_of(path, root)),
+                patient=source,
+                split=side,
+                labels={"class": place.get(synset)},
+            )
+            for path, synset, side in (*train, *val)
+        ]
+
+    def _images(self, folder: Path, root: Path) -> tuple[Path, ...]:
+        listing = list_images(folder)
+        self.ignored += tuple(source_of(folder / file, root) for file in listing.ignored)
+        return listing.images
+
+
+def _sides(folder: Path, side: str) -> list[Path]:
+    return [child for child in child_folders(folder) if child.name == side or child.name.startswith(f"{side}.X")]
+
+
+def _names(base: Path) -> dict[str, str]:
+    """Return each synset's first name."""
+    table, mapping = base / "Labels.json", base / "LOC_synset_mapping.txt"
+    if table.is_file():
+        try:
+            content = json.loads(table.read_text(encoding="utf-8"))
+            return {str(synset): str(names).split(",")[0].strip() for synset, names in content.items()}
+        except (ValueError, AttributeError) as error:
+            raise ManifestError(f"{table}: is not a table of synsets and names ({error}); copy it again") from error
+    lines = mapping.read_text(encoding="utf-8").splitlines() if mapping.is_file() else []
+    pairs = (line.partition(" ") for line in lines)
+    return {synset: names.split(",")[0].strip() for synset, _, names in pairs if _SYNSET.match(synset)}
+
+
+def _solution(base: Path) -> dict[str, str]:
+    """Read the published answers of a flat validation folder: image to synset."""
+    table = next((one for one in (base / _SOLUTION, base.parent / _SOLUTION) if one.is_file()), None)
+    if table is None or not has_columns(table, "ImageId", "PredictionString"):
+        return {}
+    frame = read_table(table)
+    answers = zip(column(frame, "ImageId", table=table), column(frame, "PredictionString", table=table), strict=True)
+    return {str(image).strip(): str(answer).split(" ")[0] for image, answer in answers}

@@ -1,0 +1,107 @@
+"""PASCAL VOC: photographs with twenty classes of objects, named and outlined."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from vesalius.data.adapters.interface import Adapter
+from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.labels import LabelSpec
+from vesalius.data.masks import VOID
+from vesalius.errors import DatasetError, ManifestError
+from vesalius.records.sample import Sample
+
+__all__ = ["PascalVocAdapter"]
+
+_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+_VOID = 255
+_SIDES = ("train", "val", "test")
+
+
+class PascalVocAdapter(Adapter):
+    """`JPEGImages/`, `ImageSets/{Segmentation,Main}/*.txt`, `SegmentationClass/*.png`, as in `VOCdevkit/VOC2012`.
+
+    A class is a binary label (difficult ones are unknown); outlines of objects, value 255, are `void`.
+    """
+
+    name: ClassVar[str] = "pascal-voc"
+    title: ClassVar[str] = "PASCAL VOC"
+    layout: ClassVar[str] = "JPEGImages/*.jpg + ImageSets/{Segmentation,Main}/*.txt + SegmentationClass/*.png"
+    citation: ClassVar[str] = "Everingham et al., IJCV 88:303-338, 2010"
+    licence: ClassVar[str] = "flickr's terms of use"
+
+    @classmethod
+    def known_labels(cls) -> dict[str, LabelSpec]:
+        """Which classes an image shows."""
+        return {name: LabelSpec(kind="binary", description=f"shows a {name}") for name in _CLASSES}
+
+    @classmethod
+    def matches(cls, folder: Path) -> bool:
+        """Images and lists of them."""
+        return (folder / "JPEGImages").is_dir() and (folder / "ImageSets").is_dir()
+
+    def collect(self, root: Path, *, images: Literal["segmentation", "main"] = "segmentation") -> list[Sample]:
+        """Return one sample an image of the lists, on the side that they give it.
+
+        Args:
+            root: The folder with `JPEGImages`, or its parent.
+            images: `segmentation`: those with masks; `main`: those of the classification task.
+
+        Raises:
+            DatasetError: There are no such lists.
+        """
+        base = self.base(root)
+        lists = base / "ImageSets" / ("Segmentation" if images == "segmentation" else "Main")
+        sides = {name: side for side in _SIDES for name in _names(lists / f"{side}.txt")}
+        if not sides:
+            raise DatasetError(f"{root}: no list train.txt, val.txt or test.txt in {source_of(lists, root)}")
+        self.parts = dict(enumerate(_CLASSES, start=1)) | {_VOID: VOID}
+        labels = {name: _shown(base / "ImageSets" / "Main", name) for name in _CLASSES}
+        listing = list_images(base / "JPEGImages")
+        self.ignored = tuple(source_of(base / "JPEGImages" / file, root) for file in listing.ignored)
+        unlisted = sum(path.stem not in sides for path in listing.images)
+        if unlisted:
+            self.note(f"{unlisted} images that the lists of {lists.name} do not name are passed over")
+        found = []
+        for name, side in sorted(sides.items()):
+            path = base / "JPEGImages" / f"{name}.jpg"
+            mask = base / "SegmentationClass" / f"{name}.png"
+            found.append(
+                Sample(
+                    path=path,
+                    source=source_of(path, root),
+                    patient=name,
+                    split=side,
+                    labels={label: known.get(name) for label, known in labels.items()},
+                    masks={"@labelmap": mask} if mask.is_file() else {},
+                )
+            )
+        return found
+
+
+def _names(table: Path) -> list[str]:
+    """Return the first word of each line."""
+    if not table.is_file():
+        return []
+    words = [line.split()[0] for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
+    climbing = [word for word in words if "/" in word or "\\" in word]
+    if climbing:
+        raise ManifestError(f"{table}: names {climbing[0]!r}, which is no image of JPEGImages")
+    return words
+
+
+def _shown(lists: Path, name: str) -> dict[str, int | None]:
+    """Read `<class>_{train,val,test}.txt`: 1 shown, -1 not shown, 0 shown but difficult, which counts as unknown."""
+    found: dict[str, int | None] = {}
+    for side in _SIDES:
+        table = lists / f"{name}_{side}.txt"
+        lines = table.read_text(encoding="utf-8").splitlines() if table.is_file() else []
+        for words in (line.split() for line in lines if line.strip()):
+            if len(words) != 2 or words[1] not in ("1", "0", "-1"):
+                raise ManifestError(f"{table}: line {' '.join(words)!r}; expected an image and 1, 0 or -1")
+            found[words[0]] = {"1": 1, "0": None, "-1": 0}[words[1]]
+    return found
