@@ -82,6 +82,23 @@ def test_same_seed_same_result_whatever_the_other_arms() -> None:
     assert [s for s in first.scores if s.arm == "pretrained"] == [s for s in alone.scores if s.arm == "pretrained"]
 
 
+def test_comparisons_and_probabilities_are_tested() -> None:
+    generator, patient, labels = _cohort()
+    told, noise = generator.normal(size=(360, 4)) + labels[:, None], generator.normal(size=(360, 4))
+    sides = fold_sides(labels, patient, folds=3)
+    arms = {"pretrained": [told], "random_init": [noise], "pixels": [told[:, ::-1].copy()]}
+    result = evaluate_frozen(arms, labels, patient, sides=sides, task="linear", kind="binary", **FAST)
+    p = {(one["baseline"], one["metric"], one["fraction"]): one["delong_p"] for one in result.settings["comparisons"]}
+    assert p["random_init", "roc_auc", 1.0] < 1e-4
+    assert p["pixels", "roc_auc", 1.0] > 0.5  # the same columns, in another order
+    assert p["random_init", "pr_auc", 1.0] is p["chance", "roc_auc", 1.0] is None
+    assert f"DeLong p {p['random_init', 'roc_auc', 1.0]:.2g}" in result.verdict
+    measured = result.settings["calibration"]
+    assert list(measured) == ["pretrained", "random_init", "pixels"]
+    assert all(sum(one["images"]) == 360 and 0 < one["ece"] < 0.3 for one in measured.values())
+    assert measured["pretrained"]["brier"] < measured["random_init"]["brier"]
+
+
 @pytest.mark.parametrize("task", ["knn", "linear"])
 def test_ordinal_and_multilabel_labels(task: str) -> None:
     generator, patient, _ = _cohort()

@@ -148,6 +148,10 @@ def make_result(task: str, label: str, arms: Mapping[str, float], **changes: Any
             "k": 20,
             "temperature": 0.07,
             "by_k": {"pretrained": {}},
+            "calibration": {
+                arm: {"ece": 0.04, "brier": 0.1, "predicted": [0.1, 0.6], "observed": [0.15, 0.5], "images": [7, 5]}
+                for arm in ("pretrained", "pixels")
+            },
             "comparisons": [
                 {"baseline": arm, "metric": "roc_auc", "fraction": 1.0, "word": _word(arms["pretrained"] - value)}
                 for arm, value in arms.items()

@@ -76,6 +76,13 @@ def test_scores_show_arms_intervals_and_pixels_in_plain_words(one: Any) -> None:
     assert "▼ below" in one.text
 
 
+def test_probabilities_are_drawn_over_what_came_true(one: Any) -> None:
+    page = one.text
+    assert "Do its probabilities mean what they say?" in page
+    assert "expected calibration error pretrained 0.04" in page
+    assert "pretrained: 0.15" in page  # a dot and what it stands for
+
+
 def test_training_and_data_and_limits_are_there(one: Any, store: Store) -> None:
     for heading in ("Loss", "Teacher entropy", "Feature rank", "k-NN AUC: effusion", "Learning rate"):
         assert heading in one.text

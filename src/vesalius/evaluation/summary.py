@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Num, Shaped
 
+from vesalius.evaluation.calibration import calibration_of
+from vesalius.evaluation.delong import compare_aucs
 from vesalius.evaluation.intervals import PatientResamples, bootstrap_metrics, draw_resamples, percentile_interval
-from vesalius.evaluation.metrics import compute_metrics
+from vesalius.evaluation.metrics import binary_problems, compute_metrics, rank_in_folds
 from vesalius.evaluation.probes import Prediction, ProbeOptions
 from vesalius.evaluation.protocol import Sides
 from vesalius.evaluation.verdict import compare, verdict
@@ -45,7 +47,8 @@ def summarise(
         scores += group_scores
         draws[arm, fraction] = group_draws
         notes += [reason for reason in reasons if reason not in notes]
-    words, comparisons = _stand(scores, draws, options, notes)
+    tested = _delong(predictions, truth, patients[sides.test], sides, options)
+    words, comparisons = _stand(scores, draws, tested, options, notes)
     return Result(
         task=options.task,
         label=options.label,
@@ -91,8 +94,38 @@ def _score_group(
     return scores, draws, points[0][1]
 
 
+def _delong(
+    predictions: Sequence[Prediction],
+    truth: Num[np.ndarray, "test ..."],
+    patients: Shaped[np.ndarray, " test"],
+    sides: Sides,
+    options: ProbeOptions,
+) -> dict[tuple[str, float], float]:
+    """Return DeLong's p of the pretrained arm against each other arm and share, on the first draw of labels."""
+    if options.kind != "binary" or "roc_auc" not in options.metrics:
+        return {}
+    ranked = {
+        (one.arm, one.fraction): rank_in_folds(one.scores, sides.test_folds)[:, 1]
+        for one in predictions
+        if one.seed == 0 and one.arm != "chance"
+    }
+    [(_, _, positive, _)] = binary_problems(truth, np.zeros((len(truth), 2)), "binary")
+    if positive.all() or not positive.any():
+        return {}
+    tested = {
+        (arm, fraction): compare_aucs(positive, ranked[_OURS, fraction], theirs, patients).p
+        for (arm, fraction), theirs in ranked.items()
+        if arm != _OURS and (_OURS, fraction) in ranked
+    }
+    return {key: p for key, p in tested.items() if not np.isnan(p)}
+
+
 def _stand(
-    scores: Sequence[Score], draws: _Draws, options: ProbeOptions, notes: Sequence[str]
+    scores: Sequence[Score],
+    draws: _Draws,
+    tested: Mapping[tuple[str, float], float],
+    options: ProbeOptions,
+    notes: Sequence[str],
 ) -> tuple[str, list[dict[str, Any]]]:
     """Compare the pretrained arm with each baseline; the verdict speaks of the first metric at the largest fraction."""
     first, largest = options.metrics[0], options.fractions[-1]
@@ -104,6 +137,8 @@ def _stand(
             continue
         pair = ([draw[metric] for draw in draws[one, fraction]] for one in (_OURS, arm))
         it = compare(ours, theirs, *pair)
+        if metric == "roc_auc":
+            it = replace(it, delong_p=tested.get((arm, fraction)))
         comparisons.append({"fraction": fraction} | asdict(it))
         if (fraction, metric) == (largest, first) and arm != "chance":
             spoken.append((theirs, it))
@@ -124,6 +159,11 @@ def _settings(
         "seed": options.seed,
         "bootstrap": options.bootstrap,
         "interval": "95 % percentile, patients resampled, seeds pooled",
+        "calibration": {
+            one.arm: calibration_of(truth, one.scores, kind=options.kind).as_dict()
+            for one in predictions
+            if one.seed == 0 and one.fraction == options.fractions[-1] and one.arm != "chance"
+        },
         "pairs": len(sides.pairs),
         "sides": sides.reason,
         "train_images_by_fraction": {

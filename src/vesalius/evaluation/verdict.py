@@ -35,6 +35,8 @@ class Comparison:
         high: Upper end.
         separate: Whether the two arms' own 95 % intervals do not touch.
         word: `above`, `within` or `below` by the paired interval; `unknown` where it is not defined.
+        delong_p: Of ROC-AUCs of a binary label, DeLong's test of the first draws (`vesalius.evaluation.delong`); else
+            None.
     """
 
     baseline: str
@@ -44,6 +46,7 @@ class Comparison:
     high: float
     separate: bool
     word: str
+    delong_p: float | None = None
 
 
 def compare(
@@ -87,6 +90,8 @@ def verdict(ours: Score, baselines: Sequence[tuple[Score, Comparison]], *, reaso
 
 def _sentence(theirs: Score, it: Comparison) -> str:
     gap = f"difference {it.difference:+.3f}, 95 % interval {it.low:+.3f} to {it.high:+.3f}"
+    if it.delong_p is not None:
+        gap += f", DeLong p {it.delong_p:.2g}"
     if theirs.arm == "pixels":
         stand = {
             "above": "above the raw-pixel baseline",

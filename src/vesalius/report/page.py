@@ -27,7 +27,7 @@ from vesalius.version import __version__
 __all__ = ["report"]
 
 _SHOWN = frozenset(
-    {"changed", "comparisons", "by_k"}
+    {"changed", "comparisons", "by_k", "calibration"}
 )  # settings whose content stands in the scores already, or is too long
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from vesalius.records.result import Result, Score
 from vesalius.report.charts import Series, line_chart
 from vesalius.report.forest import Scale, shared_scale, strip
+from vesalius.report.reliability import reliability_plot
 from vesalius.report.run_folder import Run
 from vesalius.report.standing import Measured, Standing, measured
 from vesalius.report.wording import ARMS, METRICS, figure, joined, plain_name, share, task_title
@@ -76,6 +77,7 @@ class LabelBlock:
     forest: tuple[tuple[str, tuple[ForestRow, ...]], ...]
     scale: Scale
     curves: tuple[tuple[str, Markup], ...]
+    reliability: tuple[tuple[str, Markup, str], ...]
     table: ScoreTable
 
 
@@ -121,6 +123,13 @@ def _block(label: str, store: str, entries: Sequence[_Entry], anchor: str, *, se
         ),
         scale=scale,
         curves=tuple(curve for group in by_task.values() for curve in _curves(group, several=several)),
+        reliability=tuple(
+            (name, *found)
+            for task, group in by_task.items()
+            for run, result, _ in group
+            for name in [f"{task} · {run}" if several else task]
+            if (found := reliability_plot(result, f"{label}, {store}, {name}", _STYLES)) is not None
+        ),
         table=_table(by_task, several=several),
     )
 
