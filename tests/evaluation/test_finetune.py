@@ -21,9 +21,10 @@ from vesalius.evaluation import finetune
 from vesalius.evaluation.classifier import Classifier, Labelled, Setup, loss_of
 from vesalius.evaluation.finetune import Finetuning
 from vesalius.evaluation.finetune_options import FinetuneOptions
-from vesalius.evaluation.fit_classifier import Fit, _batch, _class_weights, fit_classifier, longest_steps
+from vesalius.evaluation.fit_classifier import _class_weights, fit_classifier
 from vesalius.evaluation.gather import gather
 from vesalius.evaluation.probes import ProbeOptions
+from vesalius.evaluation.rounds import Fit, _batch, longest_steps
 
 SETUP = Setup(torch.device("cpu"), False, 32)
 QUICK = {"progress": False, "precision": "fp32", "device": "cpu", "bootstrap": 50, "random_inits": 1, "seeds": 1}

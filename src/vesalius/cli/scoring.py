@@ -21,7 +21,7 @@ _OF_LABELS = {
     "finetune": (*_ALL, *_DRAWS, "test_data", "search", "overrides"),
 }
 _OF_MASKS = {
-    "segment": (*_ALL, *_DRAWS),
+    "segment": (*_ALL, *_DRAWS, "decoder", "search", "overrides"),
     "attention": (*_ALL, "maps", "upsampling"),
     "coordinates": (*_ALL, "maps"),
     "regions": (*_ALL, "clusters", "prior", "stage"),
@@ -54,9 +54,12 @@ def evaluate(
     ] = None,
     features: Annotated[str, typer.Option(help="auto, or of cls, mean, heads, grid joined by +.")] = "auto",
     solver: Annotated[str, typer.Option(help="Linear probe: lbfgs (L2, chosen inside) or sgd (100 epochs).")] = "lbfgs",
-    search: Annotated[str, typer.Option(help="finetune: lr tries a grid of learning rates.")] = "",
+    decoder: Annotated[
+        str, typer.Option(help="segment: linear (frozen), or fpn, unet, deeplabv3, fcn, trained with the backbone.")
+    ] = "linear",
+    search: Annotated[str, typer.Option(help="finetune, segment: lr tries a grid of learning rates.")] = "",
     overrides: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="finetune: an option of it; repeatable.")
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="finetune, segment: an option of it; repeatable.")
     ] = [],  # noqa: B006 (typer copies it)
     clusters: Annotated[int, typer.Option(help="regions: how many an image.")] = 8,
     prior: Annotated[str, typer.Option(help="regions: the store's maps whose regions are joined.")] = "slic",

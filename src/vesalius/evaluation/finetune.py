@@ -21,18 +21,12 @@ from vesalius.errors import ConfigError, EvaluationError, LabelError
 from vesalius.evaluation.classifier import Classifier, Labelled, Setup, scores_of
 from vesalius.evaluation.features import backbone_fingerprint
 from vesalius.evaluation.finetune_options import FinetuneOptions
-from vesalius.evaluation.fit_classifier import (
-    Fit,
-    build_optimizer,
-    finetune_plan,
-    fit_classifier,
-    longest_steps,
-    training_step,
-)
+from vesalius.evaluation.fit_classifier import finetune_plan, fit_classifier, training_step
 from vesalius.evaluation.gather import EvaluationTask
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
-from vesalius.evaluation.label_amounts import deal_patients, draw_label_amounts
+from vesalius.evaluation.label_amounts import draw_label_amounts, hold_out
 from vesalius.evaluation.probes import Prediction, ProbeOptions
+from vesalius.evaluation.rounds import Fit, build_optimizer, longest_steps
 from vesalius.seeding import seeded
 from vesalius.training.precision import suit_accelerator
 
@@ -131,7 +125,7 @@ class Finetuning:
         pair = self._drawn(self.probe.fractions[-1], 0)[0]
         with seeded(0, self.setup.device) as generator:
             classifier = self.classifier(backbone)
-            optimizer = build_optimizer(classifier, self.options)
+            optimizer = build_optimizer(classifier.parameters(), self.options)
             plan = finetune_plan(self.options, self.setup.image_size)
             batch = self.labelled(pair.train[: self.options.batch_size])
             seconds = []
@@ -198,12 +192,9 @@ class Finetuning:
         return found
 
     def _held_out(self, train: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        own = self.job.split[train] == "val"
-        if self.job.sides.protocol != "folds" and own.any() and not own.all():
-            return np.asarray(own)
-        folds = max(2, round(1 / self.options.validation_share))
-        patients, labels = self.job.patients[train], self.job.targets.values[train]
-        return np.asarray(deal_patients(patients, labels, folds=folds, seed=self.probe.seed) == 0)
+        job, share = self.job, self.options.validation_share
+        how: dict[str, Any] = {"protocol": job.sides.protocol, "share": share, "seed": self.probe.seed}
+        return hold_out(job.patients[train], job.targets.values[train], job.split[train], **how)
 
     def _check(self, what: str, labels: npt.NDArray[Any], fraction: float) -> None:
         if self.probe.kind == "multilabel":

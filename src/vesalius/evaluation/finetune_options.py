@@ -2,65 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
-from vesalius.config import StrictModel
+from vesalius.evaluation.round_options import RoundOptions
 
 __all__ = ["FinetuneOptions"]
 
-_GRIDS: dict[str, tuple[float, ...]] = {
-    "sgd": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
-    "adam": (3e-5, 1e-4, 3e-4, 1e-3),
-    "adamw": (3e-5, 1e-4, 3e-4, 1e-3),
-}
 
-_USUAL = {"sgd": (1e-2, 3e-2), "adam": (1e-4, 1e-3), "adamw": (1e-4, 1e-3)}
-
-
-class FinetuneOptions(StrictModel):
+class FinetuneOptions(RoundOptions):
     """Fine-tuning of the whole network; the defaults are those of Matsoukas et al. 2022, cut to small sets.
 
-    A training goes in rounds: a pass over the labelled images, or `round_steps` where a pass is shorter. After each the
-    images held out are scored, and the best round's weights are the classifier.
-
     Attributes:
-        optimizer: `adam`, `adamw` or `sgd` (momentum .9; of DINO-CXR).
-        search: `lr` tries every learning rate of a grid on the first draw of labels, arm by arm, share by share and
-            fold by fold, and takes the best on the images held out; nothing takes `lr` as it is.
-        lr: Peak learning rate; by default 1e-4 for pretrained weights and 1e-3 for untrained ones (SGD: .01 and .03).
-        grid: Rates tried by `search`; empty for the optimizer's usual ones.
-        batch_size: Images a step; all of them where there are fewer.
-        weight_decay: Of the optimizer.
-        rounds: At most.
-        round_steps: Fewest steps of a round.
-        warmup_steps: Linear from 0; at most a tenth of the longest training.
-        patience: Rounds without a better score after which the rate falls to a tenth.
-        min_lr: A rate that would fall below it ends the training.
         class_weights: Weigh classes by the inverse of how often they occur.
         flip: Probability of a left-right flip; 0, since a patient's sides are not alike.
-        validation_share: Share of the training side's patients held out for the choice of round and rate, the same ones
-            for every arm and share of the labels. A store's own `val` split is taken where the protocol is `split`.
     """
 
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    search: Literal["", "lr"] = ""
-    lr: float | None = Field(default=None, gt=0)
-    grid: tuple[float, ...] = ()
-    batch_size: int = Field(default=64, ge=2)
-    weight_decay: float = Field(default=0.0, ge=0)
-    rounds: int = Field(default=30, ge=1)
-    round_steps: int = Field(default=20, ge=1)
-    warmup_steps: int = Field(default=1000, ge=0)
-    patience: int = Field(default=3, ge=1)
-    min_lr: float = Field(default=1e-6, gt=0)
     class_weights: bool = False
     flip: float = Field(default=0.0, ge=0, le=1)
-    validation_share: float = Field(default=0.2, gt=0, lt=1)
-
-    def rates(self, *, pretrained: bool) -> tuple[float, ...]:
-        """Return the learning rates to try; one where nothing is searched."""
-        if self.search == "lr":
-            return self.grid or _GRIDS[self.optimizer]
-        return (self.lr or _USUAL[self.optimizer][0 if pretrained else 1],)

@@ -1,57 +1,27 @@
-"""Fine-tuning one classifier: all of it learns, the rate falls where validation saturates, the best round is kept."""
+"""Fine-tuning one classifier: all of it learns, in rounds chosen by images held out."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import Optimizer
 
 from vesalius.data.batches import ImagePool, step_seed
 from vesalius.errors import EvaluationError
 from vesalius.evaluation.classifier import Classifier, Labelled, Setup, loss_of, targets_of, validate
 from vesalius.evaluation.finetune_options import FinetuneOptions
+from vesalius.evaluation.rounds import Fit, build_optimizer, train_in_rounds
 from vesalius.seeding import seeded
 from vesalius.views.make_views import make_views
 from vesalius.views.plans import ViewPlan, ViewSpec
 
-__all__ = ["Fit", "build_optimizer", "finetune_plan", "fit_classifier", "longest_steps", "training_step"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fit:
-    """How one training went.
-
-    Attributes:
-        lr: Its peak learning rate.
-        value: The label's first metric on the images held out, in the best round.
-        loss: Their loss in that round.
-        best_round: From 1.
-        rounds: How many were trained.
-    """
-
-    lr: float
-    value: float
-    loss: float
-    best_round: int
-    rounds: int
-
-    @property
-    def goodness(self) -> tuple[float, float]:
-        """What fits are compared by: the metric, and where that is level the loss."""
-        return (self.value if math.isfinite(self.value) else -math.inf, -self.loss)
-
-
-def longest_steps(images: int, options: FinetuneOptions) -> int:
-    """Return how many steps a training on so many images has at most."""
-    return options.rounds * _steps_a_round(images, options)
+__all__ = ["finetune_plan", "fit_classifier", "training_step"]
 
 
 def fit_classifier(
@@ -82,36 +52,26 @@ def fit_classifier(
     Raises:
         EvaluationError: The loss is not finite.
     """
-    optimizer = build_optimizer(classifier, options)
-    a_round, longest = _steps_a_round(len(train.rows), options), longest_steps(len(train.rows), options)
-    warmup = min(options.warmup_steps, longest // 10)
+    optimizer = build_optimizer(classifier.parameters(), options)
     weights = _class_weights(train).to(setup.device) if options.class_weights else None
-    plan, scale, waited = finetune_plan(options, setup.image_size), 1.0, 0
-    best: Fit | None = None
-    kept: dict[str, Tensor] = {}
-    for number in range(options.rounds):
-        for step in range(number * a_round, (number + 1) * a_round):
-            rate = lr * scale * min(1.0, (step + 1) / max(1, warmup))
-            batch = train.some(_batch(len(train.rows), options.batch_size, seed, step))
-            with seeded(step_seed(seed, step), setup.device) as generator:
-                training_step(classifier, optimizer, batch, plan, generator, lr=rate, weights=weights, setup=setup)
-        advance(a_round)
-        value, loss = validate(classifier, validation, setup)
-        now = Fit(lr=lr, value=value, loss=loss, best_round=number + 1, rounds=number + 1)
-        if best is None or now.goodness > best.goodness:
-            best, waited = now, 0
-            kept = {name: one.detach().clone() for name, one in classifier.state_dict().items()}
-            continue
-        waited += 1
-        if waited >= options.patience:
-            scale, waited = scale / 10, 0
-            if lr * scale < options.min_lr * (1 - 1e-9):
-                break
-    advance(longest - (number + 1) * a_round)
-    classifier.load_state_dict(kept)
-    classifier.eval()
-    assert best is not None  # noqa: S101 (there is a first round)
-    return Fit(lr=lr, value=best.value, loss=best.loss, best_round=best.best_round, rounds=number + 1)
+    plan = finetune_plan(options, setup.image_size)
+
+    def take(places: npt.NDArray[np.int64], step: int, rate: float) -> None:
+        with seeded(step_seed(seed, step), setup.device) as generator:
+            training_step(
+                classifier, optimizer, train.some(places), plan, generator, lr=rate, weights=weights, setup=setup
+            )
+
+    return train_in_rounds(
+        classifier,
+        len(train.rows),
+        options,
+        lr=lr,
+        seed=seed,
+        take=take,
+        validate=lambda: validate(classifier, validation, setup),
+        advance=advance,
+    )
 
 
 def training_step(
@@ -155,27 +115,6 @@ def _class_weights(train: Labelled) -> Float[Tensor, " columns"]:
         return torch.from_numpy((negative / np.maximum(positive, 1)).astype(np.float32))
     counts = np.bincount(train.labels.astype(int), minlength=train.columns)
     return torch.from_numpy((len(train.labels) / (train.columns * np.maximum(counts, 1))).astype(np.float32))
-
-
-def _batch(images: int, batch_size: int, seed: int, step: int) -> npt.NDArray[np.int64]:
-    """Return the places of one step's images: every pass in another order, its ragged end left out."""
-    size = min(batch_size, images)
-    epoch, place = divmod(step, images // size)
-    order = np.random.default_rng([seed, 2, epoch]).permutation(images)
-    return order[place * size : (place + 1) * size]
-
-
-def _steps_a_round(images: int, options: FinetuneOptions) -> int:
-    return max(options.round_steps, images // min(options.batch_size, images))
-
-
-def build_optimizer(classifier: Classifier, options: FinetuneOptions) -> Optimizer:
-    """Build the optimizer; its rate is set at every step."""
-    parameters: Any = [one for one in classifier.parameters() if one.requires_grad]
-    if options.optimizer == "sgd":
-        return SGD(parameters, lr=0.0, momentum=0.9, weight_decay=options.weight_decay, fused=True)
-    kind = Adam if options.optimizer == "adam" else AdamW
-    return kind(parameters, lr=0.0, weight_decay=options.weight_decay, fused=True)
 
 
 def finetune_plan(options: FinetuneOptions, image_size: int) -> ViewPlan:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int, Num, Shaped
+from jaxtyping import Bool, Int, Num, Shaped
 
 from vesalius.errors import ConfigError
 
-__all__ = ["deal_patients", "draw_label_amounts", "patient_strata"]
+__all__ = ["deal_patients", "draw_label_amounts", "hold_out", "patient_strata"]
 
 
 def patient_strata(
@@ -46,6 +46,33 @@ def deal_patients(
     fold = np.empty(len(stratum), dtype=np.int64)
     fold[order] = np.arange(len(stratum)) % folds
     return np.asarray(fold[code])
+
+
+def hold_out(
+    patients: Shaped[np.ndarray, " images"],
+    labels: Num[np.ndarray, "images ..."],
+    split: Shaped[np.ndarray, " images"],
+    *,
+    protocol: str,
+    share: float,
+    seed: int,
+) -> Bool[np.ndarray, " images"]:
+    """Say which images of a training side choose rather than teach, the same for every arm and amount of labels.
+
+    That is a store's own `val` side where the sides are the store's; else a share of the patients.
+
+    Args:
+        patients: Of the training side's images.
+        labels: For the strata.
+        split: The store's side of each.
+        protocol: How the sides were made.
+        share: Of the patients.
+        seed: Of the deal.
+    """
+    own = split == "val"
+    if protocol != "folds" and own.any() and not own.all():
+        return np.asarray(own)
+    return np.asarray(deal_patients(patients, labels, folds=max(2, round(1 / share)), seed=seed) == 0)
 
 
 def draw_label_amounts(

@@ -7,6 +7,7 @@ from typing import Any
 
 from vesalius.errors import ConfigError
 from vesalius.evaluation.finetune_options import FinetuneOptions
+from vesalius.evaluation.round_options import RoundOptions
 
 __all__ = ["FRACTIONS", "EvaluationOptions", "differing"]
 
@@ -81,6 +82,6 @@ def differing(options: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, FinetuneOptions):
+    if isinstance(value, RoundOptions):
         return value.model_dump(mode="json", exclude_defaults=True)
     return list(value) if isinstance(value, tuple) else value

@@ -1,4 +1,7 @@
-"""Dense transfer: how well a linear layer on frozen maps segments, beside an untrained twin and plain pixels."""
+"""Dense transfer: how well a backbone segments, frozen under a linear layer or trained with a decoder.
+
+Beside stand an untrained twin, plain pixels and the mean mask.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +20,21 @@ from vesalius.backbones.load import load_backbone
 from vesalius.data.pool_record import count_seen, read_pool
 from vesalius.data.store import Store
 from vesalius.devices import choose_device
+from vesalius.evaluation.classifier import Setup
 from vesalius.evaluation.dense_maps import DenseMaps, backbone_maps, pixel_maps
 from vesalius.evaluation.features import autocast_bf16, backbone_fingerprint
+from vesalius.evaluation.finetune import image_side
 from vesalius.evaluation.image_scores import ImageScores, score_images
 from vesalius.evaluation.intervals import draw_resamples
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
 from vesalius.evaluation.mask_parts import leave_out_labelled, mask_parts
 from vesalius.evaluation.options import differing
 from vesalius.evaluation.segment_counts import PLACES, SegmentCounts, dice_and_iou
+from vesalius.evaluation.segment_networks import TrainedArm, check_draws
 from vesalius.evaluation.segment_options import SegmentOptions
 from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_batch_norm, random_twin
 from vesalius.evaluation.write_result import result_folder, write_result
-from vesalius.progress import bar
+from vesalius.progress import bar, say
 from vesalius.records.result import Result
 from vesalius.training.run_folder import RunFolder
 
@@ -50,11 +56,14 @@ def evaluate_segment(
     cache: Path | None = None,
     progress: bool = True,
 ) -> tuple[Result, ...]:
-    """Score a run's frozen maps by the masks of a store, and write the outcome: a result a part, and one of their mean.
+    """Score a run by the masks of a store, and write the outcome: a result a part, and one of their mean.
 
-    A linear layer (`vesalius.evaluation.place_classifier`) learns what part each place of the maps belongs to, from
-    labelled patients of the training side; its logits, brought to the masks' resolution, decide every pixel. Dice and
-    IoU are taken over all images of a patient together, patients without the part left out.
+    Decoder `linear`: a linear layer (`vesalius.evaluation.place_classifier`) learns what part each place of the maps
+    belongs to, from labelled patients of the training side; its logits, brought to the masks' resolution, decide every
+    pixel. Dice and IoU are taken over all images of a patient together, patients without the part left out.
+
+    Another decoder is trained with the backbone as its encoder (`vesalius.evaluation.segmentation_network`), in rounds
+    chosen by patients held out, and the untrained twin from scratch in the same way. Every training is kept.
 
     Beside the run's backbone stand its untrained twin, plain pixels with their neighbours and place (the same layer),
     and the mean mask of what was learned from, which looks at no image.
@@ -73,9 +82,10 @@ def evaluate_segment(
     Raises:
         ConfigError: Unknown protocol or a share outside (0, 1].
         StoreError: The store has no masks.
-        LabelError: A part that the masks do not hold.
+        LabelError: A part that the masks do not hold, or none of the labelled images where a network is trained.
         SplitError: Too few patients.
-        BackboneError: A backbone without stages.
+        BackboneError: A backbone without stages, or without those that the decoder needs.
+        EvaluationError: The loss of a training is not finite.
     """
     there, rows = mask_parts(store, parts)
     rows, notes = leave_out_labelled(run, store, rows)
@@ -84,31 +94,75 @@ def evaluate_segment(
     where = choose_device(device)
     size = backbone.preprocessing.image_size if options.image_size is None else (options.image_size,) * 2
     twins = [random_twin(backbone, seed=TWIN_SEED + options.seed + one) for one in range(options.random_inits)]
-    for twin in twins:
-        calibrate_batch_norm(twin, store, rows, image_size=options.image_size, device=device)
-    half = autocast_bf16(options.precision, where)
-    arms = {
-        "pretrained": _Arm([backbone_fingerprint(backbone), size, half], [_maps(backbone, where, options)]),
-        "random_init": _Arm(
-            [[backbone_fingerprint(one) for one in twins], size, half], [_maps(one, where, options) for one in twins]
-        ),
-        "pixels": _Arm(["pixels", size], [pixel_maps((size[0], size[1]))]),
-    }
-    fits = sum(job.fits(len(arm.inits)) for arm in arms.values())
     kept = (cache or run) / "segmented"
-    with bar("segment", fits, show=progress) as advance:
-        counts = {name: arm.counts(job, kept, advance) for name, arm in arms.items()}
+    networks: dict[str, list[Backbone]] = {"pretrained": [backbone], "random_init": twins}
+    if options.trained:
+        check_draws(job)
+        setup = Setup(where, autocast_bf16(options.precision, where), image_side(backbone, options.image_size))
+        counts, told = _trained(job, networks, setup, kept, progress=progress)
+    else:
+        for twin in twins:
+            calibrate_batch_norm(twin, store, rows, image_size=options.image_size, device=device)
+        counts, told = _layers(job, networks, where, kept, size=(size[0], size[1]), progress=progress), {}
+    counts |= _pixels(job, kept, size=(size[0], size[1]), progress=progress)
     counts["mean_mask"] = job.of_mean_mask()
-    scoring = _Scoring(run, job, backbone.name, notes)
+    scoring = _Scoring(run, job, backbone.name, notes, told)
     results = [scoring.result(name, counts, [place]) for place, name in enumerate(there)]
     if len(there) > 1:
         results.append(scoring.result("mean", counts, list(range(len(there)))))
     return tuple(results)
 
 
+def _trained(
+    job: SegmentCounts, networks: Mapping[str, Sequence[Backbone]], setup: Setup, kept: Path, *, progress: bool
+) -> tuple[dict[str, Mapping[float, _Array]], dict[str, Any]]:
+    """Train every network; return the counts by arm, and what is told of the trainings."""
+    arms = {name: TrainedArm(job, inits, name == "pretrained", setup, kept) for name, inits in networks.items()}
+    steps = sum(arm.steps() for arm in arms.values())
+    if progress:
+        seconds = arms["pretrained"].seconds_a_step()
+        cost = f"{steps:,} steps at most, {seconds:.2f} s each: up to {steps * seconds / 60:.0f} minutes"
+        say(f"segment: {cost}; what is done stays done", show=True)
+    with bar("segment", steps, show=progress) as advance:
+        counts: dict[str, Mapping[float, _Array]] = {name: arm.counts(advance) for name, arm in arms.items()}
+    fits = [{"arm": name} | fit for name, arm in arms.items() for fit in arm.fits]
+    training = job.options.training.model_dump(mode="json")
+    return counts, {"training": training, "fits": fits, "held_out_images": len(job.draws[0].held_out)}
+
+
+def _layers(
+    job: SegmentCounts,
+    networks: Mapping[str, Sequence[Backbone]],
+    device: torch.device,
+    kept: Path,
+    *,
+    size: tuple[int, int],
+    progress: bool,
+) -> dict[str, Mapping[float, _Array]]:
+    """Fit a linear layer on the frozen maps of every network."""
+    half = autocast_bf16(job.options.precision, device)
+    prints = {name: [backbone_fingerprint(one) for one in inits] for name, inits in networks.items()}
+    arms = {
+        name: _Arm(
+            [prints[name] if name == "random_init" else prints[name][0], size, half],
+            [_maps(one, device, job.options) for one in inits],
+        )
+        for name, inits in networks.items()
+    }
+    with bar("segment", sum(job.fits(len(arm.inits)) for arm in arms.values()), show=progress) as advance:
+        return {name: arm.counts(job, kept, advance) for name, arm in arms.items()}
+
+
+def _pixels(
+    job: SegmentCounts, kept: Path, *, size: tuple[int, int], progress: bool
+) -> dict[str, Mapping[float, _Array]]:
+    with bar("pixels", job.fits(1), show=progress) as advance:
+        return {"pixels": _Arm(["pixels", size], [pixel_maps(size)]).counts(job, kept, advance)}
+
+
 @dataclass(frozen=True, slots=True)
 class _Arm:
-    """What is segmented from: its initialisations, and all that tells them from others."""
+    """Maps that a layer is fitted on: their initialisations, and all that tells them from others."""
 
     about: Any
     inits: Sequence[DenseMaps]
@@ -136,6 +190,7 @@ class _Scoring:
     job: SegmentCounts
     backbone: str
     notes: list[str]
+    told: dict[str, Any]
 
     def result(self, name: str, counts: Mapping[str, Mapping[float, _Array]], places: Sequence[int]) -> Result:
         """Average over patients, say how it stands, and write."""
@@ -200,6 +255,7 @@ class _Scoring:
             "figures": "all images of a patient together; mean over draws of labels, then over patients",
             "stores": [{"name": self.job.store.path.name, "fingerprint": self.job.store.fingerprint}],
             "notes": self.notes,
+            **self.told,
         }
 
     def _changed(self) -> dict[str, Any]:

@@ -15,13 +15,13 @@ from torch.nn import functional
 
 from vesalius.data.store import Store
 from vesalius.evaluation.dense_maps import DenseMaps, cells_of
-from vesalius.evaluation.label_amounts import deal_patients, draw_label_amounts
+from vesalius.evaluation.label_amounts import deal_patients, draw_label_amounts, hold_out
 from vesalius.evaluation.mask_parts import void_value
 from vesalius.evaluation.place_classifier import PlaceClassifier, dice_offsets, fit_places
 from vesalius.evaluation.protocol import Sides, make_sides
 from vesalius.evaluation.segment_options import SegmentOptions
 
-__all__ = ["PLACES", "SegmentCounts", "dice_and_iou"]
+__all__ = ["PLACES", "Draw", "Predict", "SegmentCounts", "dice_and_iou"]
 
 PLACES = 20_000
 """Places learned from in all images together, drawn once: three times as many added .001 Dice on JSRT (docs/LOG.md)."""
@@ -29,17 +29,19 @@ PLACES = 20_000
 _LAYOUT = 2  # of kept counts; a change of how they are made raises it
 
 _Array = npt.NDArray[Any]
-_Predict = Callable[[Tensor], Float[Tensor, "images classes rows columns"]]
-"""From the maps of some images to logits."""
+Predict = Callable[[Any], Float[Tensor, "images classes rows columns"]]
+"""From some images, or their maps, to logits."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Draw:
-    """What one fit learns from and is scored on; positions among the images with masks."""
+class Draw:
+    """What one fit learns from, is chosen by (a network that is trained) and is scored on; places among the images."""
 
     fraction: float
     seed: int
+    pair: int
     train: npt.NDArray[np.int64]
+    held_out: npt.NDArray[np.int64]
     test: npt.NDArray[np.int64]
 
 
@@ -66,14 +68,16 @@ class SegmentCounts:
             table["split"].to_numpy(dtype=str), nothing, self.patients, protocol=options.protocol, folds=options.folds,
             seed=options.seed,
         )  # fmt: skip
+        self._split = table["split"].to_numpy(dtype=str)
         self.draws = [
-            _Draw(fraction, seed, train[drawn], test)
+            Draw(fraction, seed, pair, rest[drawn], held, test)
             for seed in range(options.seeds)
-            for train, test in self.sides.pairs
+            for pair, (train, test) in enumerate(self.sides.pairs)
+            for held, rest in [self._held_out(train)]
             for fraction, drawn in draw_label_amounts(
-                self.patients[train], nothing[train], fractions=options.fractions, seed=options.seed + seed
+                self.patients[rest], nothing[rest], fractions=options.fractions, seed=options.seed + seed
             ).items()
-            if fraction < 1.0 or seed == 0
+            if fraction < 1.0 or seed == 0 or options.trained
         ]
 
     @property
@@ -83,12 +87,15 @@ class SegmentCounts:
         # Of the figures, the twins and the input; the latter two are told with the maps.
         for name in ("bootstrap", "random_inits", "image_size", "precision"):
             del options[name]
+        training = options.pop("training")
+        if self.options.trained:
+            options["held_out"] = training.validation_share
         return [_LAYOUT, PLACES, self.store.fingerprint, self.store.mask_fingerprint, self.parts, options]
 
     def fits(self, inits: int) -> int:
         """Return how many fits an arm of so many initialisations takes."""
-        whole = sum(draw.fraction == 1.0 for draw in self.draws)
-        return len(self.draws) + (inits - 1) * whole
+        mine = self._of_layers()
+        return len(mine) + (inits - 1) * sum(draw.fraction == 1.0 for draw in mine)
 
     def of_maps(self, inits: Sequence[DenseMaps], advance: Callable[[int], None]) -> dict[float, _Array]:
         """Fit and score one arm: by share `[draws, patients, parts, 3]` pixels common, predicted and true.
@@ -100,7 +107,7 @@ class SegmentCounts:
         found: dict[float, list[_Array]] = {}
         for place, maps in enumerate(inits):
             fitted = []
-            for draw in self.draws:
+            for draw in self._of_layers():
                 if draw.fraction == 1.0 or draw.seed % len(inits) == place:
                     fitted.append((draw, self._fit(maps, draw)))
                     advance(1)
@@ -112,8 +119,8 @@ class SegmentCounts:
         """Score the mean of the masks learned from in the same way, its parts moved by the same rule."""
         masks = self.store.masks[self.rows]
         shares = cells_of(masks, list(self.parts.values()), masks.shape[1:], void=self.void)
-        fitted: list[tuple[_Draw, _Predict]] = []
-        for draw in self.draws:
+        fitted: list[tuple[Draw, Predict]] = []
+        for draw in self._of_layers():
             mean = shares[draw.train].mean(dim=0)
             logits = mean.clamp_min(1e-6).log()
             # Every image gets the same answer, so that what is common with all of them is what is with their mean.
@@ -121,7 +128,7 @@ class SegmentCounts:
             fitted.append((draw, _always(logits + offsets[:, None, None])))
         return self._score(fitted, None)
 
-    def _fit(self, maps: DenseMaps, draw: _Draw) -> PlaceClassifier:
+    def _fit(self, maps: DenseMaps, draw: Draw) -> PlaceClassifier:
         """Learn from some places of every image of the draw, the more of each the fewer there are."""
         features, shares = [], []
         generator = torch.Generator().manual_seed(self.options.seed)
@@ -139,39 +146,60 @@ class SegmentCounts:
         folds = deal_patients(self.patients[draw.train], nothing, folds=3, seed=self.options.seed)
         return fit_places(torch.cat(features), torch.cat(shares), folds.tolist())
 
-    def _score(self, fitted: Sequence[tuple[_Draw, _Predict]], maps: DenseMaps | None) -> dict[float, _Array]:
+    def _score(self, fitted: Sequence[tuple[Draw, Predict]], maps: DenseMaps | None) -> dict[float, _Array]:
         """Decide every pixel of the test sides and count, patient by patient."""
         seeds: dict[float, list[int]] = {}
         for fraction, seed in sorted({(draw.fraction, draw.seed) for draw, _ in fitted}):
             seeds.setdefault(fraction, []).append(seed)
         shape = (len(self.names), len(self.parts), 3)
         counted = {fraction: np.zeros((len(own), *shape)) for fraction, own in seeds.items()}
-        values = torch.tensor(list(self.parts.values()))[:, None, None]
-        numbers = torch.arange(1, len(self.parts) + 1)[:, None, None]
         for chosen in self._batches(np.sort(self.sides.test)):
-            truth = torch.from_numpy(self.store.masks[self.rows[chosen]].astype(np.int64))
-            seen = truth[:, None].float() if maps is None else maps(self.store.images[self.rows[chosen]])
-            real = truth[:, None] == values
-            known = (
-                torch.ones_like(truth[:, None], dtype=torch.bool) if self.void is None else truth[:, None] != self.void
-            )
+            images = self.store.images[self.rows[chosen]]
+            seen = images if maps is None else maps(images)
             for draw, predict in fitted:
                 mine = np.flatnonzero(np.isin(chosen, draw.test))
                 if len(mine):
-                    logits = predict(seen[mine])
-                    full = functional.interpolate(logits, size=truth.shape[1:], mode="bilinear", align_corners=False)
-                    guess = (full.argmax(dim=1, keepdim=True) == numbers) & known[mine]
-                    each = [(guess & real[mine]), guess, real[mine]]
-                    pixels = torch.stack([one.sum(dim=(2, 3)) for one in each], dim=2).double().numpy()
                     place = seeds[draw.fraction].index(draw.seed)
-                    np.add.at(counted[draw.fraction][place], self.code[chosen[mine]], pixels)
+                    self._add(counted[draw.fraction][place], chosen[mine], predict(seen[mine]))
         return counted
+
+    def counted(self, predict: Predict, places: npt.NDArray[np.int64]) -> _Array:
+        """Decide every pixel of some images, by what stored images predict; `[patients, parts, 3]` as in `of_maps`."""
+        counts = np.zeros((len(self.names), len(self.parts), 3))
+        for chosen in self._batches(np.sort(places)):
+            self._add(counts, chosen, predict(self.store.images[self.rows[chosen]]))
+        return counts
+
+    def _add(self, counts: _Array, chosen: npt.NDArray[np.int64], logits: Float[Tensor, "images classes _ _"]) -> None:
+        """Count pixels common, predicted and true of some images, patient by patient; those not known count nowhere."""
+        truth = torch.from_numpy(self.store.masks[self.rows[chosen]].astype(np.int64))[:, None]
+        values = torch.tensor(list(self.parts.values()))[:, None, None]
+        numbers = torch.arange(1, len(self.parts) + 1)[:, None, None]
+        real = truth == values
+        full = functional.interpolate(logits, size=truth.shape[2:], mode="bilinear", align_corners=False)
+        guess = full.argmax(dim=1, keepdim=True) == numbers
+        guess = guess if self.void is None else guess & (truth != self.void)
+        pixels = torch.stack([one.sum(dim=(2, 3)) for one in (guess & real, guess, real)], dim=2)
+        np.add.at(counts, self.code[chosen], pixels.double().numpy())
+
+    def _of_layers(self) -> list[Draw]:
+        """Return the draws of what is fitted alike every time: all labels once."""
+        return [draw for draw in self.draws if draw.fraction < 1.0 or draw.seed == 0]
+
+    def _held_out(self, train: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Divide a training side into what chooses a trained network's round and what teaches."""
+        if not self.options.trained:
+            return train[:0], train
+        share, nothing = self.options.training.validation_share, np.zeros(len(train), dtype=np.int64)
+        how: dict[str, Any] = {"protocol": self.sides.protocol, "share": share, "seed": self.options.seed}
+        held = hold_out(self.patients[train], nothing, self._split[train], **how)
+        return train[held], train[~held]
 
     def _batches(self, places: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
         return [places[start : start + self.batch_size] for start in range(0, len(places), self.batch_size)]
 
 
-def _always(logits: Float[Tensor, "classes rows columns"]) -> _Predict:
+def _always(logits: Float[Tensor, "classes rows columns"]) -> Predict:
     return lambda images: logits.expand(len(images), -1, -1, -1)
 
 

@@ -213,15 +213,20 @@ def evaluate_segment(
     precision: str = "auto",
     bootstrap: int = 1000,
     seed: int = 0,
+    search: str = "",
+    overrides: Sequence[str] = (),
     cache: str | Path | None = None,
     progress: bool = True,
 ) -> tuple[Result, ...]:
-    """Score how well a run's frozen maps segment the masks of a store: one result a part, and one of their mean.
+    """Score how well a run segments the masks of a store: one result a part, and one of their mean.
 
-    The rest is explained at `vesalius.evaluation.segment`.
+    `decoder` is `linear`, one layer on frozen maps, or one that is trained with the backbone as its encoder: `fpn`,
+    `unet`, `deeplabv3`, `fcn`. Those alone take `search` (`lr`) and `overrides` (`loss=dice`), see
+    `vesalius.evaluation.segment_options.SegmentTraining`. The rest is explained at `vesalius.evaluation.segment`.
     """
+    from vesalius.config import apply_overrides, build
     from vesalius.evaluation.segment import evaluate_segment as score
-    from vesalius.evaluation.segment_options import SegmentOptions
+    from vesalius.evaluation.segment_options import SegmentOptions, SegmentTraining
 
     store = open_store(data)
     options = SegmentOptions(
@@ -235,6 +240,7 @@ def evaluate_segment(
         precision=precision,
         bootstrap=bootstrap,
         seed=seed,
+        training=build(SegmentTraining, apply_overrides({"search": search}, overrides), source="segment"),
     )
     how: dict[str, Any] = {"batch_size": batch_size, "device": device, "progress": progress}
     how["cache"] = None if cache is None else Path(cache)

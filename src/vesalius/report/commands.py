@@ -45,7 +45,7 @@ def _evaluation(run: Run, evaluation: Evaluation, stores: Stores) -> str:
     line += ["--task", result.task, *(["--label", label] if label else [])]
     if changed.pop("maps", None):  # a digest, which tells results apart
         line += ["--maps", str(result.settings.get("maps", "MAPS"))]
-    tuning = changed.pop("finetune", {})
+    tuning = changed.pop("finetune", {}) or changed.pop("training", {})
     line += ["--search", tuning.pop("search")] if "search" in tuning else []
     line += [word for name, value in tuning.items() for word in ("--set", f"{name}={json.dumps(value)}")]
     for name, value in changed.items():

@@ -57,6 +57,8 @@ TASKS = {
     "segment": "Dense transfer: one linear layer on frozen maps",
 }
 
+_TRAINED = "Segmentation: the whole network learns, with a decoder"
+
 _SHRUNK = "the image shrunk to 32 × 32, with no network"
 PIXELS = {
     "knn": _SHRUNK,
@@ -157,4 +159,6 @@ def variant(result: Result) -> str:
 def task_title(result: Result) -> str:
     """Return the task's name with what differs from the usual settings."""
     name, other = TASKS.get(result.task, result.task), variant(result)
+    if result.task == "segment" and result.settings.get("decoder", "linear") != "linear":
+        name = _TRAINED
     return f"{name}, {other}" if other else name

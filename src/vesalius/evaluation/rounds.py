@@ -1,0 +1,120 @@
+"""Training on labels in rounds: the rate falls where validation saturates, the best round is kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from vesalius.evaluation.round_options import RoundOptions
+
+__all__ = ["Fit", "build_optimizer", "longest_steps", "train_in_rounds"]
+
+_Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """How one training went.
+
+    Attributes:
+        lr: Its peak learning rate.
+        value: What rounds are chosen by, on the images held out, in the best round.
+        loss: Their loss in that round.
+        best_round: From 1.
+        rounds: How many were trained.
+    """
+
+    lr: float
+    value: float
+    loss: float
+    best_round: int
+    rounds: int
+
+    @property
+    def goodness(self) -> tuple[float, float]:
+        """What fits are compared by: the metric, and where that is level the loss."""
+        return (self.value if math.isfinite(self.value) else -math.inf, -self.loss)
+
+
+def longest_steps(images: int, options: RoundOptions) -> int:
+    """Return how many steps a training on so many images has at most."""
+    return options.rounds * _steps_a_round(images, options)
+
+
+def train_in_rounds(
+    network: nn.Module,
+    images: int,
+    options: RoundOptions,
+    *,
+    lr: float,
+    seed: int,
+    take: Callable[[_Places, int, float], None],
+    validate: Callable[[], tuple[float, float]],
+    advance: Callable[[int], None] = lambda _: None,
+) -> Fit:
+    """Train a network and leave it with the weights of its best round, in evaluation mode.
+
+    Args:
+        network: Trained in place by `take`.
+        images: How many there are to learn from.
+        options: How.
+        lr: Peak learning rate.
+        seed: Of the order of the images.
+        take: Takes one step: places of its images, its number, its rate.
+        validate: Returns what rounds are chosen by, the larger the better, and the loss.
+        advance: Told the steps that are done; those of rounds that early stopping spared are told at the end.
+    """
+    a_round, longest = _steps_a_round(images, options), longest_steps(images, options)
+    warmup = min(options.warmup_steps, longest // 10)
+    scale, waited = 1.0, 0
+    best: Fit | None = None
+    kept: dict[str, Tensor] = {}
+    for number in range(options.rounds):
+        for step in range(number * a_round, (number + 1) * a_round):
+            rate = lr * scale * min(1.0, (step + 1) / max(1, warmup))
+            take(_batch(images, options.batch_size, seed, step), step, rate)
+        advance(a_round)
+        value, loss = validate()
+        now = Fit(lr=lr, value=value, loss=loss, best_round=number + 1, rounds=number + 1)
+        if best is None or now.goodness > best.goodness:
+            best, waited = now, 0
+            kept = {name: one.detach().clone() for name, one in network.state_dict().items()}
+            continue
+        waited += 1
+        if waited >= options.patience:
+            scale, waited = scale / 10, 0
+            if lr * scale < options.min_lr * (1 - 1e-9):
+                break
+    advance(longest - (number + 1) * a_round)
+    network.load_state_dict(kept)
+    network.eval()
+    assert best is not None  # noqa: S101 (there is a first round)
+    return Fit(lr=lr, value=best.value, loss=best.loss, best_round=best.best_round, rounds=number + 1)
+
+
+def build_optimizer(parameters: Iterable[Tensor], options: RoundOptions) -> Optimizer:
+    """Build the optimizer of those that learn; its rate is set at every step."""
+    learning: Any = [one for one in parameters if one.requires_grad]
+    if options.optimizer == "sgd":
+        return SGD(learning, lr=0.0, momentum=0.9, weight_decay=options.weight_decay, fused=True)
+    kind = Adam if options.optimizer == "adam" else AdamW
+    return kind(learning, lr=0.0, weight_decay=options.weight_decay, fused=True)
+
+
+def _batch(images: int, batch_size: int, seed: int, step: int) -> _Places:
+    """Return the places of one step's images: every pass in another order, its ragged end left out."""
+    size = min(batch_size, images)
+    epoch, place = divmod(step, images // size)
+    order = np.random.default_rng([seed, 2, epoch]).permutation(images)
+    return order[place * size : (place + 1) * size]
+
+
+def _steps_a_round(images: int, options: RoundOptions) -> int:
+    return max(options.round_steps, images // min(options.batch_size, images))

@@ -1,0 +1,184 @@
+"""Segmentation networks trained on every draw of labels, counted in pixels; what is trained stays done."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vesalius.backbones.interface import Backbone
+from vesalius.data.batches import step_seed
+from vesalius.errors import ConfigError, EvaluationError, LabelError
+from vesalius.evaluation.classifier import Setup
+from vesalius.evaluation.features import backbone_fingerprint
+from vesalius.evaluation.fit_segmentation import Masked, fit_segmentation, logits_of, segmentation_loss
+from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
+from vesalius.evaluation.rounds import Fit, longest_steps
+from vesalius.evaluation.segment_counts import Draw, Predict, SegmentCounts, dice_and_iou
+from vesalius.evaluation.segmentation_network import SegmentationNetwork
+from vesalius.seeding import seeded
+from vesalius.training.precision import suit_accelerator
+
+__all__ = ["TrainedArm", "check_draws"]
+
+_LAYOUT = 1  # of the kept fits; a change of how they are trained raises it
+_TIMED = 3
+
+_Array = npt.NDArray[Any]
+
+
+def check_draws(job: SegmentCounts) -> None:
+    """Refuse labels that no network could learn from, or be chosen by.
+
+    Raises:
+        LabelError: Fewer than two images, or a part that none of them shows.
+        ConfigError: Mirrored images of parts that are the patient's left and right.
+    """
+    sided = [name for name in job.parts if name.startswith(("left_", "right_"))]
+    if job.options.training.flip > 0 and sided:
+        raise ConfigError(f"flip = {job.options.training.flip}: would take {sided[0]} for the other side's; set flip=0")
+    for draw in job.draws:
+        for what, places in (("labelled images", draw.train), ("images held out", draw.held_out)):
+            values = np.unique(job.store.masks[job.rows[places]]) if len(places) else np.empty(0)
+            missing = [name for name, value in job.parts.items() if value not in values]
+            if missing or len(places) < 2:
+                raise LabelError(
+                    f"{job.store.path}: at {draw.fraction:.1%} of the labels the {len(places)} {what} lack "
+                    f"{', '.join(missing) or 'a second image'}; use a larger share, fewer folds, or name the parts "
+                    "that more patients have"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedArm:
+    """The networks of one arm.
+
+    Attributes:
+        job: Who learns from which masks.
+        inits: The encoders, dealt among the draws.
+        pretrained: Whether they are; untrained ones learn at a higher rate.
+        setup: Where and how large.
+        folder: Of what is kept.
+        fits: How every training went, filled by `counts`.
+    """
+
+    job: SegmentCounts
+    inits: Sequence[Backbone]
+    pretrained: bool
+    setup: Setup
+    folder: Path
+    fits: list[dict[str, Any]] = field(default_factory=list)
+
+    def counts(self, advance: Callable[[int], None] = lambda _: None) -> dict[float, _Array]:
+        """Train and score: by share `[seeds, patients, parts, 3]` pixels common, predicted and true.
+
+        Args:
+            advance: Told the steps that are done, of `steps`.
+        """
+        found: dict[float, dict[int, _Array]] = {}
+        chosen: dict[tuple[float, int], float] = {}
+        for draw in self.job.draws:
+            rates = self.job.options.training.rates(pretrained=self.pretrained)
+            known = chosen.get((draw.fraction, draw.pair))
+            fit, counted = self._best(draw, rates if known is None else (known,), advance)
+            chosen[draw.fraction, draw.pair] = fit.lr
+            self.fits.append({"fraction": draw.fraction, "seed": draw.seed, "pair": draw.pair} | asdict(fit))
+            by_seed = found.setdefault(draw.fraction, {})
+            by_seed[draw.seed] = by_seed.get(draw.seed, 0) + counted
+        return {fraction: np.stack([by_seed[seed] for seed in sorted(by_seed)]) for fraction, by_seed in found.items()}
+
+    def steps(self) -> int:
+        """Return how many training steps all of it has at most."""
+        training = self.job.options.training
+        searched = len(training.rates(pretrained=self.pretrained)) - 1
+        each = [longest_steps(len(one.train), training) * (1 + searched * (one.seed == 0)) for one in self.job.draws]
+        return sum(each)
+
+    def seconds_a_step(self) -> float:
+        """Time a few steps on a copy that is thrown away."""
+        draw, seconds = self.job.draws[-1], []
+        training = self.job.options.training
+        options = training.model_copy(update={"rounds": 1, "round_steps": 1})
+        few = replace(draw, train=draw.train[: training.batch_size])
+        for _ in range(_TIMED):
+            start = time.perf_counter()
+            self._train(self._network(self.inits[0], 0), few, options.lr or 1e-4, options, validate=lambda: (0.0, 0.0))
+            seconds.append(time.perf_counter() - start)
+        return float(min(seconds))
+
+    def _best(self, draw: Draw, rates: Sequence[float], advance: Callable[[int], None]) -> tuple[Fit, _Array]:
+        """Return the fit that did best on the patients held out; a rate that diverges is none where others do not."""
+        found, failed = [], None
+        for lr in rates:
+            try:
+                found.append(self._kept(draw, lr, advance))
+            except EvaluationError as error:
+                failed = error
+        if not found and failed is not None:
+            raise failed
+        return max(found, key=lambda it: it[0].goodness)
+
+    def _kept(self, draw: Draw, lr: float, advance: Callable[[int], None]) -> tuple[Fit, _Array]:
+        job, training = self.job, self.job.options.training
+        backbone = self.inits[draw.seed % len(self.inits)]
+        options = sorted(training.model_dump(exclude={"search", "lr", "grid", "validation_share"}).items())
+        what = [_LAYOUT, backbone_fingerprint(backbone), job.options.decoder, options, lr, draw.seed, job.options.seed]
+        what += [self.setup.image_size, self.setup.bf16, job.store.fingerprint, job.store.mask_fingerprint, job.parts]
+        rows = [job.rows[places] for places in (draw.train, draw.held_out, draw.test)]
+        there = kept_arrays(
+            self.folder / f"{digest_of(what, *rows)}.npz",
+            lambda: self._fitted(backbone, draw, lr, advance),
+            found=lambda: advance(longest_steps(len(draw.train), training)),
+        )
+        return Fit(**json.loads(str(there["fit"]))), there["counts"]
+
+    def _fitted(self, backbone: Backbone, draw: Draw, lr: float, advance: Callable[[int], None]) -> dict[str, _Array]:
+        network, training = self._network(backbone, draw.seed), self.job.options.training
+
+        def validate() -> tuple[float, float]:
+            dice = dice_and_iou(self.job.counted(self._predict(network), draw.held_out)[None])["dice"]
+            return float(np.nanmean(dice)), self._loss(network, draw.held_out)
+
+        fit = self._train(network, draw, lr, training, validate=validate, advance=advance)
+        counted = self.job.counted(self._predict(network), draw.test)
+        return {"counts": counted, "fit": np.array(json.dumps(asdict(fit)))}
+
+    def _train(self, network: SegmentationNetwork, draw: Draw, lr: float, options: Any, **how: Any) -> Fit:
+        seed = step_seed(self.job.options.seed, draw.seed)
+        masked = self._masked(draw.train)
+        return fit_segmentation(network, masked, options, lr=lr, seed=seed, setup=self.setup, **how)
+
+    def _network(self, backbone: Backbone, seed: int) -> SegmentationNetwork:
+        with seeded(step_seed(self.job.options.seed, seed), self.setup.device):
+            network = SegmentationNetwork(
+                copy.deepcopy(backbone).to(self.setup.device),
+                self.job.options.decoder,
+                len(self.job.parts) + 1,
+                image_size=self.setup.image_size,
+            )
+        suit_accelerator(network, accelerator=self.setup.device.type)
+        return network.to(self.setup.device)
+
+    def _masked(self, places: npt.NDArray[np.int64]) -> Masked:
+        return Masked(self.job.store, self.job.rows[places], tuple(self.job.parts.values()), self.job.void)
+
+    def _predict(self, network: SegmentationNetwork) -> Predict:
+        return lambda images: logits_of(network, images, self.setup)
+
+    def _loss(self, network: SegmentationNetwork, places: npt.NDArray[np.int64]) -> float:
+        masked, total = self._masked(places), 0.0
+        for start in range(0, len(places), self.job.batch_size):
+            some = np.arange(start, min(start + self.job.batch_size, len(places)))
+            target = masked.parts(some)
+            logits = logits_of(network, self.job.store.images[masked.rows[some]], self.setup)
+            full = torch.nn.functional.interpolate(logits, size=target.shape[2:], mode="bilinear", align_corners=False)
+            total += len(some) * float(segmentation_loss(full, target, self.job.options.training.loss))
+        return total / len(places)

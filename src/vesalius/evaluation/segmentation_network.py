@@ -1,0 +1,196 @@
+"""A segmentation network whose encoder is a pretrained backbone of any family."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vesalius.backbones.interface import Backbone
+from vesalius.errors import BackboneError, ConfigError
+
+__all__ = ["SegmentationNetwork"]
+
+_STRIDES = (2, 4, 8, 16, 32)
+_ATROUS = (6, 12, 18)
+"""Of DeepLabv3 at a sixteenth of the resolution (Chen 2017, arXiv 1706.05587, section 4.1)."""
+
+_FPN, _UNET = 128, (256, 128, 64, 32, 16)
+
+
+class SegmentationNetwork(nn.Module):
+    """Backbone and decoder, from normalised pixels to logits at the input's size.
+
+    A hierarchy (ResNet, Swin, ViTAEv2) hands on the last map of every resolution. The blocks of a ViT share one, of
+    which a small pyramid is made by deconvolution and pooling (ViTDet, Li 2022, arXiv 2203.16527, section 3).
+
+    `fpn` and `unet` are segmentation-models-pytorch's decoders, `deeplabv3` and `fcn` torchvision's heads. These two
+    read maps at a sixteenth of the resolution: a ViT's tokens as they are (DeepLabv3-DeiT of Matsoukas 2022), of a
+    hierarchy the last map, enlarged, beside the one before it, where the originals widen the last stage's kernels.
+
+    Attributes:
+        backbone: The encoder.
+    """
+
+    def __init__(self, backbone: Backbone, decoder: str, classes: int, *, image_size: int) -> None:
+        """Build the decoder, from torch's generator.
+
+        Args:
+            backbone: With stages.
+            decoder: `fpn`, `unet`, `deeplabv3` or `fcn`.
+            classes: With the background.
+            image_size: Side of the input, px.
+
+        Raises:
+            BackboneError: A family without stages, or without maps that the decoder needs.
+            ConfigError: segmentation-models-pytorch is not installed.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self._size = image_size
+        stages = self._probe()
+        grids = {tuple(one.shape[2:]) for one in stages}
+        self.pyramid = _Pyramid(stages[-1].shape[1]) if len(grids) == 1 else None
+        maps = self._maps_of(stages)
+        self.decoder = _DECODERS[decoder](
+            [maps[one].shape[1] if one in maps else 0 for one in _STRIDES], classes, backbone.name
+        )
+
+    def forward(
+        self, pixels: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch classes height width"]:
+        """Compute logits, the background first."""
+        maps = self._maps_of(self.backbone.forward_features(pixels, stages=True).stages)
+        height, width = pixels.shape[2:]
+        # Decoders double grid after grid, so that sides of no multiple of 32 are stretched to the next one.
+        rows, columns = (-(-side // _STRIDES[-1]) * _STRIDES[-1] for side in (height, width))
+        there = []
+        for stride in _STRIDES:
+            grid = (rows // stride, columns // stride)
+            there.append(_fitted(maps[stride], grid) if stride in maps else pixels.new_zeros(len(pixels), 0, *grid))
+        logits: Tensor = self.decoder(there)
+        return functional.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)
+
+    @torch.no_grad()
+    def _probe(self) -> Sequence[Tensor]:
+        about, device = self.backbone.preprocessing, next(self.backbone.parameters()).device
+        training = self.backbone.training
+        self.backbone.eval()
+        pixels = torch.zeros(1, about.in_chans, self._size, self._size, device=device)
+        stages = self.backbone.forward_features(pixels, stages=True).stages
+        self.backbone.train(training)
+        return stages
+
+    def _maps_of(self, stages: Sequence[Tensor]) -> dict[int, Tensor]:
+        """Return the last map of every stride; strides round a side up that is no multiple of theirs."""
+        if self.pyramid is not None:
+            return dict(zip(_STRIDES[1:], self.pyramid(stages[-1]), strict=True))
+        found: dict[int, Tensor] = {}
+        for stage in stages:
+            rows = int(stage.shape[2])
+            found[min(_STRIDES, key=lambda stride: abs(-(-self._size // stride) - rows))] = stage
+        return found
+
+
+class _Pyramid(nn.Module):
+    """Maps at a quarter to a thirty-second of the resolution from one at about a sixteenth."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        half, quarter = max(dim // 2, 8), max(dim // 4, 8)
+        self.fine = nn.Sequential(
+            nn.ConvTranspose2d(dim, half, 2, stride=2), nn.BatchNorm2d(half), nn.GELU(),
+            nn.ConvTranspose2d(half, quarter, 2, stride=2),
+        )  # fmt: skip
+        self.middle = nn.ConvTranspose2d(dim, half, 2, stride=2)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        return self.fine(tokens), self.middle(tokens), tokens, functional.max_pool2d(tokens, 2, ceil_mode=True)
+
+
+class _Fpn(nn.Module):
+    def __init__(self, channels: Sequence[int], classes: int, name: str) -> None:
+        super().__init__()
+        if not all(channels[1:]):
+            raise BackboneError(
+                f"{name}: decoder fpn needs maps at strides 4 to 32, its stages have {_there(channels)}"
+            )
+        made: Any = _smp("fpn.decoder").FPNDecoder
+        self.decoder = made(list(channels), pyramid_channels=_FPN, segmentation_channels=_FPN)
+        self.head = nn.Conv2d(_FPN, classes, 1)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        out: Tensor = self.head(self.decoder(list(maps)))
+        return out
+
+
+class _Unet(nn.Module):
+    def __init__(self, channels: Sequence[int], classes: int, name: str) -> None:
+        super().__init__()
+        if not channels[-1]:
+            raise BackboneError(f"{name}: decoder unet needs a map at stride 32, its stages have {_there(channels)}")
+        made: Any = _smp("unet.decoder").UnetDecoder
+        # The pixels themselves are no skip connection there, so that their channels do not matter.
+        self.decoder = made(encoder_channels=(1, *channels), decoder_channels=_UNET)
+        self.head = nn.Conv2d(_UNET[-1], classes, 3, padding=1)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        rows, columns = maps[0].shape[2:]
+        full = maps[0].new_empty(1, 1, 2 * rows, 2 * columns)  # its shape alone is asked for
+        out: Tensor = self.head(self.decoder([full, *maps]))
+        return out
+
+
+class _Coarse(nn.Module):
+    """torchvision's head on maps at a sixteenth of the resolution."""
+
+    def __init__(self, channels: Sequence[int], classes: int, name: str, *, head: str) -> None:
+        super().__init__()
+        if not channels[3]:
+            raise BackboneError(f"{name}: decoder {head} needs a map at stride 16, its stages have {_there(channels)}")
+        from torchvision.models.segmentation.deeplabv3 import DeepLabHead
+        from torchvision.models.segmentation.fcn import FCNHead
+
+        width = channels[3] + channels[4]
+        self.head = DeepLabHead(width, classes, _ATROUS) if head == "deeplabv3" else FCNHead(width, classes)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        out: Tensor = self.head(torch.cat([maps[3], _fitted(maps[4], tuple(maps[3].shape[2:]))], dim=1))
+        return out
+
+
+def _fitted(maps: Tensor, grid: tuple[int, ...]) -> Tensor:
+    """Bring maps to a grid, where they are not on it (patches of 14 px, sides that are no multiple of 32)."""
+    if tuple(maps.shape[2:]) == grid:
+        return maps
+    return functional.interpolate(maps, size=grid, mode="bilinear", align_corners=False)
+
+
+def _there(channels: Sequence[int]) -> str:
+    return ", ".join(str(stride) for stride, count in zip(_STRIDES, channels, strict=True) if count)
+
+
+def _smp(module: str) -> Any:
+    try:
+        return importlib.import_module(f"segmentation_models_pytorch.decoders.{module}")
+    except ImportError as error:
+        raise ConfigError(
+            f"decoders fpn and unet need a package that is not installed ({error.name}): "
+            "pip install 'vesalius[segmentation]'"
+        ) from error
+
+
+def _deeplabv3(channels: Sequence[int], classes: int, name: str) -> nn.Module:
+    return _Coarse(channels, classes, name, head="deeplabv3")
+
+
+def _fcn(channels: Sequence[int], classes: int, name: str) -> nn.Module:
+    return _Coarse(channels, classes, name, head="fcn")
+
+
+_DECODERS: dict[str, Any] = {"fpn": _Fpn, "unet": _Unet, "deeplabv3": _deeplabv3, "fcn": _fcn}
