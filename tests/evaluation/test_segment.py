@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,7 +24,7 @@ from vesalius.errors import ConfigError, LabelError, StoreError
 from vesalius.evaluation.dense_maps import backbone_maps, cells_of, pixel_maps
 from vesalius.evaluation.mask_parts import mask_parts
 from vesalius.evaluation.place_classifier import dice_offsets, fit_places
-from vesalius.evaluation.segment_counts import SegmentCounts, dice_and_iou
+from vesalius.evaluation.segment_counts import SegmentCounts, figures_of
 from vesalius.evaluation.segment_options import SegmentOptions
 
 QUICK = {"progress": False, "precision": "fp32", "device": "cpu", "bootstrap": 50, "protocol": "folds", "folds": 2}
@@ -130,13 +131,43 @@ def test_no_patient_is_learned_from_and_scored(phantom_store: Path) -> None:
         assert not set(job.patients[draw.train]) & set(job.patients[draw.test])
 
 
-def test_dice_and_iou_by_hand() -> None:
+def test_figures_by_hand() -> None:
     """One draw, two patients, two parts: 6 of 8 and 10 pixels in common; the second patient lacks the second part."""
-    counts = np.array([[[[6, 8, 10], [2, 4, 4]], [[5, 5, 5], [0, 3, 0]]]], dtype=float)
-    found = dice_and_iou(counts)
+    counts = np.array([[[[6, 8, 10, 9, 3], [2, 4, 4, 5, 1]], [[5, 5, 5, 0, 2], [0, 3, 0, 0, 0]]]], dtype=float)
+    found = figures_of(counts, "mm")
     assert found["dice"].tolist() == [[pytest.approx((12 / 18 + 0.5) / 2), 1.0]]
     assert found["iou"].tolist() == [[pytest.approx((6 / 12 + 2 / 6) / 2), 1.0]]
-    assert np.isnan(dice_and_iou(np.zeros((1, 1, 1, 3)))["dice"]).all()
+    assert found["hd95_mm"].tolist() == [[pytest.approx((3 + 5) / 2), 0.0]]
+    assert np.isnan(figures_of(np.zeros((1, 1, 1, 5)), "px")["dice"]).all()
+
+
+def test_distances_are_in_mm_where_the_images_tell_their_spacing(tmp_path: Path, phantom_store: Path) -> None:
+    """Squares of 8 px, half of the stored resolution, found two stored pixels too far to the right."""
+    truth = np.zeros((32, 32, 2), dtype=np.uint8)
+    truth[8:16, 8:16] = 3
+    for number in range(1, 5):
+        scans = tmp_path / f"scans/training/patient00{number}"
+        scans.mkdir(parents=True)
+        volume = np.random.default_rng(number).integers(0, 99, truth.shape).astype(np.int16)
+        for name, values in (("", volume), ("_gt", truth)):
+            image = nibabel.Nifti1Image(values, np.diag([0.5, 0.5, 8.0, 1.0]))
+            nibabel.save(image, scans / f"{scans.name}_frame01{name}.nii.gz")
+    pipeline.prepare(tmp_path / "scans", tmp_path / "store", size=64, workers=1, progress=False)
+    store = open_store(tmp_path / "store")
+    there, rows = mask_parts(store, ["left_ventricle"])
+    options = SegmentOptions(protocol="folds", folds=2)
+    job = SegmentCounts(store, rows, there, options=options, batch_size=4)
+    assert job.unit == "mm"
+
+    def two_to_the_right(images: np.ndarray) -> torch.Tensor:
+        masks = store.masks[rows[: len(images)]] == there["left_ventricle"]
+        moved = torch.from_numpy(np.roll(masks, 2, axis=2)).float()
+        return torch.stack([1 - moved, moved], dim=1)
+
+    counts = job.counted(two_to_the_right, np.arange(len(rows)))
+    assert figures_of(counts[None], job.unit)["hd95_mm"] == pytest.approx(np.full((1, 4), 2 * 0.5 * 0.5))
+    plain = open_store(phantom_store)
+    assert SegmentCounts(plain, plain.rows(), {"heart": 1}, options=options, batch_size=4).unit == "px"
 
 
 def test_the_linear_layer_is_scikit_learns() -> None:
@@ -212,7 +243,7 @@ def test_void_is_neither_learned_from_nor_scored(tmp_path: Path) -> None:
     options = SegmentOptions(protocol="folds", folds=2)
     job = SegmentCounts(store, rows, {"person": there["person"]}, options=options, batch_size=6)
     [counts] = job.of_maps([pixel_maps((32, 32))], lambda _: None).values()
-    common, predicted, true = counts.sum(axis=(0, 1, 2))
+    common, predicted, true, *_ = counts.sum(axis=(0, 1, 2))
     assert true == 12 * 144
     assert 2 * common / (predicted + true) > 0.9  # below .6 where void counts
     assert job.of_mean_mask()[1.0][..., 1].max() <= 32 * 26

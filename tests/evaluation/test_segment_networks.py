@@ -129,6 +129,8 @@ def test_bad_input(run: Path, phantom_store: Path, tmp_path: Path) -> None:
         pipeline.evaluate_segment(run, data=phantom_store, **QUICK | {"overrides": ["flip=0.5"]})
     with pytest.raises(ConfigError, match="elastic"):
         pipeline.evaluate_segment(run, data=phantom_store, **QUICK | {"overrides": ["elastic=3"]})
+    with pytest.raises(ConfigError, match="random_inits = 2, seeds = 1"):
+        pipeline.evaluate_segment(run, data=phantom_store, **QUICK | {"random_inits": 2})
     diverging = ["lr=1e30", "rounds=2", "round_steps=4", "batch_size=8", "optimizer=sgd"]
     with pytest.raises(EvaluationError, match="try a smaller one"):
         pipeline.evaluate_segment(run, data=phantom_store, **QUICK | {"overrides": diverging, "cache": tmp_path})

@@ -44,7 +44,7 @@ def image_side(backbone: Backbone, asked: int | None) -> int:
     """
     height, width = backbone.preprocessing.image_size
     if asked is None and height != width:
-        raise ConfigError(f"fine-tuning takes square inputs, this backbone's are {height} x {width}: give --image-size")
+        raise ConfigError(f"training takes square inputs, this backbone's are {height} x {width}: give --image-size")
     return asked or height
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -13,10 +12,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from vesalius.data.batches import ImagePool, step_seed
-from vesalius.errors import EvaluationError
 from vesalius.evaluation.classifier import Classifier, Labelled, Setup, loss_of, targets_of, validate
 from vesalius.evaluation.finetune_options import FinetuneOptions
-from vesalius.evaluation.rounds import Fit, build_optimizer, train_in_rounds
+from vesalius.evaluation.rounds import Fit, build_optimizer, optimizer_step, train_in_rounds
 from vesalius.seeding import seeded
 from vesalius.views.make_views import make_views
 from vesalius.views.plans import ViewPlan, ViewSpec
@@ -97,14 +95,7 @@ def training_step(
     with torch.autocast(setup.device.type, dtype=torch.bfloat16, enabled=setup.bf16):
         logits = classifier(view.pixels)
     loss = loss_of(logits.float(), targets_of(batch).to(setup.device), batch.kind, weights)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise EvaluationError(f"fine-tuning: the loss is {value} at a learning rate of {lr:g}; try a smaller one")
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
+    optimizer_step(optimizer, loss, lr=lr, task="fine-tuning")
 
 
 def _class_weights(train: Labelled) -> Float[Tensor, " columns"]:

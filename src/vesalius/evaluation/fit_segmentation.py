@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,10 +14,9 @@ from torch.nn import functional
 
 from vesalius.data.batches import ImagePool, step_seed
 from vesalius.data.store import Store
-from vesalius.errors import EvaluationError
 from vesalius.evaluation.classifier import Setup
 from vesalius.evaluation.features import to_input
-from vesalius.evaluation.rounds import Fit, build_optimizer, train_in_rounds
+from vesalius.evaluation.rounds import Fit, build_optimizer, optimizer_step, train_in_rounds
 from vesalius.evaluation.segment_options import SegmentTraining
 from vesalius.evaluation.segmentation_network import SegmentationNetwork
 from vesalius.losses.dice_loss import dice_loss
@@ -102,14 +100,7 @@ def fit_segmentation(
             with torch.autocast(setup.device.type, dtype=torch.bfloat16, enabled=setup.bf16):
                 logits = network(pixels)
             loss = segmentation_loss(logits.float(), target, options.loss)
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise EvaluationError(f"segment: the loss is {value} at a learning rate of {rate:g}; try a smaller one")
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            optimizer_step(optimizer, loss, lr=rate, task="segment")
 
     return train_in_rounds(
         network, len(train.rows), options, lr=lr, seed=seed, take=take, validate=validate, advance=advance

@@ -41,7 +41,7 @@ def mask_parts(store: Store, wanted: Sequence[str]) -> tuple[dict[str, int], npt
     rows = np.flatnonzero(store.manifest["has_masks"].to_numpy(dtype=bool)).astype(np.int64)
     if not len(rows):
         raise EvaluationError(f"{store.path}: no image has a mask; there is nothing to be compared with")
-    return {name: there[name] for name in (wanted or there)}, rows
+    return {name: value for name, value in there.items() if not wanted or name in wanted}, rows
 
 
 def void_value(store: Store) -> int | None:

@@ -12,9 +12,10 @@ import numpy.typing as npt
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from vesalius.errors import EvaluationError
 from vesalius.evaluation.round_options import RoundOptions
 
-__all__ = ["Fit", "build_optimizer", "longest_steps", "train_in_rounds"]
+__all__ = ["Fit", "build_optimizer", "longest_steps", "optimizer_step", "train_in_rounds"]
 
 _Places = npt.NDArray[np.int64]
 
@@ -106,6 +107,22 @@ def build_optimizer(parameters: Iterable[Tensor], options: RoundOptions) -> Opti
         return SGD(learning, lr=0.0, momentum=0.9, weight_decay=options.weight_decay, fused=True)
     kind = Adam if options.optimizer == "adam" else AdamW
     return kind(learning, lr=0.0, weight_decay=options.weight_decay, fused=True)
+
+
+def optimizer_step(optimizer: Optimizer, loss: Tensor, *, lr: float, task: str) -> None:
+    """Go one step down a loss at a rate.
+
+    Raises:
+        EvaluationError: The loss is not finite; `task` says of what.
+    """
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise EvaluationError(f"{task}: the loss is {value} at a learning rate of {lr:g}; try a smaller one")
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
 
 
 def _batch(images: int, batch_size: int, seed: int, step: int) -> _Places:

@@ -20,6 +20,8 @@ _SHORT = {
     "best_dice": "best Dice",
     "dice": "Dice",
     "iou": "IoU",
+    "hd95_mm": "HD95, mm",
+    "hd95_px": "HD95, px",
     "error_px": "error, template px",
     "error_mm": "error, mm",
 }

@@ -29,7 +29,7 @@ from vesalius.evaluation.intervals import draw_resamples
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
 from vesalius.evaluation.mask_parts import leave_out_labelled, mask_parts
 from vesalius.evaluation.options import differing
-from vesalius.evaluation.segment_counts import PLACES, SegmentCounts, dice_and_iou
+from vesalius.evaluation.segment_counts import PLACES, SegmentCounts, figures_of
 from vesalius.evaluation.segment_networks import TrainedArm, check_draws
 from vesalius.evaluation.segment_options import SegmentOptions
 from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_batch_norm, random_twin
@@ -60,7 +60,8 @@ def evaluate_segment(
 
     Decoder `linear`: a linear layer (`vesalius.evaluation.place_classifier`) learns what part each place of the maps
     belongs to, from labelled patients of the training side; its logits, brought to the masks' resolution, decide every
-    pixel. Dice and IoU are taken over all images of a patient together, patients without the part left out.
+    pixel. Dice and IoU are taken over all images of a patient together, the Hausdorff distance image by image; patients
+    without the part are left out.
 
     Another decoder is trained with the backbone as its encoder (`vesalius.evaluation.segmentation_network`), in rounds
     chosen by patients held out, and the untrained twin from scratch in the same way. Every training is kept.
@@ -98,7 +99,8 @@ def evaluate_segment(
     networks: dict[str, list[Backbone]] = {"pretrained": [backbone], "random_init": twins}
     if options.trained:
         check_draws(job)
-        setup = Setup(where, autocast_bf16(options.precision, where), image_side(backbone, options.image_size))
+        side = image_side(backbone, options.image_size)
+        setup = Setup(where, autocast_bf16(options.precision, where), side)
         counts, told = _trained(job, networks, setup, kept, progress=progress)
     else:
         for twin in twins:
@@ -201,7 +203,7 @@ class _Scoring:
         told: ImageScores | None = None
         tables = []
         for fraction in options.fractions:
-            figures = {arm: dice_and_iou(one[fraction][:, scored][:, :, places]) for arm, one in counts.items()}
+            figures = {arm: figures_of(one[fraction][:, scored][:, :, places], job.unit) for arm, one in counts.items()}
             means = {arm: {key: each.mean(axis=0) for key, each in one.items()} for arm, one in figures.items()}
             told = score_images(means, resamples)
             comparisons += told.compared("dice", fraction=fraction)
@@ -260,6 +262,6 @@ class _Scoring:
 
     def _changed(self) -> dict[str, Any]:
         changed = differing(self.job.options)
-        if len(self.job.parts) < len(self.job.store.info["arrays"]["masks"]["parts"]) - 1:
+        if set(self.job.parts) < set(mask_parts(self.job.store, ())[0]):
             changed["parts"] = sorted(self.job.parts)
         return changed

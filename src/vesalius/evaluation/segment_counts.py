@@ -14,19 +14,24 @@ from torch import Tensor
 from torch.nn import functional
 
 from vesalius.data.store import Store
+from vesalius.errors import SplitError
 from vesalius.evaluation.dense_maps import DenseMaps, cells_of
 from vesalius.evaluation.label_amounts import deal_patients, draw_label_amounts, hold_out
 from vesalius.evaluation.mask_parts import void_value
 from vesalius.evaluation.place_classifier import PlaceClassifier, dice_offsets, fit_places
 from vesalius.evaluation.protocol import Sides, make_sides
 from vesalius.evaluation.segment_options import SegmentOptions
+from vesalius.evaluation.surface_distance import hausdorff_95
 
-__all__ = ["PLACES", "Draw", "Predict", "SegmentCounts", "dice_and_iou"]
+__all__ = ["PLACES", "Draw", "Predict", "SegmentCounts", "figures_of"]
 
 PLACES = 20_000
 """Places learned from in all images together, drawn once: three times as many added .001 Dice on JSRT (docs/LOG.md)."""
 
-_LAYOUT = 2  # of kept counts; a change of how they are made raises it
+_COLUMNS = 5
+"""Of what is counted: pixels common, predicted and true; the Hausdorff distances' sum, and of how many images."""
+
+_LAYOUT = 3  # of kept counts; a change of how they are made raises it
 
 _Array = npt.NDArray[Any]
 Predict = Callable[[Any], Float[Tensor, "images classes rows columns"]]
@@ -60,6 +65,7 @@ class SegmentCounts:
         self.store, self.rows, self.parts, self.options = store, rows, dict(parts), options
         self.batch_size = batch_size
         self.void = void_value(store)
+        self.pixel, self.unit = _pixel_size(store, rows)
         table = store.manifest.iloc[rows]
         self.patients = table["patient"].to_numpy(dtype=str)
         self.names, self.code = np.unique(self.patients, return_inverse=True)
@@ -98,7 +104,7 @@ class SegmentCounts:
         return len(mine) + (inits - 1) * sum(draw.fraction == 1.0 for draw in mine)
 
     def of_maps(self, inits: Sequence[DenseMaps], advance: Callable[[int], None]) -> dict[float, _Array]:
-        """Fit and score one arm: by share `[draws, patients, parts, 3]` pixels common, predicted and true.
+        """Fit and score one arm: by share `[draws, patients, parts, 5]`, see `figures_of`.
 
         Args:
             inits: The arm's initialisations; draws of fewer labels are dealt among them, all labels go to each.
@@ -117,16 +123,33 @@ class SegmentCounts:
 
     def of_mean_mask(self) -> dict[float, _Array]:
         """Score the mean of the masks learned from in the same way, its parts moved by the same rule."""
-        masks = self.store.masks[self.rows]
-        shares = cells_of(masks, list(self.parts.values()), masks.shape[1:], void=self.void)
         fitted: list[tuple[Draw, Predict]] = []
         for draw in self._of_layers():
-            mean = shares[draw.train].mean(dim=0)
+            mean = self._mean_of(draw.train)
             logits = mean.clamp_min(1e-6).log()
             # Every image gets the same answer, so that what is common with all of them is what is with their mean.
             offsets = dice_offsets(logits.flatten(1).T, mean.flatten(1).T)
             fitted.append((draw, _always(logits + offsets[:, None, None])))
         return self._score(fitted, None)
+
+    def shown(self) -> npt.NDArray[np.bool_]:
+        """Return which parts every image shows."""
+        found = np.zeros((len(self.rows), len(self.parts)), dtype=bool)
+        for chosen in self._batches(np.arange(len(self.rows))):
+            masks = self.store.masks[self.rows[chosen]].reshape(len(chosen), -1)
+            for part, value in enumerate(self.parts.values()):
+                found[chosen, part] = (masks == value).any(axis=1)
+        return found
+
+    def _mean_of(self, places: npt.NDArray[np.int64]) -> Float[Tensor, "classes rows columns"]:
+        """Return how often each pixel belongs to every class among some images."""
+        total: Tensor | None = None
+        for chosen in self._batches(places):
+            masks = self.store.masks[self.rows[chosen]]
+            shares = cells_of(masks, list(self.parts.values()), masks.shape[1:], void=self.void).sum(dim=0)
+            total = shares if total is None else total + shares
+        assert total is not None  # noqa: S101 (every draw has images)
+        return total / len(places)
 
     def _fit(self, maps: DenseMaps, draw: Draw) -> PlaceClassifier:
         """Learn from some places of every image of the draw, the more of each the fewer there are."""
@@ -151,7 +174,7 @@ class SegmentCounts:
         seeds: dict[float, list[int]] = {}
         for fraction, seed in sorted({(draw.fraction, draw.seed) for draw, _ in fitted}):
             seeds.setdefault(fraction, []).append(seed)
-        shape = (len(self.names), len(self.parts), 3)
+        shape = (len(self.names), len(self.parts), _COLUMNS)
         counted = {fraction: np.zeros((len(own), *shape)) for fraction, own in seeds.items()}
         for chosen in self._batches(np.sort(self.sides.test)):
             images = self.store.images[self.rows[chosen]]
@@ -163,14 +186,24 @@ class SegmentCounts:
                     self._add(counted[draw.fraction][place], chosen[mine], predict(seen[mine]))
         return counted
 
-    def counted(self, predict: Predict, places: npt.NDArray[np.int64]) -> _Array:
-        """Decide every pixel of some images, by what stored images predict; `[patients, parts, 3]` as in `of_maps`."""
-        counts = np.zeros((len(self.names), len(self.parts), 3))
+    def counted(self, predict: Predict, places: npt.NDArray[np.int64], *, edges: bool = True) -> _Array:
+        """Decide every pixel of some images by what they predict; `[patients, parts, 5]`, see `figures_of`.
+
+        Without `edges` the distances, which take longest, stay 0.
+        """
+        counts = np.zeros((len(self.names), len(self.parts), _COLUMNS))
         for chosen in self._batches(np.sort(places)):
-            self._add(counts, chosen, predict(self.store.images[self.rows[chosen]]))
+            self._add(counts, chosen, predict(self.store.images[self.rows[chosen]]), edges=edges)
         return counts
 
-    def _add(self, counts: _Array, chosen: npt.NDArray[np.int64], logits: Float[Tensor, "images classes _ _"]) -> None:
+    def _add(
+        self,
+        counts: _Array,
+        chosen: npt.NDArray[np.int64],
+        logits: Float[Tensor, "images classes _ _"],
+        *,
+        edges: bool = True,
+    ) -> None:
         """Count pixels common, predicted and true of some images, patient by patient; those not known count nowhere."""
         truth = torch.from_numpy(self.store.masks[self.rows[chosen]].astype(np.int64))[:, None]
         values = torch.tensor(list(self.parts.values()))[:, None, None]
@@ -179,8 +212,23 @@ class SegmentCounts:
         full = functional.interpolate(logits, size=truth.shape[2:], mode="bilinear", align_corners=False)
         guess = full.argmax(dim=1, keepdim=True) == numbers
         guess = guess if self.void is None else guess & (truth != self.void)
-        pixels = torch.stack([one.sum(dim=(2, 3)) for one in (guess & real, guess, real)], dim=2)
-        np.add.at(counts, self.code[chosen], pixels.double().numpy())
+        pixels = torch.stack([one.sum(dim=(2, 3)) for one in (guess & real, guess, real)], dim=2).double().numpy()
+        np.add.at(counts[..., :3], self.code[chosen], pixels)
+        if edges:
+            np.add.at(counts[..., 3:], self.code[chosen], self._edges(guess, real, chosen))
+
+    def _edges(self, guess: Tensor, real: Tensor, chosen: npt.NDArray[np.int64]) -> _Array:
+        """Return the Hausdorff distance of every image and part that is there, and whether it is."""
+        found, true = guess.numpy(), real.numpy()
+        there = true.any(axis=(2, 3))
+        distances = np.zeros(there.shape)
+        for image, part in zip(*np.nonzero(there), strict=True):
+            distances[image, part] = hausdorff_95(
+                found[image, part],
+                true[image, part],
+                pixel=(self.pixel[chosen[image], 0], self.pixel[chosen[image], 1]),
+            )
+        return np.stack([distances, there], axis=2)
 
     def _of_layers(self) -> list[Draw]:
         """Return the draws of what is fitted alike every time: all labels once."""
@@ -193,23 +241,47 @@ class SegmentCounts:
         share, nothing = self.options.training.validation_share, np.zeros(len(train), dtype=np.int64)
         how: dict[str, Any] = {"protocol": self.sides.protocol, "share": share, "seed": self.options.seed}
         held = hold_out(self.patients[train], nothing, self._split[train], **how)
+        if held.all():
+            raise SplitError(
+                f"{self.store.path}: a training side of one patient, who is held out, teaches nothing; give more "
+                "patients with masks, or take decoder linear"
+            )
         return train[held], train[~held]
 
     def _batches(self, places: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
         return [places[start : start + self.batch_size] for start in range(0, len(places), self.batch_size)]
 
 
+def _pixel_size(store: Store, rows: npt.NDArray[np.int64]) -> tuple[_Array, str]:
+    """Return the (row, column) size of a stored pixel of every image, in mm where all of them tell theirs."""
+    table = store.manifest.iloc[rows]
+    scale, spacing = (table[[f"{name}_y{unit}", f"{name}_x{unit}"]].to_numpy(float) for name, unit in _SIZES)
+    return (scale * spacing, "mm") if np.isfinite(spacing).all() else (np.ones_like(scale), "px")
+
+
+_SIZES = (("scale", ""), ("spacing", "_mm"))
+
+
 def _always(logits: Float[Tensor, "classes rows columns"]) -> Predict:
     return lambda images: logits.expand(len(images), -1, -1, -1)
 
 
-def dice_and_iou(counts: _Array) -> dict[str, _Array]:
-    """Turn `[draws, patients, parts, 3]` pixels into `[draws, patients]` means over the parts; NaN without the part."""
-    common, predicted, true = (counts[..., place] for place in range(3))
+def figures_of(counts: _Array, unit: str) -> dict[str, _Array]:
+    """Turn what was counted into `[draws, patients]` means over the parts; NaN for patients without them.
+
+    Dice and IoU are of all pixels of a patient, the Hausdorff distance (95th percentile) the mean over the images that
+    show the part.
+
+    Args:
+        counts: `[draws, patients, parts, 5]`: pixels common, predicted and true, the distances' sum, images.
+        unit: `mm` or `px`, of the distances.
+    """
+    common, predicted, true, distance, images = (counts[..., place] for place in range(_COLUMNS))
     there = true > 0
     each = {
         "dice": 2 * common / np.maximum(predicted + true, 1),
         "iou": common / np.maximum(predicted + true - common, 1),
+        f"hd95_{unit}": distance / np.maximum(images, 1),
     }
     many = there.sum(axis=-1)
     return {

@@ -22,8 +22,9 @@ from vesalius.evaluation.features import backbone_fingerprint
 from vesalius.evaluation.fit_segmentation import Masked, fit_segmentation, logits_of, segmentation_loss
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
 from vesalius.evaluation.rounds import Fit, longest_steps
-from vesalius.evaluation.segment_counts import Draw, Predict, SegmentCounts, dice_and_iou
+from vesalius.evaluation.segment_counts import Draw, Predict, SegmentCounts, figures_of
 from vesalius.evaluation.segmentation_network import SegmentationNetwork
+from vesalius.evaluation.untrained_twin import calibrate_batch_norm
 from vesalius.seeding import seeded
 from vesalius.training.precision import suit_accelerator
 
@@ -40,15 +41,20 @@ def check_draws(job: SegmentCounts) -> None:
 
     Raises:
         LabelError: Fewer than two images, or a part that none of them shows.
-        ConfigError: Mirrored images of parts that are the patient's left and right.
+        ConfigError: Mirrored images of parts that are the patient's left and right; more twins than trainings.
     """
+    if job.options.random_inits > job.options.seeds:
+        raise ConfigError(
+            f"random_inits = {job.options.random_inits}, seeds = {job.options.seeds}: a training takes one untrained "
+            "network; give as many seeds"
+        )
     sided = [name for name in job.parts if name.startswith(("left_", "right_"))]
     if job.options.training.flip > 0 and sided:
         raise ConfigError(f"flip = {job.options.training.flip}: would take {sided[0]} for the other side's; set flip=0")
+    shown = job.shown()
     for draw in job.draws:
         for what, places in (("labelled images", draw.train), ("images held out", draw.held_out)):
-            values = np.unique(job.store.masks[job.rows[places]]) if len(places) else np.empty(0)
-            missing = [name for name, value in job.parts.items() if value not in values]
+            missing = [name for part, name in enumerate(job.parts) if not shown[places, part].any()]
             if missing or len(places) < 2:
                 raise LabelError(
                     f"{job.store.path}: at {draw.fraction:.1%} of the labels the {len(places)} {what} lack "
@@ -78,7 +84,7 @@ class TrainedArm:
     fits: list[dict[str, Any]] = field(default_factory=list)
 
     def counts(self, advance: Callable[[int], None] = lambda _: None) -> dict[float, _Array]:
-        """Train and score: by share `[seeds, patients, parts, 3]` pixels common, predicted and true.
+        """Train and score: by share `[seeds, patients, parts, 5]`, see `figures_of`.
 
         Args:
             advance: Told the steps that are done, of `steps`.
@@ -106,7 +112,7 @@ class TrainedArm:
         """Time a few steps on a copy that is thrown away."""
         draw, seconds = self.job.draws[-1], []
         training = self.job.options.training
-        options = training.model_copy(update={"rounds": 1, "round_steps": 1})
+        options = training.model_copy(update={"rounds": 1, "round_steps": 1, "frozen_below": 0})
         few = replace(draw, train=draw.train[: training.batch_size])
         for _ in range(_TIMED):
             start = time.perf_counter()
@@ -126,13 +132,23 @@ class TrainedArm:
             raise failed
         return max(found, key=lambda it: it[0].goodness)
 
+    def _encoder(self, draw: Draw) -> Backbone:
+        """Return the draw's initialisation; untrained and never to learn, it needs statistics of what it will see."""
+        backbone = self.inits[draw.seed % len(self.inits)]
+        if self.pretrained or len(draw.train) >= self.job.options.training.frozen_below:
+            return backbone
+        rows = self.job.rows[draw.train]
+        size, device = self.setup.image_size, self.setup.device.type
+        return calibrate_batch_norm(copy.deepcopy(backbone), self.job.store, rows, image_size=size, device=device)
+
     def _kept(self, draw: Draw, lr: float, advance: Callable[[int], None]) -> tuple[Fit, _Array]:
         job, training = self.job, self.job.options.training
-        backbone = self.inits[draw.seed % len(self.inits)]
+        backbone = self._encoder(draw)
         options = sorted(training.model_dump(exclude={"search", "lr", "grid", "validation_share"}).items())
         what = [_LAYOUT, backbone_fingerprint(backbone), job.options.decoder, options, lr, draw.seed, job.options.seed]
         what += [self.setup.image_size, self.setup.bf16, job.store.fingerprint, job.store.mask_fingerprint, job.parts]
-        rows = [job.rows[places] for places in (draw.train, draw.held_out, draw.test)]
+        rows = [job.rows, *(job.rows[places] for places in (draw.train, draw.held_out, draw.test))]
+        what += [job.void, [len(one) for one in rows]]
         there = kept_arrays(
             self.folder / f"{digest_of(what, *rows)}.npz",
             lambda: self._fitted(backbone, draw, lr, advance),
@@ -144,7 +160,8 @@ class TrainedArm:
         network, training = self._network(backbone, draw.seed), self.job.options.training
 
         def validate() -> tuple[float, float]:
-            dice = dice_and_iou(self.job.counted(self._predict(network), draw.held_out)[None])["dice"]
+            counts = self.job.counted(self._predict(network), draw.held_out, edges=False)
+            dice = figures_of(counts[None], self.job.unit)["dice"]
             return float(np.nanmean(dice)), self._loss(network, draw.held_out)
 
         fit = self._train(network, draw, lr, training, validate=validate, advance=advance)
@@ -159,7 +176,7 @@ class TrainedArm:
     def _network(self, backbone: Backbone, seed: int) -> SegmentationNetwork:
         with seeded(step_seed(self.job.options.seed, seed), self.setup.device):
             network = SegmentationNetwork(
-                copy.deepcopy(backbone).to(self.setup.device),
+                copy.deepcopy(backbone).cpu(),
                 self.job.options.decoder,
                 len(self.job.parts) + 1,
                 image_size=self.setup.image_size,

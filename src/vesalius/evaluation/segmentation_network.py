@@ -30,8 +30,8 @@ class SegmentationNetwork(nn.Module):
     which a small pyramid is made by deconvolution and pooling (ViTDet, Li 2022, arXiv 2203.16527, section 3).
 
     `fpn` and `unet` are segmentation-models-pytorch's decoders, `deeplabv3` and `fcn` torchvision's heads. These two
-    read maps at a sixteenth of the resolution: a ViT's tokens as they are (DeepLabv3-DeiT of Matsoukas 2022), of a
-    hierarchy the last map, enlarged, beside the one before it, where the originals widen the last stage's kernels.
+    read maps at a sixteenth of the resolution (a ViT's tokens, as DeepLabv3-DeiT of Matsoukas 2022) and beside them
+    those at a thirty-second (tokens pooled), enlarged, where the originals widen the last stage's kernels.
 
     Attributes:
         backbone: The encoder.
@@ -54,12 +54,12 @@ class SegmentationNetwork(nn.Module):
         self.backbone = backbone
         self._size = image_size
         stages = self._probe()
-        grids = {tuple(one.shape[2:]) for one in stages}
-        self.pyramid = _Pyramid(stages[-1].shape[1]) if len(grids) == 1 else None
-        maps = self._maps_of(stages)
-        self.decoder = _DECODERS[decoder](
-            [maps[one].shape[1] if one in maps else 0 for one in _STRIDES], classes, backbone.name
+        flat = len({tuple(one.shape[2:]) for one in stages}) == 1
+        self.pyramid = _Pyramid(stages[-1].shape[1]) if flat else None
+        channels = (
+            self.pyramid.channels if self.pyramid else {at: one.shape[1] for at, one in self._maps_of(stages).items()}
         )
+        self.decoder = _DECODERS[decoder]([channels.get(one, 0) for one in _STRIDES], classes, backbone.name)
 
     def forward(
         self, pixels: Float[Tensor, "batch channels height width"]
@@ -103,6 +103,7 @@ class _Pyramid(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         half, quarter = max(dim // 2, 8), max(dim // 4, 8)
+        self.channels = dict(zip(_STRIDES[1:], (quarter, half, dim, dim), strict=True))
         self.fine = nn.Sequential(
             nn.ConvTranspose2d(dim, half, 2, stride=2), nn.BatchNorm2d(half), nn.GELU(),
             nn.ConvTranspose2d(half, quarter, 2, stride=2),
@@ -156,11 +157,13 @@ class _Coarse(nn.Module):
         from torchvision.models.segmentation.deeplabv3 import DeepLabHead
         from torchvision.models.segmentation.fcn import FCNHead
 
+        self.coarser = channels[4] > 0
         width = channels[3] + channels[4]
         self.head = DeepLabHead(width, classes, _ATROUS) if head == "deeplabv3" else FCNHead(width, classes)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        out: Tensor = self.head(torch.cat([maps[3], _fitted(maps[4], tuple(maps[3].shape[2:]))], dim=1))
+        beside = [_fitted(maps[4], tuple(maps[3].shape[2:]))] if self.coarser else []
+        out: Tensor = self.head(torch.cat([maps[3], *beside], dim=1))
         return out
 
 

@@ -21,7 +21,7 @@ from vesalius.report.scores import label_blocks
 from vesalius.report.stores import Stores, find_stores
 from vesalius.report.summary import summarise
 from vesalius.report.training import curve_numbers, curves, legend, logged_note, run_facts
-from vesalius.report.wording import plain_name, plain_value, spelled, task_title
+from vesalius.report.wording import learns_on, plain_name, plain_value, spelled, task_title
 from vesalius.version import __version__
 
 __all__ = ["report"]
@@ -66,7 +66,7 @@ def _render(runs: Sequence[Run], stores: Stores) -> str:
             sentences=summarise(runs),
             facts=[run_facts(run) for run in runs],
             blocks=label_blocks(runs),
-            finetuned=any(each.result.task == "finetune" for run in runs for each in run.evaluations),
+            finetuned=any(learns_on(each.result) for run in runs for each in run.evaluations),
             curves=curves(runs),
             folded_curves=curves(runs, folded=True),
             curve_numbers=curve_numbers(runs),

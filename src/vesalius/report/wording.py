@@ -18,6 +18,7 @@ __all__ = [
     "figure",
     "headline_metric",
     "joined",
+    "learns_on",
     "plain_name",
     "plain_value",
     "share",
@@ -64,7 +65,7 @@ PIXELS = {
     "knn": _SHRUNK,
     "linear": _SHRUNK,
     "finetune": _SHRUNK,
-    "segment": "the same linear layer on the pixels, their neighbours and their place, with no network",
+    "segment": "one linear layer on the pixels, their neighbours and their place, with no network",
 }
 """What raw pixels are, by the tasks that have them as a baseline."""
 
@@ -80,6 +81,8 @@ METRICS = {
     "pointing_game": "pointing game",
     "iou_at_60pct_mass": "IoU at 60 % of the attention",
     "best_dice": "best Dice",
+    "hd95_mm": "Hausdorff distance (95 %), mm",
+    "hd95_px": "Hausdorff distance (95 %), stored pixels",
     "dice": "Dice",
     "iou": "IoU",
     "error_px": "distance, pixels of the template (lower is better)",
@@ -156,9 +159,14 @@ def variant(result: Result) -> str:
     return "; ".join(words)
 
 
+def learns_on(result: Result) -> bool:
+    """Say whether the network went on learning with the labels."""
+    return result.task == "finetune" or result.settings.get("decoder", "linear") != "linear"
+
+
 def task_title(result: Result) -> str:
     """Return the task's name with what differs from the usual settings."""
     name, other = TASKS.get(result.task, result.task), variant(result)
-    if result.task == "segment" and result.settings.get("decoder", "linear") != "linear":
+    if result.task == "segment" and learns_on(result):
         name = _TRAINED
     return f"{name}, {other}" if other else name

@@ -6,7 +6,7 @@ import copy
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -92,33 +92,39 @@ def measure_costs(trials: Sequence[Trial]) -> list[Cost]:
     """
     running = [_TimedSteps(trial) for trial in trials]
     each = math.lcm(*(one.sizes for one in running))
-    warm, timed = max(WARM_STEPS, each), each * math.ceil(TIMED_STEPS / each)
+    warm, timed = each * math.ceil(WARM_STEPS / each), each * math.ceil(TIMED_STEPS / each)
     turns = timed * (_TURNS_TOGETHER if len(running) > 1 else 1)
     for turn in range(warm + turns):
         # Each comes first, second, ... equally often: a step is faster or slower by what ran before it.
         first = turn % len(running)
         for one in (*running[first:], *running[:first]):
             one.take(counts=turn >= warm)
-    even = even_out([one.seconds for one in running], [one.typical for one in running])
+    even = even_out([one.seconds for one in running], [one.sizes for one in running])
     return [one.cost(seconds) for one, seconds in zip(running, even, strict=True)]
 
 
-def even_out(seconds: Sequence[Sequence[float]], typical: Sequence[Callable[[Sequence[float]], float]]) -> list[float]:
+def even_out(seconds: Sequence[Sequence[float]], sizes: Sequence[int]) -> list[float]:
     """Return the typical seconds of each training's steps, as if all turns had been equally slow.
+
+    How slow a turn was is the median, over the trainings, of its steps against their usual ones of the same size. Steps
+    of one size are alike and their median is free of hiccups; of several each has its share in the mean.
 
     Args:
         seconds: By training, then by turn.
-        typical: What makes one figure of a training's steps.
+        sizes: How many sizes each training's views have; its turns go through them in order.
     """
-    first = [middle(own) for middle, own in zip(typical, seconds, strict=True)]
+    usual = [
+        [statistics.median(own[size::many]) for size in range(many)] for own, many in zip(seconds, sizes, strict=True)
+    ]
     slowness = [
-        statistics.median(one / usual for one, usual in zip(turn, first, strict=True))
-        for turn in zip(*seconds, strict=True)
+        statistics.median(one / own[turn % len(own)] for one, own in zip(taken, usual, strict=True))
+        for turn, taken in enumerate(zip(*seconds, strict=True))
     ]
-    return [
-        middle([one / slow for one, slow in zip(own, slowness, strict=True)])
-        for middle, own in zip(typical, seconds, strict=True)
-    ]
+    found = []
+    for own, many in zip(seconds, sizes, strict=True):
+        even = [one / slow for one, slow in zip(own, slowness, strict=True)]
+        found.append(statistics.fmean(statistics.median(even[size::many]) for size in range(many)))
+    return found
 
 
 class _TimedSteps:
@@ -137,8 +143,6 @@ class _TimedSteps:
         self.rows = max(1, recipe.training.batch_size // self.processes)
         self.choose = torch.Generator().manual_seed(step_seed(recipe.training.seed, 0))
         self.sizes = max(1, len(recipe.views.sizes))
-        # Steps of one size are alike and their median is free of hiccups; of several each has its share in the mean.
-        self.typical = statistics.fmean if recipe.views.sizes else statistics.median
         self.taken = 0
         self.seconds: list[float] = []
 
@@ -158,6 +162,7 @@ class _TimedSteps:
         self.step.after_optimizer(now)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
+        self.optimizer.zero_grad()  # several trainings wait for their turns in one memory
         self.taken += 1
         if counts:
             self.seconds.append(time.perf_counter() - start)
