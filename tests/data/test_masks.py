@@ -75,6 +75,14 @@ def test_a_palette_is_read_by_its_codes(tmp_path: Path) -> None:
     assert np.array_equal(read(tmp_path / "mask.png"), codes)
 
 
+def test_a_gray_palette_means_its_grays(tmp_path: Path) -> None:
+    """As Pillow writes a label map that it was asked to make small."""
+    values = np.zeros((8, 8), dtype=np.uint8)
+    values[2:4] = 7
+    Image.fromarray(values).quantize(4).save(tmp_path / "mask.png")
+    assert np.array_equal(read(tmp_path / "mask.png", values={7: "heart"}) > 0, values > 0)
+
+
 def test_values_that_mean_nothing_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.array(64 * [1]).reshape(8, 8).astype(np.uint16) * 700).save(tmp_path / "mask.png")
     with pytest.raises(UnreadableImageError, match=r"mask has the values 700.*0 background, 1 heart"):

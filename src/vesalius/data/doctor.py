@@ -57,6 +57,7 @@ class _Findings:
     """What is counted while the files are looked at."""
 
     types: Counter[str] = field(default_factory=Counter)
+    kinds: dict[str, str] = field(default_factory=dict)
     bits: Counter[int] = field(default_factory=Counter)
     windows: Counter[str] = field(default_factory=Counter)
     misnamed: list[tuple[str, str]] = field(default_factory=list)
@@ -173,9 +174,13 @@ def _samples(adapter: Adapter, root: Path, dataset: str) -> tuple[tuple[Sample, 
 
 def _look_at_header(sample: Sample, findings: _Findings, *, by_frame: bool) -> None:
     findings.rows[f"{sample.source} {sample.frame}"] = 1
+    if sample.source in findings.kinds:  # another image of the same file
+        findings.types[findings.kinds[sample.source]] += 1
+        return
     try:
         kind = sniff(sample.path)
         findings.types[kind] += 1
+        findings.kinds[sample.source] = kind
         ending = sample.path.suffix.lower()
         expected = _ENDINGS.get(kind)
         if ending not in expected if expected else (kind != "unknown" and ending in _OTHERS_ENDINGS):

@@ -50,10 +50,11 @@ def read_masks(
     size: int,
     axis: str | int = "axial",
     outlines: Sequence[tuple[str, Sequence[float]]] = (),
+    on_top: Sequence[str] = (),
 ) -> npt.NDArray[np.uint8]:
     """Return the label map `[size, size]` of one image.
 
-    Where parts overlap (the heart lies over the left lung in SCR), the later in `parts` wins.
+    Where parts overlap, the later in `on_top` wins, and of others the later in `parts`.
 
     Args:
         masks: Part name and a file that is non-zero inside it, or `@labelmap` and a file of `values`.
@@ -65,6 +66,7 @@ def read_masks(
         placement: Where the image lies in the store.
         size: Side of the square.
         axis: Slicing of masks that are NIfTI volumes, that of the image.
+        on_top: Parts drawn after all others.
         outlines: (part, corners x0, y0, x1, y1, ... in the image's pixels), drawn over the rest in their order.
 
     Raises:
@@ -72,7 +74,8 @@ def read_masks(
             values that mean nothing.
     """
     out = np.zeros((size, size), dtype=np.uint8)
-    for name, path in sorted(masks, key=lambda one: parts.index(one[0]) if one[0] in parts else 0):
+    last = {name: place for place, name in enumerate((*parts, *on_top))}
+    for name, path in sorted(masks, key=lambda one: last.get(one[0], 0)):
         pixels = _read(path, frame=frame, frames=frames, axis=axis, codes=name == LABEL_MAP)
         height, width = pixels.shape
         if abs(width * shape[0] / (height * shape[1]) - 1) > _ASPECT_TOLERANCE:

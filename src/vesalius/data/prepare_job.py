@@ -122,6 +122,7 @@ def plan_job(
         frames=frames,
         parts=_parts(adapter, samples),
         mask_values=dict(adapter.parts),
+        on_top=adapter.on_top,
     )
     salt = load_salt(salt_file)
     return Job(

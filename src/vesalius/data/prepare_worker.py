@@ -40,6 +40,7 @@ class DecodeOptions:
             array files and the middle one of others.
         parts: What the values of the masks mean; empty for a set without masks.
         mask_values: Value in a label-map file to part name.
+        on_top: Parts drawn after all others, in this order.
     """
 
     size: int
@@ -50,6 +51,7 @@ class DecodeOptions:
     frames: str = "given"
     parts: tuple[str, ...] = ()
     mask_values: Mapping[int, str] = field(default_factory=dict)
+    on_top: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +150,7 @@ def _decode(
                 sample.mask_files,
                 parts=options.parts,
                 values=options.mask_values,
+                on_top=options.on_top,
                 shape=(pixels.shape[0], pixels.shape[1]),
                 frame=frame,
                 frames=decoded.frames,

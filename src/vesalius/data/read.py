@@ -38,7 +38,7 @@ def read_image(
         volume: Volume of a 4-D NIfTI file.
         key: Array of an HDF5 or NPZ file.
         allow_constant: Accept an image whose pixels are all the same (empty masks).
-        codes: Of an image with a palette, give the codes in place of the colours that stand for them (label maps).
+        codes: Of PNG, GIF and BMP with colours from a palette, give its codes in their place (label maps).
 
     Returns:
         Upright pixels in the file's own units and the window to be applied, see `DecodedImage`.

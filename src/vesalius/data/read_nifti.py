@@ -119,7 +119,7 @@ def _world_axis(axis: str | int, axes: str) -> int:
     raise ConfigError(f"axis {axis!r} is not axial, coronal, sagittal, 0, 1 or 2{nearest(str(axis), AXES)}")
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # an image and its mask, slice by slice
 def _held(path: Path, _modified: int, _size: int, volume: int) -> _Volume | UnreadableImageError:
     """Keep the last volume, or why it is none, so that a damaged one is not unpacked again for each slice."""
     try:

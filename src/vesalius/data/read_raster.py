@@ -37,7 +37,7 @@ def read_raster(
         kind: `png`, `jpeg`, `bmp`, `gif` or `tiff`, from the file's content.
         frame: Frame of an animated file or page of a TIFF.
         window: See `vesalius.data.windows`.
-        codes: Give a palette's codes in place of its colours.
+        codes: Give a palette's codes in place of its colours; a gray one's values are its grays.
 
     Raises:
         UnreadableImageError: Truncated, damaged, too large or too small.
@@ -131,7 +131,7 @@ def _opened(path: Path, kind: str) -> Iterator[Image.Image]:
 def _pixels(path: Path, image: Image.Image, codes: bool) -> tuple[npt.NDArray[Any], int, list[str]]:
     """Return (pixels, bits, notes) in the file's own depth."""
     notes: list[str] = []
-    if codes and image.mode == "P":
+    if codes and image.mode == "P" and not _is_gray(_palette(image)):
         return np.asarray(image), 8, notes
     wide = _sixteen_bit_colour(image)
     if wide is not None:
@@ -205,12 +205,19 @@ def _set_tiles(image: Any, tiles: list[Any]) -> None:
 
 
 def _from_palette(image: Image.Image) -> npt.NDArray[Any]:
-    codes = np.asarray(image)
+    table = _palette(image)
+    return np.asarray((table[:, 0] if _is_gray(table) else table)[np.asarray(image)])
+
+
+def _palette(image: Image.Image) -> npt.NDArray[np.uint8]:
     table = np.zeros((256, 3), np.uint8)
     entries = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
     table[: len(entries)] = entries
-    gray = bool((table == table[:, :1]).all())
-    return np.asarray((table[:, 0] if gray else table)[codes])
+    return table
+
+
+def _is_gray(table: npt.NDArray[np.uint8]) -> bool:
+    return bool((table == table[:, :1]).all())
 
 
 def _significant_bits(path: Path) -> int | None:

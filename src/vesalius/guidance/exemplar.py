@@ -122,7 +122,9 @@ def _looks_like_sibling(one: str, other: str) -> bool:
 
 def _check_values(mask: Path, values: Mapping[str, int]) -> None:
     try:
-        there = {int(value) for value in np.unique(read_image(mask, window="range", allow_constant=True).pixels)}
+        there = {
+            int(value) for value in np.unique(read_image(mask, window="range", allow_constant=True, codes=True).pixels)
+        }
     except UnreadableImageError as error:
         raise KnowledgeError(str(error)) from error
     unnamed = sorted(there - {0} - set(values.values()))

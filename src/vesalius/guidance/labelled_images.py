@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vesalius.data.gray import gray_pixels
+from vesalius.data.masks import VOID
 from vesalius.data.open_pool import open_pool
 from vesalius.data.store import Store
 from vesalius.errors import KnowledgeError, nearest
@@ -130,7 +131,7 @@ def _values(store: Store, wanted: Sequence[str]) -> dict[str, int]:
             "--train-on"
         )
     names = store.info["arrays"]["masks"]["parts"]
-    there = {name: value for value, name in enumerate(names) if value > 0}
+    there = {name: value for value, name in enumerate(names) if value > 0 and name != VOID}
     for name in wanted:
         if name not in there:
             raise KnowledgeError(

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vesalius.data.knowledge_maps import KnowledgeMaps
+from vesalius.data.masks import VOID
 from vesalius.data.source_image import SourceImage
 from vesalius.data.store import Store
 
@@ -68,7 +69,8 @@ def of_masks(store: Store, row: int, *, order: Sequence[str] = ()) -> PartMaps |
     if not store.has("masks") or not bool(store.manifest["has_masks"].iloc[row]):
         return None
     labels = torch.from_numpy(np.asarray(store.masks[row]).astype(np.int64))
-    value_of = {name: value for value, name in enumerate(store.info["arrays"]["masks"]["parts"]) if value > 0}
+    names_of = store.info["arrays"]["masks"]["parts"]
+    value_of = {name: value for value, name in enumerate(names_of) if value > 0 and name != VOID}
     names = (*(name for name in order if name in value_of), *(name for name in value_of if name not in order))
     values = torch.stack([labels == value_of[name] for name in names]).float()
     return PartMaps(caption="masks", names=names, values=values)

@@ -57,7 +57,11 @@ def test_msd_heart(here: Path, tmp_path: Path) -> None:
     assert sorted(areas) == [0, 0, 0, 0, 0, 25, 25]
     with pytest.raises(DatasetError, match=r"volume=1: .* has 1 \(MRI\)"):
         find_adapter("msd", task).samples(task, volume="1")
-    for bad in ({"labels": content["labels"]}, content | {"training": [{"image": "a"}]}, [1]):
+    bad_tables = [
+        content | change
+        for change in ({"training": [{"image": "a"}]}, {"labels": ["a"]}, {"modality": "MRI"}, {"test": [{}]})
+    ]
+    for bad in bad_tables:
         (task / "dataset.json").write_text(json.dumps(bad))
         with pytest.raises(ManifestError, match=r"dataset\.json"):
             find_adapter("msd", task).samples(task)
@@ -87,7 +91,7 @@ def test_patch_camelyon(here: Path, tmp_path: Path) -> None:
     assert [one.labels["tumour"] for one in samples] == [0, 1, 0, 1, 0, 1, 0, 1]
     assert [one.split for one in samples] == 6 * ["train"] + 2 * ["val"]
     assert samples[0].patient == samples[1].patient != samples[2].patient
-    assert samples[-1].patient is None
+    assert len({sample.patient for sample in samples[-2:]}) == 2
     assert any("each patch counts as its own patient" in text for text in adapter.warnings)
     prepare(here, tmp_path / "store", size=96, workers=1, progress=False)
     store = open_store(tmp_path / "store")
@@ -95,6 +99,11 @@ def test_patch_camelyon(here: Path, tmp_path: Path) -> None:
     with h5py.File(here / "camelyonpatch_level_2_split_train_x.h5") as file:
         row = int(np.flatnonzero((store.manifest["split"] == "train") & (store.manifest["frame"] == 3))[0])
         assert np.array_equal(store.images[np.array([row])][0], file["x"][3])
+    assert store.manifest["patient"].nunique() == 3 + 2
+    with h5py.File(here / "camelyonpatch_level_2_split_valid_y.h5", "w") as file:
+        file["y"] = np.zeros((3, 1, 1, 1), dtype=np.uint8)
+    with pytest.raises(ManifestError, match=r"3 labels for the 2 patches of camelyonpatch_level_2_split_valid_x.h5"):
+        find_adapter("auto", here).samples(here)
     (here / "camelyonpatch_level_2_split_valid_y.h5").unlink()
     with pytest.raises(ManifestError, match=r"no camelyonpatch_level_2_split_valid_y.h5"):
         find_adapter("auto", here).samples(here)
@@ -120,6 +129,7 @@ def test_medmnist(here: Path, tmp_path: Path) -> None:
     assert adapter.labels["class"].kind == "ordinal"
     prepare(here, tmp_path / "store", size=28, workers=1, progress=False)
     store = open_store(tmp_path / "store")
+    assert store.manifest["patient"].nunique() == 11
     with np.load(here / "retinamnist.npz") as arrays:
         row = int(np.flatnonzero((store.manifest["split"] == "test") & (store.manifest["frame"] == 1))[0])
         assert np.array_equal(store.images[np.array([row])][0], arrays["test_images"][1])
@@ -143,3 +153,17 @@ def test_medmnist_refuses(here: Path) -> None:
     write_mnist(here / "pathmnist.npz", columns=1, classes=2, kind=np.float32)
     with pytest.raises(ManifestError, match=r"type float32; expected \[n, 1\]"):
         find_adapter("auto", here).samples(here, file="pathmnist.npz")
+
+
+def test_other_sets_of_like_names_stay_folders(here: Path) -> None:
+    np.savez(here / "mnist.npz", x_train=np.zeros((3, 28, 28), np.uint8))
+    assert find_adapter("auto", here).name == "folder"
+    (here / "imagesTr").mkdir()
+    (here / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}, "labels": {"background": 0}}))
+    assert find_adapter("auto", here).name == "folder"  # nnU-Net's own
+
+
+def test_a_damaged_file_is_told(here: Path) -> None:
+    (here / "pathmnist.npz").write_bytes(b"")
+    with pytest.raises(ManifestError, match="no readable array 'train_labels'"):
+        find_adapter("auto", here).samples(here)

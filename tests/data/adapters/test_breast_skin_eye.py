@@ -37,6 +37,7 @@ def test_aptos(here: Path) -> None:
     picture(here / "test_images/zz.png", seed=9)
     (here / "train.csv").write_text("id_code,diagnosis\naa,0\nbb,4\ncc,2\n")
     (here / "test.csv").write_text("id_code\nzz\n")
+    (here / "sample_submission.csv").write_text("id_code,diagnosis\nzz,0\n")
     adapter = find_adapter("auto", here)
     assert adapter.name == "aptos"
     found = {sample.path.stem: sample for sample in adapter.samples(here)}
@@ -47,7 +48,7 @@ def test_aptos(here: Path) -> None:
     assert adapter.labels["retinopathy"].kind == "ordinal"
     assert any("1 images have no grade" in note for note in adapter.notes)
     (here / "valid.csv").write_text("id_code,diagnosis\ncc,2\n")
-    with pytest.raises(ManifestError, match="1 ids have a row in two tables"):
+    with pytest.raises(ManifestError, match="1 ids have two rows in its tables"):
         find_adapter("aptos", here).samples(here)
     (here / "train.csv").write_text("id_code,diagnosis\naa,0\nbb,4\n")
     sides = {sample.path.stem: sample.split for sample in find_adapter("aptos", here).samples(here)}
@@ -186,14 +187,18 @@ def cbis_row(patient: str, case: str, number: int, *, kind: str, grade: int, pat
 
 
 def write_cbis(folder: Path) -> None:
-    """Two masses in one training image; a patient whom the other table tests; the mask once first, once second."""
+    """Two masses in one training image; a patient whom the other table tests; the mask once first, once second.
+
+    The film of the second patient is in both tables, as a copy: benign as a calcification, malignant as a mass.
+    """
     generator = np.random.default_rng(0)
+    films = {patient: generator.integers(0, 4000, (40, 30)).astype(np.uint16) for patient in ("P_00001", "P_00002")}
     for case in ("Mass-Training_P_00001_LEFT_CC", "Mass-Training_P_00002_LEFT_CC", "Calc-Test_P_00002_LEFT_CC"):
-        pixels = generator.integers(0, 4000, (40, 30)).astype(np.uint16)
+        pixels = next(film for patient, film in films.items() if patient in case)
         dicom(folder / f"CBIS-DDSM/{case}/07-20-2016-DDSM-30522/1.000000-full mammogram images-1/1-1.dcm", pixels)
         for number in (1, 2) if "00001" in case else (1,):
             whole = np.zeros((40, 30), dtype=np.uint8)
-            whole[10 * number : 10 * number + 4, 5:9] = 255
+            whole[10 * number : 10 * number + 4, 5 + 9 * ("Calc" in case) : 9 + 9 * ("Calc" in case)] = 255
             crop = generator.integers(0, 4000, (8, 8)).astype(np.uint16)
             here = folder / f"CBIS-DDSM/{case}_{number}/07-20-2016-DDSM-1/1.000000-ROI mask images-2"
             first, second = (whole, crop) if number == 1 else (crop, whole)
@@ -201,11 +206,10 @@ def write_cbis(folder: Path) -> None:
             dicom(here / "1-2.dcm", second)
     mass = cbis_row("P_00001", "Mass-Training_P_00001_LEFT_CC", 1, kind="mass", grade=4, pathology="MALIGNANT")
     mass += cbis_row("P_00001", "Mass-Training_P_00001_LEFT_CC", 2, kind="mass", grade=2, pathology="BENIGN")
-    mass += cbis_row("P_00002", "Mass-Training_P_00002_LEFT_CC", 1, kind="mass", grade=3, pathology="BENIGN")
+    mass += cbis_row("P_00002", "Mass-Training_P_00002_LEFT_CC", 1, kind="mass", grade=5, pathology="MALIGNANT")
     (folder / "mass_case_description_train_set.csv").write_text(CBIS_HEAD + mass)
-    calc = cbis_row(
-        "P_00002", "Calc-Test_P_00002_LEFT_CC", 1, kind="calcification", grade=2, pathology="BENIGN_WITHOUT_CALLBACK"
-    )
+    told = {"kind": "calcification", "grade": 2, "pathology": "BENIGN_WITHOUT_CALLBACK"}
+    calc = cbis_row("P_00002", "Calc-Test_P_00002_LEFT_CC", 1, **told)
     (folder / "calc_case_description_test_set.csv").write_text(CBIS_HEAD + calc)
 
 
@@ -213,24 +217,46 @@ def test_cbis_ddsm(here: Path, tmp_path: Path) -> None:
     write_cbis(here)
     adapter = find_adapter("auto", here)
     assert adapter.name == "cbis-ddsm"
-    found = {sample.patient + sample.path.parts[-4][:4]: sample for sample in adapter.samples(here)}
-    first = found["P_00001Mass"]
+    first, second = adapter.samples(here)
     assert first.labels == {"malignant": 1, "density": 2, "assessment": 4}
+    assert second.labels == {
+        "malignant": 1,
+        "density": 2,
+        "assessment": 5,
+    }  # by the mass, though a calcification is not
     assert [path.name for path in first.masks["mass"]] == ["1-1.dcm", "1-2.dcm"]
-    assert {name: one.split for name, one in found.items()} == {
-        "P_00001Mass": "train", "P_00002Mass": "test", "P_00002Calc": "test",
-    }  # fmt: skip
+    assert set(second.masks) == {"mass", "calcification"}
+    assert [(one.patient, one.split) for one in (first, second)] == [("P_00001", "train"), ("P_00002", "test")]
     assert any("1 training images of patients whom the other table tests" in note for note in adapter.notes)
-    alone = find_adapter("auto", here).samples(here, abnormalities="mass")
-    assert {sample.split for sample in alone} == {None}
+    assert {one.split for one in find_adapter("auto", here).samples(here, abnormalities="mass")} == {None}
     prepare(here, tmp_path / "store", size=40, workers=1, progress=False)
     store = open_store(tmp_path / "store")
     assert store.info["arrays"]["masks"]["parts"] == ["background", "calcification", "mass"]
-    row = int(np.flatnonzero(store.manifest["source"].str.contains("P_00001"))[0])
-    assert (store.masks[np.array([row])] == 2).sum() == 2 * 16
+    areas = {
+        patient: [int((store.masks[np.array([row])] == value).sum()) for value in (1, 2)]
+        for patient, row in zip(("P_00001", "P_00002"), store.manifest["source"].argsort(), strict=True)
+    }
+    assert sorted(areas.values()) == [[0, 32], [16, 16]]
+
+
+def test_cbis_ddsm_bad_input(here: Path) -> None:
+    write_cbis(here)
+    mask = next(here.glob("CBIS-DDSM/Mass-Training_P_00001_LEFT_CC_2/*/*/1-2.dcm"))
+    mask.write_bytes(mask.read_bytes()[:200])  # cut in its header
+    adapter = find_adapter("auto", here)
+    first = adapter.samples(here)[0]
+    assert first.masks == {}  # the other region alone would make the lost one healthy
+    assert any("P_00001_LEFT_CC_2: no mask of the mammogram's size" in text for text in adapter.warnings)
     table = here / "mass_case_description_train_set.csv"
-    table.write_text(table.read_text().replace("MALIGNANT", "PERHAPS"))
+    text = table.read_text()
+    table.write_text(text.replace("MALIGNANT", "PERHAPS"))
     with pytest.raises(ManifestError, match="pathology 'PERHAPS'; expected MALIGNANT"):
+        find_adapter("cbis-ddsm", here).samples(here)
+    table.write_text(text)
+    (here / "CBIS-DDSM").rename(here / "jpeg")
+    for folder in (here / "jpeg").iterdir():
+        folder.rename(folder.with_name(folder.name.replace("_P_", "-")))
+    with pytest.raises(DatasetError, match="none of the folders that its tables name"):
         find_adapter("cbis-ddsm", here).samples(here)
 
 
@@ -252,8 +278,21 @@ def test_csaw_s(here: Path) -> None:
     last = find_adapter("auto", here / "CsawS").samples(here / "CsawS", annotator="2")[-1]
     assert (last.patient, last.split) == ("090", "test")
     assert [last.masks[part].parts[-3] for part in ("cancer", "skin")] == ["annotator_2", "annotator_1"]
+    assert find_adapter("auto", here / "CsawS").samples(here / "CsawS")[-1].masks["cancer"].parts[-3] == "annotator_1"
     with pytest.raises(DatasetError, match="annotator='4'"):
         find_adapter("csaw-s", here / "CsawS").samples(here / "CsawS", annotator="4")
+
+
+def test_tumours_lie_over_the_gland_that_holds_them(here: Path, tmp_path: Path) -> None:
+    training = here / "anonymized_dataset/001"
+    picture(training / "001_0.png")
+    mask(training / "001_0_cancer.png", slice(5, 9), slice(5, 9))
+    mask(training / "001_0_mammary_gland.png", slice(0, 20), slice(0, 20))
+    prepare(here, tmp_path / "store", size=24, workers=1, progress=False)
+    store = open_store(tmp_path / "store")
+    parts = store.info["arrays"]["masks"]["parts"]
+    counts = [int((store.masks[np.array([0])] == parts.index(name)).sum()) for name in ("cancer", "mammary_gland")]
+    assert counts == [16, 400 - 16]
 
 
 def test_covidgr(here: Path) -> None:

@@ -78,6 +78,8 @@ def test_pascal_voc(here: Path, tmp_path: Path) -> None:
 def test_voc_without_lists(here: Path) -> None:
     picture(here / "JPEGImages/1.jpg")
     (here / "ImageSets").mkdir()
+    assert find_adapter("auto", here).name == "folder"  # another set in this format
+    (here / "SegmentationClass").mkdir()
     with pytest.raises(DatasetError, match=r"no list train.txt, val.txt or test.txt in ImageSets/Segmentation"):
         find_adapter("pascal-voc", here).samples(here)
 
@@ -134,3 +136,27 @@ def test_imagenet_with_a_flat_validation_side(here: Path) -> None:
     adapter = find_adapter("auto", here)
     assert adapter.samples(here)[-1].labels["class"] == 1
     assert adapter.labels["class"].classes == ("crane (n01440764)", "crane (n02012849)")
+
+
+def test_imagenet_as_published(here: Path) -> None:
+    inside = here / "ILSVRC/Data/CLS-LOC"
+    picture(inside / "train/n01440764/a.JPEG")
+    picture(inside / "val/ILSVRC2012_val_00000001.JPEG", seed=2)
+    (here / "LOC_val_solution.csv").write_text("ImageId,PredictionString\nILSVRC2012_val_00000001,n01440764 8 1 4 2\n")
+    (here / "LOC_synset_mapping.txt").write_text("n01440764 tench, Tinca tinca\n")
+    adapter = find_adapter("auto", here)
+    assert [(one.split, one.labels["class"]) for one in adapter.samples(here)] == [("train", 0), ("val", 0)]
+    assert adapter.labels["class"].classes == ("tench",)
+
+
+def test_a_set_with_folders_below_the_classes_stays_a_folder(here: Path) -> None:
+    """Tiny-ImageNet: train/n01443537/images/."""
+    picture(here / "train/n01443537/images/n01443537_0.JPEG")
+    assert find_adapter("auto", here).name == "folder"
+
+
+def test_lists_that_are_no_text_are_told(here: Path) -> None:
+    write_voc(here)
+    (here / "ImageSets/Segmentation/val.txt").write_bytes(b"2007_\xff\xfe")
+    with pytest.raises(ManifestError, match=r"val.txt: not a readable text file"):
+        find_adapter("auto", here).samples(here)

@@ -40,7 +40,7 @@ class AptosAdapter(Adapter):
     @classmethod
     def matches(cls, folder: Path) -> bool:
         """A table of ids and grades."""
-        return any(has_columns(table, "id_code", "diagnosis") for table in folder.glob("*.csv"))
+        return bool(_tables(folder))
 
     def collect(self, root: Path) -> list[Sample]:
         """Return one sample an image; no patients are published, so each image counts as its own."""
@@ -48,12 +48,12 @@ class AptosAdapter(Adapter):
         self.warn("no patient ids are published: both eyes of a patient may sit on two sides")
         listing = list_images(base)
         self.ignored = tuple(source_of(base / file, root) for file in listing.ignored)
-        tables = sorted(table for table in base.glob("*.csv") if has_columns(table, "id_code", "diagnosis"))
+        tables = _tables(base)
         rows = [row for table in tables for row in _grades(table)]
         by_stem = {path.stem: path for path in listing.images}
         twice = len(rows) - len({name for name, _, _ in rows})
         if twice:
-            raise ManifestError(f"{base}: {twice} ids have a row in two tables; keep one table of each image")
+            raise ManifestError(f"{base}: {twice} ids have two rows in its tables; keep one of each image")
         found = [
             Sample(
                 path=by_stem.get(name, base / "train_images" / f"{name}.png"),
@@ -71,6 +71,12 @@ class AptosAdapter(Adapter):
         return sorted(found, key=lambda sample: sample.source)
 
 
+def _tables(folder: Path) -> list[Path]:
+    """Return the tables of grades; the competition's sample_submission.csv has the same columns, and no grade."""
+    named = (table for table in sorted(folder.glob("*.csv")) if table.stem.lower().startswith(tuple(_SIDES)))
+    return [table for table in named if has_columns(table, "id_code", "diagnosis")]
+
+
 def _grades(table: Path) -> list[tuple[str, int, str | None]]:
     """Return id, grade and side of every row."""
     frame = read_table(table, required=("id_code", "diagnosis"))
@@ -78,7 +84,9 @@ def _grades(table: Path) -> list[tuple[str, int, str | None]]:
     found = []
     for name, cell in zip(column(frame, "id_code", table=table), column(frame, "diagnosis", table=table), strict=True):
         grade = number(str(cell), low=0.0, high=4.0)
-        if grade is None or grade != int(grade) or "/" in str(name) or "\\" in str(name):
+        if "/" in str(name) or "\\" in str(name):
+            raise ManifestError(f"{table}: id {name!r}; expected the name of an image, without a folder")
+        if grade is None or grade != int(grade):
             raise ManifestError(f"{table}: row of {name!r} has diagnosis {cell!r}; expected a grade from 0 to 4")
         found.append((str(name).strip(), int(grade), side))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
@@ -12,7 +12,7 @@ from vesalius.data.adapters.listing import list_images, source_of
 from vesalius.data.adapters.tables import column, has_columns, number, read_table
 from vesalius.data.dicom_pixels import read_header
 from vesalius.data.labels import LabelSpec
-from vesalius.errors import DatasetError, ManifestError, UnreadableImageError
+from vesalius.errors import DatasetError, ManifestError
 from vesalius.records.sample import Sample
 
 __all__ = ["CbisDdsmAdapter"]
@@ -26,11 +26,12 @@ _PARTS = {"mass": "mass", "calc": "calcification"}
 
 @dataclass
 class _Mammogram:
-    """What all rows of an image say together."""
+    """What all rows of a film say together."""
 
     patient: str
-    side: str
-    density: int | None
+    sides: set[str] = field(default_factory=set)
+    cases: list[str] = field(default_factory=list)
+    density: int | None = None
     malignant: int = 0
     assessment: int | None = None
     regions: dict[str, list[str]] = field(default_factory=dict)
@@ -40,8 +41,9 @@ class CbisDdsmAdapter(Adapter):
     """`{mass,calc}_case_description_{train,test}_set.csv` above the DICOM folders of the download.
 
     The tables' paths end in names that the download does not have; an image is found by the first folder of its path
-    (`Mass-Training_P_00001_LEFT_CC`). A region's folder holds its mask and a crop, in either order: the mask is the
-    larger one. Rows of one image, and both tables, are joined; a patient keeps one side.
+    (`Mass-Training_P_00001_LEFT_CC`). A region's folder holds its mask and a crop, in either order: the mask is the one
+    of the mammogram's size. All rows of a film are joined, those of both tables too, which each have a copy of it; a
+    patient keeps one side.
     """
 
     name: ClassVar[str] = "cbis-ddsm"
@@ -84,38 +86,53 @@ class CbisDdsmAdapter(Adapter):
         self.ignored = tuple(source_of(base / file, root) for file in listing.ignored)
         there = _by_case(listing.images, base)
         mammograms = _joined(tables)
-        testing = {one.patient for one in mammograms.values() if one.side == "test"}
-        moved = sum(one.side == "train" and one.patient in testing for one in mammograms.values())
+        if not any(case in there for one in mammograms.values() for case in one.cases):
+            first = next(iter(mammograms.values())).cases[0]
+            raise DatasetError(
+                f"{base}: none of the folders that its tables name (first: {first}) is there; expected the DICOM "
+                "download below the tables"
+            )
+        testing = {one.patient for one in mammograms.values() if "test" in one.sides}
+        moved = sum("train" in one.sides and one.patient in testing for one in mammograms.values())
         if moved:
             self.note(f"{moved} training images of patients whom the other table tests are on the test side")
-        several = {one.side for one in mammograms.values()} == {"train", "test"}
-        found = []
-        for case, one in sorted(mammograms.items()):
-            files = there.get(case, [])
-            path = files[0] if files else base / case / "1-1.dcm"
-            if len(files) > 1:
-                self.note(f"{case}: {len(files)} files where one mammogram is expected; the first is taken")
-            masks = {part: self._masks(regions, there) for part, regions in one.regions.items()}
-            found.append(
-                Sample(
-                    path=path,
-                    source=source_of(path, root),
-                    patient=one.patient,
-                    split=("test" if one.patient in testing else "train") if several else None,
-                    labels={"malignant": one.malignant, "density": one.density, "assessment": one.assessment},
-                    masks={part: files for part, files in masks.items() if files},
-                )
+        several = {side for one in mammograms.values() for side in one.sides} == {"train", "test"}
+        samples = [self._sample(film, one, there, base) for film, one in sorted(mammograms.items())]
+        return [
+            replace(
+                sample,
+                source=source_of(sample.path, root),
+                split=("test" if sample.patient in testing else "train") if several else None,
             )
-        return found
+            for sample in samples
+        ]
 
-    def _masks(self, regions: Sequence[str], there: dict[str, list[Path]]) -> tuple[Path, ...]:
+    def _sample(self, film: str, one: _Mammogram, there: dict[str, list[Path]], base: Path) -> Sample:
+        files = next((there[case] for case in one.cases if case in there), [])
+        path = files[0] if files else base / one.cases[0] / "1-1.dcm"
+        if len(files) > 1:
+            self.note(f"{film}: {len(files)} files where one mammogram is expected; the first is taken")
+        masks = {part: self._masks(regions, there, _size(path)) for part, regions in one.regions.items()}
+        whole = {part: files for part, files in masks.items() if files}
+        return Sample(
+            path=path,
+            source=film,
+            patient=one.patient,
+            labels={"malignant": one.malignant, "density": one.density, "assessment": one.assessment},
+            masks=whole if len(whole) == len(masks) else {},  # what is missing would be taken for healthy
+        )
+
+    def _masks(
+        self, regions: Sequence[str], there: dict[str, list[Path]], size: tuple[int, int] | None
+    ) -> tuple[Path, ...]:
+        """Return the mask of every region; none where one of them is not to be found."""
         found = []
         for region in regions:
-            sizes = {path: _pixels(path) for path in there.get(region, [])}
-            if not sizes or len(set(sizes.values())) == 1 < len(sizes):
-                self.warn(f"{region}: no mask can be told from its crop, so the region is left out")
-                continue
-            found.append(max(sizes, key=lambda path: sizes[path]))
+            fitting = [path for path in there.get(region, []) if size is not None and _size(path) == size]
+            if len(fitting) != 1:
+                self.warn(f"{region}: no mask of the mammogram's size, so the mammogram is kept without masks")
+                return ()
+            found += fitting
         return tuple(found)
 
 
@@ -139,7 +156,7 @@ def _by_case(paths: Sequence[Path], base: Path) -> dict[str, list[Path]]:
 
 
 def _joined(tables: Sequence[tuple[str, str, Path]]) -> dict[str, _Mammogram]:
-    """Read all rows; an image that both tables name, by folders of other names, stays two."""
+    """Read all rows, film by film (`P_00001_LEFT_CC`)."""
     found: dict[str, _Mammogram] = {}
     for kind, side, table in tables:
         frame = read_table(table, required=("patient_id", "pathology", "assessment", _IMAGE, _MASK))
@@ -152,7 +169,10 @@ def _joined(tables: Sequence[tuple[str, str, Path]]) -> dict[str, _Mammogram]:
             if pathology not in _PATHOLOGY:
                 raise ManifestError(f"{table}: {image}: pathology {pathology!r}; expected {', '.join(_PATHOLOGY)}")
             case = _case(str(image), table)
-            one = found.setdefault(case, _Mammogram(str(patient).strip(), side, _grade(str(dense), 1, 4)))
+            one = found.setdefault(case[case.index("_P_") + 1 :], _Mammogram(str(patient).strip()))
+            one.sides.add(side)
+            one.cases += [] if case in one.cases else [case]
+            one.density = _grade(str(dense), 1, 4) if one.density is None else one.density
             one.malignant = max(one.malignant, _PATHOLOGY[pathology])
             grade = _grade(str(assessment), 0, 5)
             one.assessment = grade if one.assessment is None else max(one.assessment, grade or 0)
@@ -177,9 +197,10 @@ def _grade(cell: str, low: int, high: int) -> int | None:
     return None if value is None or value != int(value) else int(value) - low
 
 
-def _pixels(path: Path) -> int:
+def _size(path: Path) -> tuple[int, int] | None:
+    """Return rows and columns; None of a file that is not there or cannot be read, which is told when it is decoded."""
     try:
         head, _ = read_header(path)
-    except UnreadableImageError:
-        return 0  # it is refused when it is decoded
-    return int(head.get("Rows", 0)) * int(head.get("Columns", 0))
+        return int(head.Rows), int(head.Columns)
+    except Exception:  # noqa: BLE001 - one damaged file must not end the listing, whatever its parser raises
+        return None

@@ -63,12 +63,13 @@ class CityscapesAdapter(Adapter):
         self.parts = _TRAIN_CLASSES | others
         listing = list_images(base / "leftImg8bit")
         self.ignored = tuple(source_of(base / "leftImg8bit" / file, root) for file in listing.ignored)
-        found = []
+        found, elsewhere = [], []
         for path in listing.images:
-            side, city = path.parts[-3:-1]
-            if not path.stem.endswith(_IMAGE) or side not in _SIDES:
-                self.note(f"images elsewhere than leftImg8bit/<side>/<city> are passed over (first: {path.name})")
+            side, *between = path.relative_to(base / "leftImg8bit").parts[:-1] or ("",)
+            if not path.stem.endswith(_IMAGE) or side not in _SIDES or len(between) != 1:
+                elsewhere.append(path.name)
                 continue
+            city = between[0]
             mask = base / "gtFine" / side / city / f"{path.stem.removesuffix(_IMAGE)}{_MASK}.png"
             found.append(
                 Sample(
@@ -79,4 +80,6 @@ class CityscapesAdapter(Adapter):
                     masks={"@labelmap": mask} if side != "test" and mask.is_file() else {},
                 )
             )
+        if elsewhere:
+            self.note(f"{len(elsewhere)} images elsewhere than leftImg8bit/<side>/<city> are passed over")
         return found

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.listing import child_folders, list_images, source_of
 from vesalius.data.labels import LabelSpec
 from vesalius.records.sample import Sample
 
@@ -29,8 +29,8 @@ class CovidgrAdapter(Adapter):
 
     @classmethod
     def matches(cls, folder: Path) -> bool:
-        """Both folders."""
-        return (folder / "P").is_dir() and (folder / "N").is_dir()
+        """These two folders and no other."""
+        return [child.name for child in child_folders(folder)] == ["N", "P"]
 
     def collect(self, root: Path) -> list[Sample]:
         """Return one sample an image."""

@@ -13,6 +13,10 @@ from vesalius.records.sample import Sample
 __all__ = ["CsawSAdapter"]
 
 _FOLDER = "anonymized_dataset"
+_UPWARDS = (
+    "mammary_gland", "pectoral_muscle", "non_mammary_tissue", "text", "nipple", "skin", "foreign_object",
+    "thick_vessels", "axillary_lymph_nodes", "calcifications", "cancer",
+)  # fmt: skip
 _IMAGE = re.compile(r"^(.+_\d{1,2})$")
 _MASK = re.compile(r"^(.+_\d{1,2})_([a-z][a-z_-]*)$")
 
@@ -45,6 +49,7 @@ class CsawSAdapter(Adapter):
             annotator: Whose tumours are taken on the test side.
         """
         base = self.base(root)
+        self.on_top = _UPWARDS
         test = base / "test_data"
         both = (test / _FOLDER).is_dir()
         found = self._side(base / _FOLDER, (base / _FOLDER,), root, split="train" if both else None)
@@ -61,7 +66,9 @@ class CsawSAdapter(Adapter):
         for place in drawn:
             for path in list_images(place).images if place.is_dir() else ():
                 named = _MASK.match(path.stem)
-                if named is not None:
+                if named is not None and not (
+                    place.name == "annotator_1" and place != drawn[-1] and named[2] == "cancer"
+                ):
                     part = named[2].replace("-", "_")
                     masks.setdefault((path.parent.name, named[1]), {})[part] = path
         return [

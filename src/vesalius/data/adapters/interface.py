@@ -31,6 +31,8 @@ class Adapter(ABC):
         licence: Terms of use, in short.
         labels: Label name to its meaning.
         parts: Value to part name, for sets whose masks are label maps (`Sample.masks == {"@labelmap": path}`).
+        on_top: Parts that lie over all others where masks overlap, the last one uppermost; of the rest the later in the
+            alphabet does.
         warnings: What a user must know before trusting a score.
         notes: What was guessed or left out on purpose.
         ignored: Files passed over (hidden files, tables, archives), relative to the root, with forward slashes.
@@ -43,6 +45,7 @@ class Adapter(ABC):
     licence: ClassVar[str] = ""
     labels: dict[str, LabelSpec]
     parts: dict[int, str]
+    on_top: tuple[str, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
     ignored: tuple[str, ...]
@@ -50,6 +53,7 @@ class Adapter(ABC):
     def __init__(self) -> None:
         self.labels = dict(self.known_labels())
         self.parts = {}
+        self.on_top = ()
         self.warnings = ()
         self.notes = ()
         self.ignored = ()

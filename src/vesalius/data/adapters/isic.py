@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.listing import child_folders, list_images, source_of
 from vesalius.data.adapters.tables import column, has_columns, number, read_table, table_columns
 from vesalius.data.labels import LabelSpec
 from vesalius.errors import ManifestError
@@ -31,7 +31,7 @@ _CLASSES = {
 _NAMES = tuple(dict.fromkeys(_CLASSES.values()))
 _IMAGE = re.compile(r"^ISIC_\d{7}(_downsampled)?$")
 _MASK = "_segmentation"
-_SIDES = {"training": "train", "validation": "val", "test": "test"}
+_SIDES = {"train": "train", "val": "val", "test": "test"}
 
 
 class IsicAdapter(Adapter):
@@ -62,11 +62,12 @@ class IsicAdapter(Adapter):
 
     @classmethod
     def matches(cls, folder: Path) -> bool:
-        """A one-hot table here or one folder below, or masks named after the images."""
-        tables = (*folder.glob("*.csv"), *folder.glob("*/*.csv"))
+        """A one-hot table here or in a folder named after ISIC, or masks there that are named after the images."""
+        inside = [child for child in child_folders(folder) if "isic" in child.name.lower()]
+        tables = (table for one in (folder, *inside) for table in one.glob("*.csv"))
         if any(has_columns(table, "image", "MEL", "NV") for table in tables):
             return True
-        return next(folder.glob(f"*/ISIC_*{_MASK}.png"), None) is not None
+        return any(next(one.glob(f"ISIC_*{_MASK}.png"), None) is not None for one in inside)
 
     def collect(self, root: Path) -> list[Sample]:
         """Return one sample an image; it carries the published side where more than one side is there."""
@@ -78,13 +79,14 @@ class IsicAdapter(Adapter):
         tables = sorted(base.rglob("*.csv"))
         diagnosis = _diagnoses([table for table in tables if has_columns(table, "image", "MEL", "NV")])
         lesions = _lesions([table for table in tables if has_columns(table, "image", "lesion_id")])
-        if not lesions:
-            self.warn("no table tells the lesion of an image: pictures of one lesion may sit on two sides")
         if not masks:
             self.note("no masks (*_segmentation.png) are there")
         sides = {path: _side(path, base) for path in images}
         several = len(set(sides.values()) - {None}) > 1
         names = {path.stem.removesuffix("_downsampled") for path in images}
+        alone = len(names - set(lesions))
+        if alone:
+            self.warn(f"no table tells the lesion of {alone} images: pictures of one lesion may sit on two sides")
         missing = sorted(set(diagnosis) - names)
         if missing:
             self.warn(f"{len(missing)} images of the tables are not in the folder (first: {missing[0]})")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import ClassVar
 
@@ -52,6 +54,7 @@ _FINDINGS = (
     "consolidation", "edema", "emphysema", "fibrosis", "pleural", "hernia",
 )  # fmt: skip
 _ORDERED = frozenset({"retinamnist"})
+_NAMED = re.compile(rf"^({'|'.join((*_CLASSES, 'chestmnist'))})(_(64|128|224))?\.npz$", re.IGNORECASE)
 
 
 class MedMnistAdapter(Adapter):
@@ -86,12 +89,16 @@ class MedMnistAdapter(Adapter):
         self.warn("no patient ids are published: each image counts as its own patient")
         name = path.stem.lower().split("_")[0]
         values = {side: _labels(path, side) for side in _SIDES}
+        widths = {side: own.shape[1] for side, own in values.items()}
+        if len(set(widths.values())) > 1:
+            raise ManifestError(f"{path}: labels of {widths} columns; expected as many on every side")
         labels = self._named(name, np.concatenate(list(values.values())), path)
         places = [(side, number) for side, own in values.items() for number in range(len(own))]
         return [
             Sample(
                 path=path,
                 source=f"{source_of(path, root)}/{side}",
+                patient=f"{side}/{number}",
                 split=_SIDES[side],
                 labels=known,
                 frame=number,
@@ -125,14 +132,14 @@ class MedMnistAdapter(Adapter):
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*mnist*.npz") if "3d" not in path.name.lower())
+    return sorted(path for path in folder.glob("*.npz") if _NAMED.match(path.name))
 
 
 def _labels(path: Path, side: str) -> npt.NDArray[np.int64]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             labels = np.asarray(arrays[f"{side}_labels"])
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ManifestError(f"{path}: no readable array '{side}_labels' ({error}); download it again") from error
     if labels.ndim > 2 or labels.dtype.kind not in "iub" or not len(labels):
         raise ManifestError(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from vesalius.data.adapters.interface import Adapter
 from vesalius.data.adapters.listing import inside, list_images, source_of
@@ -29,8 +30,11 @@ class MsdAdapter(Adapter):
 
     @classmethod
     def matches(cls, folder: Path) -> bool:
-        """The table, and the images that it speaks of."""
-        return (folder / "dataset.json").is_file() and (folder / "imagesTr").is_dir()
+        """The decathlon's table (nnU-Net's of that name lists no training images), and the images."""
+        table = folder / "dataset.json"
+        if not table.is_file() or not (folder / "imagesTr").is_dir():
+            return False
+        return b'"training"' in table.read_bytes()
 
     def collect(self, root: Path, *, axis: int = 2, volume: int = 0) -> list[Sample]:
         """Return one sample a slice; no side is published that could be scored, so none is given.
@@ -49,13 +53,10 @@ class MsdAdapter(Adapter):
         content = _read(table)
         if axis not in (0, 1, 2):
             raise DatasetError(f"axis={axis}: expected 0, 1 or 2")
-        channels = list(content.get("modality", {"0": ""}).values())
+        channels = content.channels
         if not 0 <= volume < len(channels):
             raise DatasetError(f"volume={volume}: {table} has {len(channels)} ({', '.join(channels)}), counted from 0")
-        names = {int(value): str(name).replace(" ", "_") for value, name in content["labels"].items()}
-        self.parts = {value: name for value, name in names.items() if value != 0}
-        pairs = [(str(one["image"]), str(one["label"])) for one in content["training"]]
-        tests = [one if isinstance(one, str) else str(one["image"]) for one in content.get("test", [])]
+        self.parts, pairs, tests = content.parts, content.training, content.test
         if tests:
             self.note(f"{len(tests)} test volumes have no masks: they can be learned from without labels")
         listing = list_images(base)
@@ -86,12 +87,25 @@ def _slices(path: Path, axis: int) -> int:
         return 1  # it is refused when it is decoded
 
 
-def _read(table: Path) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What `dataset.json` says: parts by value, image and label files, test images, names of the channels."""
+
+    parts: dict[int, str]
+    training: list[tuple[str, str]]
+    test: list[str]
+    channels: list[str]
+
+
+def _read(table: Path) -> _Table:
     try:
         content = json.loads(table.read_text(encoding="utf-8"))
-        if not {"labels", "training"} <= content.keys():
-            raise ManifestError(f"{table}: lacks labels or training; expected the decathlon's dataset.json")
-        [(one["image"], one["label"]) for one in content["training"]], [int(value) for value in content["labels"]]
+        parts = {int(value): str(name).replace(" ", "_") for value, name in content["labels"].items()}
+        return _Table(
+            parts={value: name for value, name in parts.items() if value != 0},
+            training=[(str(one["image"]), str(one["label"])) for one in content["training"]],
+            test=[one if isinstance(one, str) else str(one["image"]) for one in content.get("test") or []],
+            channels=[str(one) for one in content.get("modality", {"0": ""}).values()],
+        )
     except (ValueError, AttributeError, KeyError, TypeError, OSError) as error:
         raise ManifestError(f"{table}: is not the decathlon's dataset.json ({error!r}); copy it again") from error
-    return dict(content)

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from vesalius.data.adapters.interface import Adapter
 from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.tables import read_lines
 from vesalius.data.labels import LabelSpec
 from vesalius.data.masks import VOID
 from vesalius.errors import DatasetError, ManifestError
@@ -41,8 +42,10 @@ class PascalVocAdapter(Adapter):
 
     @classmethod
     def matches(cls, folder: Path) -> bool:
-        """Images and lists of them."""
-        return (folder / "JPEGImages").is_dir() and (folder / "ImageSets").is_dir()
+        """Images, and lists of masks or of the twenty classes; other sets in this format name other classes."""
+        lists = folder / "ImageSets"
+        own = (folder / "SegmentationClass").is_dir() or any((lists / "Main").glob("aeroplane_*.txt"))
+        return (folder / "JPEGImages").is_dir() and lists.is_dir() and own
 
     def collect(self, root: Path, *, images: Literal["segmentation", "main"] = "segmentation") -> list[Sample]:
         """Return one sample an image of the lists, on the side that they give it.
@@ -58,7 +61,10 @@ class PascalVocAdapter(Adapter):
         lists = base / "ImageSets" / ("Segmentation" if images == "segmentation" else "Main")
         sides = {name: side for side in _SIDES for name in _names(lists / f"{side}.txt")}
         if not sides:
-            raise DatasetError(f"{root}: no list train.txt, val.txt or test.txt in {source_of(lists, root)}")
+            raise DatasetError(
+                f"{root}: no list train.txt, val.txt or test.txt in {source_of(lists, root)}; those of the "
+                "classification task are read by --option images=main"
+            )
         self.parts = dict(enumerate(_CLASSES, start=1)) | {_VOID: VOID}
         labels = {name: _shown(base / "ImageSets" / "Main", name) for name in _CLASSES}
         listing = list_images(base / "JPEGImages")
@@ -85,9 +91,7 @@ class PascalVocAdapter(Adapter):
 
 def _names(table: Path) -> list[str]:
     """Return the first word of each line."""
-    if not table.is_file():
-        return []
-    words = [line.split()[0] for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
+    words = [line.split()[0] for line in read_lines(table)]
     climbing = [word for word in words if "/" in word or "\\" in word]
     if climbing:
         raise ManifestError(f"{table}: names {climbing[0]!r}, which is no image of JPEGImages")
@@ -99,8 +103,7 @@ def _shown(lists: Path, name: str) -> dict[str, int | None]:
     found: dict[str, int | None] = {}
     for side in _SIDES:
         table = lists / f"{name}_{side}.txt"
-        lines = table.read_text(encoding="utf-8").splitlines() if table.is_file() else []
-        for words in (line.split() for line in lines if line.strip()):
+        for words in (line.split() for line in read_lines(table)):
             if len(words) != 2 or words[1] not in ("1", "0", "-1"):
                 raise ManifestError(f"{table}: line {' '.join(words)!r}; expected an image and 1, 0 or -1")
             found[words[0]] = {"1": 1, "0": None, "-1": 0}[words[1]]

@@ -11,6 +11,7 @@ from vesalius.data.adapters.interface import Adapter
 from vesalius.data.adapters.listing import list_images, source_of
 from vesalius.data.adapters.tables import column, read_table
 from vesalius.data.labels import LabelSpec
+from vesalius.data.read import count_frames
 from vesalius.errors import ManifestError
 from vesalius.records.sample import Sample
 
@@ -61,7 +62,10 @@ class PatchCamelyonAdapter(Adapter):
             if labels is None:
                 raise ManifestError(f"{patches}: no {_STEM}_{word}_y.h5 with its labels in {base}; download it as well")
             values = _labels(labels)
-            slides = self._slides(files.get(f"{_STEM}_{word}_meta.csv"), len(values))
+            there = count_frames(patches, key="x")
+            if there != len(values):
+                raise ManifestError(f"{labels}: {len(values)} labels for the {there} patches of {patches.name}")
+            slides = self._slides(files.get(f"{_STEM}_{word}_meta.csv"), word, len(values))
             found += [
                 Sample(
                     path=patches,
@@ -76,14 +80,14 @@ class PatchCamelyonAdapter(Adapter):
             ]
         return found
 
-    def _slides(self, table: Path | None, patches: int) -> list[str | None]:
+    def _slides(self, table: Path | None, side: str, patches: int) -> list[str]:
         if table is None:
             self.warn("no *_meta.csv tells the slide of a patch: each patch counts as its own patient in intervals")
-            return [None] * patches
+            return [f"{side}/{number}" for number in range(patches)]
         slides = [str(one).strip() for one in column(read_table(table, required=("wsi",)), "wsi", table=table)]
         if len(slides) != patches:
             raise ManifestError(f"{table}: {len(slides)} rows for {patches} patches; download both again")
-        return [one or None for one in slides]
+        return slides
 
 
 def _labels(path: Path) -> np.ndarray:

@@ -87,7 +87,7 @@ def _diagnoses(table: Path) -> dict[str, int]:
         names, cells = column(frame, "Name", table=table), column(frame, "Clinical Diagnosis", table=table)
         rows = [(str(one).strip(), str(cell)) for one, cell in zip(names, cells, strict=True)]
     else:
-        lines = table.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = table.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         cells_of = [[cell.strip() for cell in line.split("||")] for line in lines if line.strip().startswith("||")]
         head = next((row for row in cells_of if "Name" in row and "Clinical Diagnosis" in row), None)
         if head is None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from vesalius.errors import ManifestError, nearest
 
-__all__ = ["column", "has_columns", "number", "read_table", "table_columns"]
+__all__ = ["column", "has_columns", "number", "read_lines", "read_table", "table_columns"]
 
 
 def read_table(path: Path, *, required: Iterable[str] = ()) -> pd.DataFrame:
@@ -49,6 +49,19 @@ def read_table(path: Path, *, required: Iterable[str] = ()) -> pd.DataFrame:
     for name in required:
         column(frame, name, table=path)
     return frame
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a text file that hold anything; none where there is no such file.
+
+    Raises:
+        ManifestError: It is no readable text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
+    except (OSError, UnicodeError) as error:
+        raise ManifestError(f"{path}: not a readable text file ({error}); copy it again") from error
+    return [line for line in lines if line.strip()]
 
 
 def _separator(path: Path) -> str:
