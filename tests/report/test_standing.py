@@ -84,5 +84,5 @@ def test_plain_sentence_when_pixels_are_not_passed() -> None:
     assert "below raw pixels" in below.pixels_sentence()
     assert "not scored" in silent.pixels_sentence()
     dense = measured(_result(scores, task="segment", settings={"comparisons": [told]}))
-    assert "the same linear layer on the pixels, their neighbours and their place" in dense.pixels_sentence()
+    assert "one linear layer on the pixels, their neighbours and their place" in dense.pixels_sentence()
     assert measured(_result([_score(0.6)], task="attention")).pixels_sentence() == ""
