@@ -13,6 +13,7 @@ from vesalius import pipeline
 STUDY = """
 about: Guided against unguided
 finetune: ["rounds=1", "round_steps=2"]
+segment: ["rounds=1", "round_steps=2", "batch_size=4"]
 arms:
   unguided: {title: DINO alone, recipe: medino/deformable-small, set: ["guidance=null"]}
   guided: {title: DINO guided, recipe: medino/deformable-small, set: ["guidance.attention.heads={heart: 1}"]}
@@ -59,6 +60,15 @@ tables:
     arms: [unguided, guided]
     baselines: [mean_mask]
     against: [unguided, mean_mask]
+  network:
+    title: Segmentation networks
+    task: segment
+    decoder: fcn
+    metric: iou
+    draws: 1
+    arms: [guided]
+    beside: random_init
+    against: [random_init]
   tuned:
     title: Fine-tuned
     task: finetune

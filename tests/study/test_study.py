@@ -103,6 +103,9 @@ def test_a_segmentation_and_a_fine_tuning(go: Go, definition: Path, guided_store
     assert {fit["rounds"] for fit in tuned["settings"]["fits"]} == {1}
     dense = json.loads((out / "results" / "unguided-seed0" / "segment-store-0.5-1-draws.json").read_text())
     assert {one["fraction"] for one in dense[0]["scores"]} == {0.5}
+    network = json.loads((out / "results" / "guided-seed0" / "segment-fcn-store-1-draws.json").read_text())
+    assert (network[0]["settings"]["decoder"], network[0]["settings"]["training"]["batch_size"]) == ("fcn", 4)
+    assert "- store, heart: DINO guided - random init " in text.partition("## Segmentation networks")[2]
     definition.write_text(definition.read_text().replace("rounds=1", "rounds=2"))
     with pytest.raises(RunError, match="other finetune"):
         go(definition, guided_store, out, tasks=["segment"])

@@ -108,6 +108,8 @@ def study(
             how |= {"overrides": chosen.finetune} if task.task == "finetune" else {"features": task.features}
             return [evaluate(folder, task=task.task, label=task.label, **how, **few)]
         if task.task == "segment":
+            trained = task.decoder != "linear"
+            how |= {"decoder": task.decoder, "overrides": chosen.segment if trained else ()}
             return evaluate_segment(folder, **how, **few)
         if task.task == "regions":
             return evaluate_regions(folder, **how)

@@ -36,6 +36,7 @@ class StudyTable(StrictModel):
         title: Above it.
         task: `attention`, `coordinates`, `segment`, `regions`, `knn`, `linear` or `finetune`.
         metric: Of that task.
+        decoder: Of segmentation, see `vesalius.evaluation.segment_options`; another than `linear` is trained.
         features: Kind of frozen features of a probe, see `vesalius.evaluation.feature_kinds`.
         fraction: Share of the training labels that a probe, fine-tuning or segmentation learns from.
         draws: How often labels are drawn, where the share is below 1.
@@ -52,6 +53,7 @@ class StudyTable(StrictModel):
     title: str
     task: str
     metric: str
+    decoder: Literal["linear", "fpn", "unet", "deeplabv3", "fcn"] = "linear"
     features: str = "auto"
     fraction: float = Field(default=1.0, gt=0, le=1)
     draws: int = Field(default=3, ge=1)
@@ -78,6 +80,7 @@ class Study(StrictModel):
         tables: By name.
         image_size: Side of the input at scoring; None for the size of the training.
         finetune: Assignments for every fine-tuning, see `vesalius.evaluation.finetune_options`.
+        segment: Assignments for every segmentation network, see `vesalius.evaluation.segment_options`.
     """
 
     about: str
@@ -85,10 +88,13 @@ class Study(StrictModel):
     tables: Mapping[str, StudyTable] = Field(min_length=1)
     image_size: int | None = None
     finetune: tuple[str, ...] = ()
+    segment: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _check_arms(self) -> Study:
         for name, table in self.tables.items():
+            if table.decoder != "linear" and table.task != "segment":
+                raise ValueError(f"table {name}: decoder {table.decoder} belongs to task segment, not {table.task}")
             for arm in table.arms:
                 if arm not in self.arms:
                     raise ValueError(f"table {name}: no arm '{arm}'{nearest(arm, self.arms)}")

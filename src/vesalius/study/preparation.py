@@ -42,11 +42,14 @@ def planned_tasks(
     planned = []
     for table in study.tables.values():
         if table.task in ON_MASKS and table.task in tasks:
-            planned += [Scored(table.task, store, fraction=table.fraction, draws=table.draws) for store in masks]
+            planned += [
+                Scored(table.task, store, fraction=table.fraction, draws=table.draws, decoder=table.decoder)
+                for store in masks
+            ]
         if table.task in ON_LABELS and table.task in tasks:
             shown = [(store, label) for store, label in labels if table.shows(label)]
-            how = (table.features, table.fraction, table.draws)
-            planned += [Scored(table.task, store, label, *how) for store, label in shown]
+            given = (table.features, table.fraction, table.draws)
+            planned += [Scored(table.task, store, label, *given) for store, label in shown]
     if not planned:
         raise ConfigError(
             "the study would score nothing: give --masks STORE for attention, --label STORE=LABEL for probes"

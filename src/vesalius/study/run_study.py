@@ -38,6 +38,7 @@ class Scored:
         features: Kind of frozen features of a probe.
         fraction: Share of the training labels that is learned from.
         draws: How often they are drawn.
+        decoder: Of segmentation.
     """
 
     task: str
@@ -46,6 +47,7 @@ class Scored:
     features: str = "auto"
     fraction: float = 1.0
     draws: int = 3
+    decoder: str = "linear"
 
     @property
     def name(self) -> str:
@@ -53,13 +55,14 @@ class Scored:
         features = "" if self.features == "auto" else self.features
         fraction = "" if self.fraction == 1.0 else f"{self.fraction:g}"
         draws = "" if self.draws == 3 else f"{self.draws}-draws"
-        words = (self.task, self.store.name, self.label.replace(",", "+"), features, fraction, draws)
+        decoder = "" if self.decoder == "linear" else self.decoder
+        words = (self.task, decoder, self.store.name, self.label.replace(",", "+"), features, fraction, draws)
         return "-".join(word for word in words if word)
 
     def is_of(self, table: StudyTable) -> bool:
         """Say whether the table shows it."""
-        asked = (table.task, table.features, table.fraction, table.draws)
-        same = (self.task, self.features, self.fraction, self.draws) == asked
+        asked = (table.task, table.features, table.fraction, table.draws, table.decoder)
+        same = (self.task, self.features, self.fraction, self.draws, self.decoder) == asked
         return same and (not self.label or table.shows(self.label))
 
 
@@ -117,6 +120,8 @@ class StudyRun:
             told["image_size"] = self.study.image_size
         if self.study.finetune:
             told["finetune"] = list(self.study.finetune)
+        if self.study.segment:
+            told["segment"] = list(self.study.segment)
         arms: dict[str, Any] = {
             name: {"recipe": arm.recipe, "set": list(arm.set)} for name, arm in self.study.arms.items()
         }
