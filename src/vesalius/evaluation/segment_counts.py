@@ -186,14 +186,27 @@ class SegmentCounts:
                     self._add(counted[draw.fraction][place], chosen[mine], predict(seen[mine]))
         return counted
 
-    def counted(self, predict: Predict, places: npt.NDArray[np.int64], *, edges: bool = True) -> _Array:
+    def counted(
+        self,
+        predict: Predict,
+        places: npt.NDArray[np.int64],
+        *,
+        edges: bool = True,
+        watch: Callable[[Tensor, npt.NDArray[np.int64]], None] = lambda _logits, _places: None,
+    ) -> _Array:
         """Decide every pixel of some images by what they predict; `[patients, parts, 5]`, see `figures_of`.
 
-        Without `edges` the distances, which take longest, stay 0.
+        Args:
+            predict: From stored images to logits.
+            places: Of the images.
+            edges: Without, the distances, which take longest, stay 0.
+            watch: Shown the logits of every batch and its places.
         """
         counts = np.zeros((len(self.names), len(self.parts), _COLUMNS))
         for chosen in self._batches(np.sort(places)):
-            self._add(counts, chosen, predict(self.store.images[self.rows[chosen]]), edges=edges)
+            logits = predict(self.store.images[self.rows[chosen]])
+            watch(logits, chosen)
+            self._add(counts, chosen, logits, edges=edges)
         return counts
 
     def _add(

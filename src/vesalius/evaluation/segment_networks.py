@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
+from torch import Tensor
+from torch.nn import functional
 
 from vesalius.backbones.interface import Backbone
 from vesalius.data.batches import step_seed
@@ -160,9 +161,14 @@ class TrainedArm:
         network, training = self._network(backbone, draw.seed), self.job.options.training
 
         def validate() -> tuple[float, float]:
-            counts = self.job.counted(self._predict(network), draw.held_out, edges=False)
+            losses: list[float] = []
+
+            def watch(logits: Tensor, places: npt.NDArray[np.int64]) -> None:
+                losses.append(len(places) * self._loss(logits, places))
+
+            counts = self.job.counted(self._predict(network), draw.held_out, edges=False, watch=watch)
             dice = figures_of(counts[None], self.job.unit)["dice"]
-            return float(np.nanmean(dice)), self._loss(network, draw.held_out)
+            return float(np.nanmean(dice)), sum(losses) / len(draw.held_out)
 
         fit = self._train(network, draw, lr, training, validate=validate, advance=advance)
         counted = self.job.counted(self._predict(network), draw.test)
@@ -190,12 +196,7 @@ class TrainedArm:
     def _predict(self, network: SegmentationNetwork) -> Predict:
         return lambda images: logits_of(network, images, self.setup)
 
-    def _loss(self, network: SegmentationNetwork, places: npt.NDArray[np.int64]) -> float:
-        masked, total = self._masked(places), 0.0
-        for start in range(0, len(places), self.job.batch_size):
-            some = np.arange(start, min(start + self.job.batch_size, len(places)))
-            target = masked.parts(some)
-            logits = logits_of(network, self.job.store.images[masked.rows[some]], self.setup)
-            full = torch.nn.functional.interpolate(logits, size=target.shape[2:], mode="bilinear", align_corners=False)
-            total += len(some) * float(segmentation_loss(full, target, self.job.options.training.loss))
-        return total / len(places)
+    def _loss(self, logits: Tensor, places: npt.NDArray[np.int64]) -> float:
+        target = self._masked(places).parts(np.arange(len(places)))
+        full = functional.interpolate(logits, size=target.shape[2:], mode="bilinear", align_corners=False)
+        return float(segmentation_loss(full, target, self.job.options.training.loss))
