@@ -43,3 +43,10 @@ def test_label_draws_are_redrawn_alike_for_both_arms() -> None:
     two = {0: _Training(0.5, [low, high])}
     assert _verdict(two, {0: _Training(0.0, [low, low])}) == "+0.500 [+0.000, +1.000]: not told apart"
     assert _verdict(two, {0: _Training(0.4, [low - 0.1, high - 0.1])}).startswith("+0.100 [+0.100, +0.100]: better")
+
+
+@pytest.mark.parametrize("metric", ["hd95_mm", "hd95_px", "error_px"])
+def test_of_distances_the_smaller_is_better(metric: str) -> None:
+    theirs = {0: _Training(0.7, [np.full(1000, 0.7)])}
+    assert _verdict(_trainings(0.8, noise=0.01), theirs, metric).endswith(": worse")
+    assert _verdict(_trainings(0.6, noise=0.01), theirs, metric).endswith(": better")

@@ -25,6 +25,7 @@ __all__ = ["paired_differences"]
 
 _RESAMPLES = 1000
 _LEVEL = 0.95
+_DISTANCES = ("hd95", "error")  # the smaller the better
 
 _Draws = npt.NDArray[np.float64]
 
@@ -63,14 +64,15 @@ class _Training:
     draws: list[_Draws]
 
 
-def _verdict(ours: Mapping[int, _Training], theirs: Mapping[int, _Training]) -> str:
+def _verdict(ours: Mapping[int, _Training], theirs: Mapping[int, _Training], metric: str = "") -> str:
     """Tell the difference of two arms by the seeds that both have."""
     seeds = sorted(ours.keys() & theirs.keys())
     each = np.array([ours[seed].value - theirs[seed].value for seed in seeds])
     low, high = percentile_interval(
         _over_label_draws(_mean(ours, seeds)) - _over_label_draws(_mean(theirs, seeds)), level=_LEVEL
     )
-    word = "better" if low > 0 else "worse" if high < 0 else "not told apart"
+    larger, smaller = ("worse", "better") if metric.startswith(_DISTANCES) else ("better", "worse")
+    word = larger if low > 0 else smaller if high < 0 else "not told apart"
     told = f"{each.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
     if len(seeds) < 2:
         return f"{told}: {word}"
@@ -114,7 +116,7 @@ class _Comparison:
             return ""
         title = arms[other].title if other in arms else other.replace("_", " ")
         about = f"- {self._task.store.name}, {self._label}: {arms[arm].title} - {title}"
-        return f"{about} {_verdict(ours, theirs)}"
+        return f"{about} {_verdict(ours, theirs, self._table.metric)}"
 
     def _images(self, arm: str) -> frozenset[str]:
         """Return what all trainings of an arm were scored on: an exemplar of its own guidance is left out."""
