@@ -17,7 +17,7 @@ from vesalius.data.store import Store
 from vesalius.errors import SplitError
 from vesalius.evaluation.dense_maps import DenseMaps, cells_of
 from vesalius.evaluation.label_amounts import deal_patients, draw_label_amounts, hold_out
-from vesalius.evaluation.mask_parts import void_value
+from vesalius.evaluation.mask_parts import pixel_size, void_value
 from vesalius.evaluation.place_classifier import PlaceClassifier, dice_offsets, fit_places
 from vesalius.evaluation.protocol import Sides, make_sides
 from vesalius.evaluation.segment_options import SegmentOptions
@@ -65,7 +65,7 @@ class SegmentCounts:
         self.store, self.rows, self.parts, self.options = store, rows, dict(parts), options
         self.batch_size = batch_size
         self.void = void_value(store)
-        self.pixel, self.unit = _pixel_size(store, rows)
+        self.pixel, self.unit = pixel_size(store, rows)
         table = store.manifest.iloc[rows]
         self.patients = table["patient"].to_numpy(dtype=str)
         self.names, self.code = np.unique(self.patients, return_inverse=True)
@@ -263,16 +263,6 @@ class SegmentCounts:
 
     def _batches(self, places: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
         return [places[start : start + self.batch_size] for start in range(0, len(places), self.batch_size)]
-
-
-def _pixel_size(store: Store, rows: npt.NDArray[np.int64]) -> tuple[_Array, str]:
-    """Return the (row, column) size of a stored pixel of every image, in mm where all of them tell theirs."""
-    table = store.manifest.iloc[rows]
-    scale, spacing = (table[[f"{name}_y{unit}", f"{name}_x{unit}"]].to_numpy(float) for name, unit in _SIZES)
-    return (scale * spacing, "mm") if np.isfinite(spacing).all() else (np.ones_like(scale), "px")
-
-
-_SIZES = (("scale", ""), ("spacing", "_mm"))
 
 
 def _always(logits: Float[Tensor, "classes rows columns"]) -> Predict:

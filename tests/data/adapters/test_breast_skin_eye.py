@@ -1,4 +1,4 @@
-"""APTOS, ISIC, PH2, CBIS-DDSM, CSAW-S, COVIDGR: layouts, labels, who belongs together, what is refused."""
+"""APTOS, ISIC, PH2, CBIS-DDSM, CSAW-S: layouts, labels, who belongs together, what is refused."""
 
 from __future__ import annotations
 
@@ -293,11 +293,3 @@ def test_tumours_lie_over_the_gland_that_holds_them(here: Path, tmp_path: Path) 
     parts = store.info["arrays"]["masks"]["parts"]
     counts = [int((store.masks[np.array([0])] == parts.index(name)).sum()) for name in ("cancer", "mammary_gland")]
     assert counts == [16, 400 - 16]
-
-
-def test_covidgr(here: Path) -> None:
-    picture(here / "P/p1.jpg")
-    picture(here / "N/n1.jpg", seed=1)
-    adapter = find_adapter("auto", here)
-    assert adapter.name == "covidgr"
-    assert [(one.path.stem, one.labels["covid"]) for one in adapter.samples(here)] == [("n1", 0), ("p1", 1)]

@@ -1,4 +1,4 @@
-"""ACDC and COCO: layouts, slices of volumes, outlines drawn, what is refused."""
+"""ACDC, COCO and COVIDGR: layouts, slices of volumes, outlines drawn, what is refused."""
 
 from __future__ import annotations
 
@@ -132,3 +132,12 @@ def test_tables_that_are_not_coco(tmp_path: Path) -> None:
     (tmp_path / "other/annotations/instances_val2017.json").write_text(json.dumps(content))
     with pytest.raises(ManifestError, match="leads out of"):
         find_adapter("coco", tmp_path / "other").samples(tmp_path / "other")
+
+
+def test_covidgr(here: Path) -> None:
+    for name in ("P/p1.jpg", "N/n1.jpg"):
+        (here / name).parent.mkdir()
+        (here / name).touch()
+    adapter = find_adapter("auto", here)
+    assert adapter.name == "covidgr"
+    assert [(one.path.stem, one.labels["covid"]) for one in adapter.samples(here)] == [("n1", 0), ("p1", 1)]
