@@ -190,9 +190,9 @@ def test_all_verbs(capsys, monkeypatch, tmp_path: Path) -> None:
         assert "pixels" in out
     assert len(list((tmp_path / "run" / "evaluations").glob("*/result.json"))) == 2
 
-    foreign = ["--data", store, "--task", "segment", "--test-data", store, "--set", "rounds=1", "--batch-size", "8"]
+    foreign = ["--data", store, "--task", "segment", "--test-data", store, "--solver", "sgd", "--batch-size", "8"]
     code, _, err = _main(capsys, monkeypatch, "evaluate", run, *foreign)
-    assert (code, "--task segment has no --test-data, --set" in " ".join(err.split())) == (2, True)
+    assert (code, "--task segment has no --test-data, --solver" in " ".join(err.split())) == (2, True)
     code, _, err = _main(capsys, monkeypatch, "evaluate", run, "--data", store, "--task", "segmen")
     assert (code, "no task 'segmen'; use knn, linear" in " ".join(err.split())) == (2, True)
 
