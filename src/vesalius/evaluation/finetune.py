@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from vesalius.backbones.interface import Backbone
 from vesalius.data.batches import step_seed
-from vesalius.errors import ConfigError, EvaluationError, LabelError
+from vesalius.errors import ConfigError, LabelError
 from vesalius.evaluation.classifier import Classifier, Labelled, Setup, scores_of
 from vesalius.evaluation.features import backbone_fingerprint
 from vesalius.evaluation.finetune_options import FinetuneOptions
@@ -26,7 +26,7 @@ from vesalius.evaluation.gather import EvaluationTask
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
 from vesalius.evaluation.label_amounts import draw_label_amounts, hold_out
 from vesalius.evaluation.probes import Prediction, ProbeOptions
-from vesalius.evaluation.rounds import Fit, build_optimizer, longest_steps
+from vesalius.evaluation.rounds import Fit, best_of_rates, build_optimizer, longest_steps
 from vesalius.seeding import seeded
 from vesalius.training.precision import suit_accelerator
 
@@ -223,16 +223,8 @@ class _Fitting:
     def best(
         self, rates: Sequence[float], advance: Callable[[int], None]
     ) -> tuple[Fit, Float[np.ndarray, "test columns"]]:
-        """Return the fit that did best on the images held out; a rate that diverges is none where others do not."""
-        found, failed = [], None
-        for lr in rates:
-            try:
-                found.append(self.kept(lr, advance))
-            except EvaluationError as error:
-                failed = error
-        if not found and failed is not None:
-            raise failed
-        return max(found, key=lambda it: it[0].goodness)
+        """Return the fit that did best on the images held out."""
+        return best_of_rates(rates, lambda lr: self.kept(lr, advance))
 
     def kept(self, lr: float, advance: Callable[[int], None]) -> tuple[Fit, Float[np.ndarray, "test columns"]]:
         """Return how the training at this rate went and its scores of the test side, from the folder or trained now."""

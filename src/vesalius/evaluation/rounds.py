@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,10 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from vesalius.errors import EvaluationError
 from vesalius.evaluation.round_options import RoundOptions
 
-__all__ = ["Fit", "build_optimizer", "longest_steps", "optimizer_step", "train_in_rounds"]
+__all__ = ["Fit", "best_of_rates", "build_optimizer", "longest_steps", "optimizer_step", "train_in_rounds"]
 
 _Places = npt.NDArray[np.int64]
+_Kept = TypeVar("_Kept")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +108,27 @@ def build_optimizer(parameters: Iterable[Tensor], options: RoundOptions) -> Opti
         return SGD(learning, lr=0.0, momentum=0.9, weight_decay=options.weight_decay, fused=True)
     kind = Adam if options.optimizer == "adam" else AdamW
     return kind(learning, lr=0.0, weight_decay=options.weight_decay, fused=True)
+
+
+def best_of_rates(rates: Sequence[float], fit: Callable[[float], tuple[Fit, _Kept]]) -> tuple[Fit, _Kept]:
+    """Return the fit that did best on the images held out; a rate that diverges is none where others do not.
+
+    Args:
+        rates: To try.
+        fit: Trains at one of them, and returns how it went with what came of it.
+
+    Raises:
+        EvaluationError: All of them diverge.
+    """
+    found, failed = [], None
+    for lr in rates:
+        try:
+            found.append(fit(lr))
+        except EvaluationError as error:
+            failed = error
+    if not found and failed is not None:
+        raise failed
+    return max(found, key=lambda it: it[0].goodness)
 
 
 def optimizer_step(optimizer: Optimizer, loss: Tensor, *, lr: float, task: str) -> None:

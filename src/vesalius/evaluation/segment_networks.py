@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from torch.nn import functional
 
 from vesalius.backbones.interface import Backbone
 from vesalius.data.batches import step_seed
-from vesalius.errors import ConfigError, EvaluationError, LabelError
+from vesalius.errors import ConfigError, LabelError
 from vesalius.evaluation.classifier import Setup
 from vesalius.evaluation.features import backbone_fingerprint
 from vesalius.evaluation.fit_segmentation import Masked, fit_segmentation, logits_of, segmentation_loss
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
-from vesalius.evaluation.rounds import Fit, longest_steps
+from vesalius.evaluation.rounds import Fit, best_of_rates, longest_steps
 from vesalius.evaluation.segment_counts import Draw, Predict, SegmentCounts, figures_of
 from vesalius.evaluation.segmentation_network import SegmentationNetwork
 from vesalius.evaluation.untrained_twin import calibrate_batch_norm
@@ -95,7 +96,8 @@ class TrainedArm:
         for draw in self.job.draws:
             rates = self.job.options.training.rates(pretrained=self.pretrained)
             known = chosen.get((draw.fraction, draw.pair))
-            fit, counted = self._best(draw, rates if known is None else (known,), advance)
+            kept = partial(self._kept, draw, advance)
+            fit, counted = best_of_rates(rates if known is None else (known,), kept)
             chosen[draw.fraction, draw.pair] = fit.lr
             self.fits.append({"fraction": draw.fraction, "seed": draw.seed, "pair": draw.pair} | asdict(fit))
             by_seed = found.setdefault(draw.fraction, {})
@@ -121,18 +123,6 @@ class TrainedArm:
             seconds.append(time.perf_counter() - start)
         return float(min(seconds))
 
-    def _best(self, draw: Draw, rates: Sequence[float], advance: Callable[[int], None]) -> tuple[Fit, _Array]:
-        """Return the fit that did best on the patients held out; a rate that diverges is none where others do not."""
-        found, failed = [], None
-        for lr in rates:
-            try:
-                found.append(self._kept(draw, lr, advance))
-            except EvaluationError as error:
-                failed = error
-        if not found and failed is not None:
-            raise failed
-        return max(found, key=lambda it: it[0].goodness)
-
     def _encoder(self, draw: Draw) -> Backbone:
         """Return the draw's initialisation; untrained and never to learn, it needs statistics of what it will see."""
         backbone = self.inits[draw.seed % len(self.inits)]
@@ -142,7 +132,7 @@ class TrainedArm:
         size, device = self.setup.image_size, self.setup.device.type
         return calibrate_batch_norm(copy.deepcopy(backbone), self.job.store, rows, image_size=size, device=device)
 
-    def _kept(self, draw: Draw, lr: float, advance: Callable[[int], None]) -> tuple[Fit, _Array]:
+    def _kept(self, draw: Draw, advance: Callable[[int], None], lr: float) -> tuple[Fit, _Array]:
         job, training = self.job, self.job.options.training
         backbone = self._encoder(draw)
         options = sorted(training.model_dump(exclude={"search", "lr", "grid", "validation_share"}).items())
