@@ -273,8 +273,8 @@ def test_maps_have_the_finest_grid_from_a_quarter_on(name: str, grid: int, dim: 
 def test_bad_input(run: Path, phantom_store: Path, tmp_path: Path) -> None:
     with pytest.raises(LabelError, match=r"no part 'hart'.*heart"):
         pipeline.evaluate_segment(run, data=phantom_store, parts=["hart"], **QUICK)
-    with pytest.raises(ConfigError, match="decoder = 'unet': known is 'linear'"):
-        pipeline.evaluate_segment(run, data=phantom_store, decoder="unet", **QUICK)
+    with pytest.raises(ConfigError, match="decoder = 'mlp'; known: linear, fpn, unet"):
+        pipeline.evaluate_segment(run, data=phantom_store, decoder="mlp", **QUICK)
     with pytest.raises(ConfigError, match=r"lies in \(0, 1\]; got 5"):
         pipeline.evaluate_segment(run, data=phantom_store, fractions=(5.0,), **QUICK)
     assert not (run / "evaluations" / "partial").exists()
