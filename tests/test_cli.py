@@ -18,7 +18,19 @@ from typer.testing import CliRunner
 from vesalius import cli, pipeline
 from vesalius.data.phantom import write_phantom
 
-COMMANDS = ("prepare", "doctor", "guide", "pretrain", "evaluate", "study", "explain", "report", "demo", "recipes")
+COMMANDS = (
+    "prepare",
+    "doctor",
+    "guide",
+    "pretrain",
+    "evaluate",
+    "study",
+    "explain",
+    "export",
+    "report",
+    "demo",
+    "recipes",
+)
 TINY = [
     "--set=views.options={size: 32, locals: 0}",
     "--set=backbone={name: test_vit, image_size: 32}",
@@ -104,7 +116,7 @@ def _main(capsys, monkeypatch, *arguments: str) -> tuple[int, str, str]:
         (["pretrain", "dino/small", "--data", "{store}@trian", "--out", "{tmp}/run"], "trian"),
         (["pretrain", "dino/small", "--data", "{store}", "--out", "{store}"], "holds other files"),
         (["evaluate", "{tmp}", "--data", "{store}", "--label", "sex"], "{tmp}"),
-        (["explain", "{tmp}", "{scans}"], "{tmp}: is no run folder"),
+        (["explain", "export", "{tmp}", "{scans}"], "{tmp}: is no run folder"),
         (["report", "{tmp}", "--out", "{tmp}/page.html"], "{tmp}"),
         (["prepare", "{tmp}/nothing", "--out", "{tmp}/out"], "{tmp}/nothing"),
         (["prepare", "{scans}", "--out", "{tmp}/out", "--dataset", "kermani"], "did you mean 'kermany'?"),

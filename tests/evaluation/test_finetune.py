@@ -225,7 +225,7 @@ def test_bad_input(run: Path, store: Store) -> None:
         pipeline.evaluate(run, task="finetune", overrides=("round=3",), **options)
     with pytest.raises(ConfigError, match="task 'linear' has no such options"):
         pipeline.evaluate(run, task="linear", search="lr", **options)
-    with pytest.raises(LabelError, match=r"rare: at 100.0% of the labels the .* lack"):
+    with pytest.raises(LabelError, match=r"rare: at 100 % of the labels the .* lack"):
         pipeline.evaluate(
             run, task="finetune", overrides=("validation_share=0.1",), protocol="folds",
             **(options | {"label": "rare"}),

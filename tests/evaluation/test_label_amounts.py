@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vesalius.errors import ConfigError
+from vesalius.errors import ConfigError, LabelError
 from vesalius.evaluation.label_amounts import deal_patients, draw_label_amounts
 
 FRACTIONS = (0.01, 0.05, 0.1, 0.5, 1.0)
@@ -62,6 +62,29 @@ def test_draws_are_stratified_and_differ_by_seed() -> None:
     assert tuple(again.tolist()) == sets[3]
 
 
+@settings(max_examples=60, deadline=None)
+@given(cohorts(), st.data())
+def test_counts_are_exact_nested_and_take_patients_whole_but_the_last(cohort, data) -> None:
+    patient, labels, seed = cohort
+    counts = sorted(map(float, data.draw(st.sets(st.integers(2, len(patient)), min_size=2, max_size=4))))
+    draws = draw_label_amounts(patient, labels, fractions=(*counts, 1.0), seed=seed)
+    before: set[int] = set()
+    for count in counts:
+        rows = draws[count]
+        assert len(set(rows.tolist())) == count
+        assert (np.diff(rows) > 0).all()
+        assert before <= set(rows.tolist()), "not nested"
+        before = set(rows.tolist())
+        cut = [one for one in np.unique(patient[rows]) if (patient == one).sum() > (patient[rows] == one).sum()]
+        assert len(cut) <= 1
+    assert before <= set(draws[1.0].tolist())
+
+
+def test_more_images_than_there_are() -> None:
+    with pytest.raises(LabelError, match=r"11 labelled images are asked for.* has 10"):
+        draw_label_amounts(np.arange(10), np.arange(10) % 2, fractions=(11.0,), seed=0)
+
+
 def test_folds_hold_whole_patients_and_even_classes() -> None:
     generator = np.random.default_rng(0)
     patient = np.repeat(np.arange(100), 2)
@@ -71,7 +94,7 @@ def test_folds_hold_whole_patients_and_even_classes() -> None:
     assert {int(labels[fold == one].sum()) for one in range(3)} == {20}
 
 
-@pytest.mark.parametrize("fraction", [0.0, -0.1, 5.0, float("nan")])
+@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.5, 5.5, float("nan"), float("inf")])
 def test_a_fraction_outside_its_range_is_refused(fraction: float) -> None:
     with pytest.raises(ConfigError, match=r"5 % is written 0.05"):
         draw_label_amounts(np.arange(10), np.arange(10) % 2, fractions=(fraction,), seed=0)

@@ -230,7 +230,7 @@ def test_tasks_of_other_metrics_stand_in_blocks_of_their_own(
     text = read_page(report([run], tmp_path / "report.html").read_text()).text
     for words in ("heart, average precision", "heart, Dice", "average precision with 95 % intervals"):
         assert words in text
-    assert "Attention against masks, 100 % of the training labels" not in text
+    assert "Attention against masks, 100 % of the labels" not in text
     command = "vesalius evaluate vit --data phantom_store --task"
     assert f"{command} attention --label heart --maps deformable" in text
     assert f"{command} coordinates\n" in text or f"{command} coordinates " in text

@@ -31,7 +31,9 @@ def read_shares(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(one) for one in text.split(",") if one.strip())
     except ValueError:
-        raise typer.BadParameter(f"--fractions {text}: expected numbers above 0 and up to 1, by commas") from None
+        raise typer.BadParameter(
+            f"--fractions {text}: expected shares up to 1 or counts of images, by commas"
+        ) from None
 
 
 def read_parts(text: str) -> dict[str, int] | tuple[str, ...]:

@@ -22,6 +22,7 @@ _OF_LABELS = {
 }
 _OF_MASKS = {
     "segment": (*_ALL, *_DRAWS, "decoder", "search", "overrides"),
+    "detect": ("device", "precision", "bootstrap", "seed", "overrides"),
     "attention": (*_ALL, "maps", "upsampling"),
     "coordinates": (*_ALL, "maps"),
     "regions": (*_ALL, "clusters", "prior", "stage"),
@@ -31,12 +32,14 @@ _OF_MASKS = {
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    data: Annotated[Path, typer.Option(help="Labelled store.")],
+    data: Annotated[Path, typer.Option(help="Labelled store; for detect a folder in COCO's format.")],
     label: Annotated[
         str,
         typer.Option(help="Label to predict; several binary ones, or parts of the masks, as a,b,c."),
     ] = "",
-    task: Annotated[str, typer.Option(help="knn, linear, finetune, segment, attention, coordinates, regions.")] = "knn",
+    task: Annotated[
+        str, typer.Option(help="knn, linear, finetune, segment, detect, attention, coordinates, regions.")
+    ] = "knn",
     maps: Annotated[Path | None, typer.Option(help="Knowledge maps of the store, scored beside the attention.")] = None,
     upsampling: Annotated[str, typer.Option(help="Of attention maps: bilinear or nearest.")] = "bilinear",
     test_data: Annotated[
@@ -46,9 +49,10 @@ def evaluate(
     folds: Annotated[int, typer.Option(help="How many folds.")] = 5,
     k: Annotated[int, typer.Option(help="Neighbours.")] = 20,
     fractions: Annotated[
-        str, typer.Option(help="Shares of the training labels, by commas; 0.01,0.05,0.1,1, for finetune 1.")
+        str,
+        typer.Option(help="Amounts of training labels by commas: shares of the patients up to 1, or counts of images."),
     ] = "",
-    seeds: Annotated[int, typer.Option(help="Draws of the labels at each fraction.")] = 3,
+    seeds: Annotated[int, typer.Option(help="Draws of the labels at each amount.")] = 3,
     random_inits: Annotated[
         int | None, typer.Option(help="Untrained twins to compare with; by default 2, for segment 1.")
     ] = None,
@@ -59,7 +63,8 @@ def evaluate(
     ] = "linear",
     search: Annotated[str, typer.Option(help="finetune, segment: lr tries a grid of learning rates.")] = "",
     overrides: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="finetune, segment: an option of it; repeatable.")
+        list[str],
+        typer.Option("--set", metavar="KEY=VALUE", help="finetune, segment, detect: an option of it; repeatable."),
     ] = [],  # noqa: B006 (typer copies it)
     clusters: Annotated[int, typer.Option(help="regions: how many an image.")] = 8,
     prior: Annotated[str, typer.Option(help="regions: the store's maps whose regions are joined.")] = "slic",
@@ -78,7 +83,11 @@ def evaluate(
 
     if "fractions" in given:
         given["fractions"] = read_shares(fractions)
-    if task in _OF_MASKS:
+    if task == "detect":
+        if label:
+            raise typer.BadParameter("--task detect takes all classes of the tables: leave --label out")
+        results = (pipeline.evaluate_detect(run, data=data, **given),)
+    elif task in _OF_MASKS:
         parts = [part for part in label.split(",") if part]
         results = getattr(pipeline, f"evaluate_{task}")(run, data=data, parts=parts, **given)
     else:

@@ -1,4 +1,4 @@
-"""`vesalius prepare` and `vesalius doctor`."""
+"""`vesalius prepare`, `vesalius doctor` and `vesalius export`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from vesalius.cli.app import app, console
 from vesalius.cli.arguments import read_options, read_window
 
-__all__ = ["doctor", "prepare"]
+__all__ = ["doctor", "export", "prepare"]
 
 
 @app.command()
@@ -82,3 +82,25 @@ def doctor(
     from vesalius.data.doctor_report import report_tables
 
     console().print(report_tables(pipeline.doctor(source, dataset=dataset, axis=axis, volume=volume, key=key)))
+
+
+@app.command()
+def export(
+    store: Annotated[Path, typer.Argument(help="Store with masks.")],
+    out: Annotated[Path, typer.Option(help="Where the folders go.")],
+    to: Annotated[str, typer.Option(help="nnunet: its raw data set, and folds by patient.")] = "nnunet",
+    name: Annotated[str, typer.Option(help="Of the data set; by default the store's folder.")] = "",
+    number: Annotated[int, typer.Option(help="Of the data set, 1 to 999.")] = 1,
+    folds: Annotated[int, typer.Option(help="Of the training side, by patient.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the folds.")] = 0,
+) -> None:
+    """Hand a store with masks on to nnU-Net."""
+    from vesalius import pipeline
+
+    done = pipeline.export(store, out, to=to, name=name, number=number, folds=folds, seed=seed)
+    typer.echo(
+        f"{done.raw}: {done.training} images to train on, {done.testing} to test on"
+        + (f"; {done.without_masks} without masks left out" if done.without_masks else "")
+    )
+    typer.echo(f"export nnUNet_raw={done.raw.parent} nnUNet_preprocessed={done.preprocessed.parent} nnUNet_results=...")
+    typer.echo(f"nnUNetv2_plan_and_preprocess -d {number} -c 2d --verify_dataset_integrity")

@@ -29,8 +29,10 @@ def study(
     budget_minutes: Annotated[
         float | None, typer.Option(help="Minutes for every arm instead of the recipes' epochs.")
     ] = None,
+    engine: Annotated[str, typer.Option(help="Where arms run: local, ray, dask, dask://HOST:PORT.")] = "local",
+    jobs: Annotated[int, typer.Option(help="Arms at a time, each with its share of the cores or GPUs.")] = 1,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Count every arm's steps, say what they cost, and stop.")
+        bool, typer.Option("--plan", "--dry-run", help="Count every arm's steps, say what they cost, and stop.")
     ] = False,
 ) -> None:
     """Train the arms of a study at equal budget, score them, and write tables beside the published figures."""
@@ -49,6 +51,8 @@ def study(
         seeds=seeds,
         overrides=overrides,
         budget_minutes=budget_minutes,
+        engine=engine,
+        jobs=jobs,
         plan_only=plan,
         console=console(),
     )

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from vesalius.backbones.interface import Backbone
 from vesalius.data.batches import step_seed
 from vesalius.errors import ConfigError, LabelError
+from vesalius.evaluation.amounts import labels_words
 from vesalius.evaluation.classifier import Classifier, Labelled, Setup, scores_of
 from vesalius.evaluation.features import backbone_fingerprint
 from vesalius.evaluation.finetune_options import FinetuneOptions
@@ -204,7 +205,7 @@ class Finetuning:
             missing = [name for place, name in enumerate(self.probe.classes) if place not in there]
         if missing or len(labels) < 2:
             raise LabelError(
-                f"{self.probe.label}: at {fraction:.1%} of the labels the {len(labels)} {what} lack "
+                f"{self.probe.label}: at {labels_words(fraction)} the {len(labels)} {what} lack "
                 f"{', '.join(missing) or 'a second image'}; use a larger share, fewer folds, or a label that more "
                 "patients have"
             )

@@ -1,4 +1,4 @@
-"""Draws of a share of the labels: by patient, stratified, nested, with every class in each draw."""
+"""Draws of some of the labels: by patient, stratified, nested, with every class in each share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Int, Num, Shaped
 
-from vesalius.errors import ConfigError
+from vesalius.errors import LabelError
+from vesalius.evaluation.amounts import ALL, in_order, is_count
 
 __all__ = ["deal_patients", "draw_label_amounts", "hold_out", "patient_strata"]
 
@@ -82,27 +83,33 @@ def draw_label_amounts(
     fractions: Sequence[float],
     seed: int,
 ) -> dict[float, Int[np.ndarray, " chosen"]]:
-    """Draw the training images of each fraction.
+    """Draw the training images of each amount.
 
     Patients are put in one random order in which every stratum is spread evenly and the first few hold every class;
-    a fraction takes the first ceil(fraction x patients) of it. So a smaller draw lies within a larger one of the same
-    seed, no patient is cut in two, and the smallest draw still has one patient of each class.
+    a share takes the first ceil(share x patients) of it. So a smaller draw lies within a larger one of the same
+    seed, no patient is cut in two, and the smallest draw still has one patient of each class. A count takes the images
+    of these patients one after the other until there are as many, of the last patient some drawn at random.
 
     Args:
         patients: Patient of each training image.
         labels: Class index, or 0/1/NaN a label (two dimensions).
-        fractions: Shares of the patients, each in (0, 1]; 1 takes all.
+        fractions: Amounts: shares of the patients in (0, 1], where 1 takes all, or counts of images from 2 on.
         seed: Of the order.
 
     Returns:
-        Fraction to sorted positions in `patients`.
+        Amount to sorted positions in `patients`.
 
     Raises:
-        ConfigError: A fraction is not in (0, 1].
+        ConfigError: What is no amount, see `in_order`.
+        LabelError: More images are asked for than there are.
     """
-    for fraction in fractions:
-        if not 0.0 < fraction <= 1.0:
-            raise ConfigError(f"a fraction of the labels lies in (0, 1]; got {fraction}. 5 % is written 0.05")
+    amounts = in_order(fractions)
+    for amount in amounts:
+        if is_count(amount) and amount > len(patients):
+            raise LabelError(
+                f"{amount:.0f} labelled images are asked for, and a training side has {len(patients)} to learn from; "
+                "ask for fewer, or for a share (1 takes all)"
+            )
     code, stratum, holds = patient_strata(patients, labels)
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(stratum))
@@ -115,8 +122,10 @@ def draw_label_amounts(
     order, leading = _every_class_first(order, code, holds)
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
-    counts = {fraction: max(leading, int(np.ceil(fraction * len(order) - 1e-9))) for fraction in fractions}
-    return {fraction: np.flatnonzero(rank[code] < count) for fraction, count in counts.items()}
+    by_patient = np.lexsort((generator.permutation(len(code)), rank[code]))
+    shares = {one: max(leading, int(np.ceil(one * len(order) - 1e-9))) for one in amounts if one <= ALL}
+    draws = {one: np.flatnonzero(rank[code] < count) for one, count in shares.items()}
+    return draws | {one: np.sort(by_patient[: int(one)]) for one in amounts if is_count(one)}
 
 
 def _every_class_first(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from vesalius.config import StrictModel
 from vesalius.errors import ConfigError
+from vesalius.evaluation.amounts import in_order
 from vesalius.evaluation.finetune_options import FinetuneOptions
-from vesalius.evaluation.round_options import RoundOptions
 
 __all__ = ["FRACTIONS", "EvaluationOptions", "differing"]
 
@@ -26,8 +27,8 @@ class EvaluationOptions:
         protocol: `auto`, `split` or `folds`, see `vesalius.evaluation.protocol.make_sides`.
         folds: How many.
         k: Neighbours of the reported k-NN score.
-        fractions: Shares of the training labels.
-        seeds: Label draws at each fraction below 1.
+        fractions: Amounts of training labels, see `vesalius.evaluation.amounts`.
+        seeds: Label draws at each amount but all.
         random_inits: Untrained twins, at least one: a score without its baseline says nothing.
         features: `auto`, or of `cls`, `mean`, `heads`, `grid` joined by `+`, see `vesalius.evaluation.feature_kinds`.
         solver: `lbfgs` or `sgd`, of the linear probe.
@@ -64,7 +65,7 @@ class EvaluationOptions:
                 raise ConfigError(f"{name} = {getattr(self, name)}: give at least {least}")
         if not self.fractions:
             raise ConfigError("fractions is empty: name at least one share of the training labels, for example 1.0")
-        object.__setattr__(self, "fractions", tuple(sorted({float(one) for one in self.fractions})))
+        object.__setattr__(self, "fractions", in_order(self.fractions))
 
     def changed(self, task: str) -> dict[str, Any]:
         """Return what differs from the defaults, without what this task does not use."""
@@ -82,6 +83,6 @@ def differing(options: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, RoundOptions):
+    if isinstance(value, StrictModel):
         return value.model_dump(mode="json", exclude_defaults=True)
     return list(value) if isinstance(value, tuple) else value

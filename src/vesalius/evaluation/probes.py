@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int, Num, Shaped
 
 from vesalius.errors import ConfigError, EvaluationError, LabelError, nearest
+from vesalius.evaluation.amounts import ALL, in_order, labels_words
 from vesalius.evaluation.knn import knn_scores
 from vesalius.evaluation.label_amounts import draw_label_amounts
 from vesalius.evaluation.linear import logistic_scores
@@ -36,8 +37,8 @@ class ProbeOptions:
         ks: Further k scored at the largest fraction.
         temperature: Of the k-NN vote.
         solver: `lbfgs` or `sgd`, of the linear probe.
-        fractions: Shares of the training labels.
-        seeds: Label draws at each fraction below 1.
+        fractions: Amounts of training labels, see `vesalius.evaluation.amounts`.
+        seeds: Label draws at each amount but all.
         metrics: Which metrics; empty for those that suit the kind. The first one is the verdict's.
         bootstrap: Resamples of the patients.
         seed: First seed; label draw i uses seed + i.
@@ -65,7 +66,7 @@ class ProbeOptions:
         if not self.fractions or self.seeds < 1:
             raise ConfigError(f"fractions {self.fractions} and seeds {self.seeds}: give at least one of each")
         object.__setattr__(self, "metrics", check_metrics(self.metrics or default_metrics(self.kind)))
-        object.__setattr__(self, "fractions", tuple(sorted({float(one) for one in self.fractions})))
+        object.__setattr__(self, "fractions", in_order(self.fractions))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,7 @@ class Prediction:
 
     Attributes:
         arm: Which arm.
-        fraction: Share of the training labels.
+        fraction: Amount of training labels.
         seed: Number of the label draw or initialisation, from 0.
         scores: Probabilities, one column a class or label.
         by_k: For k-NN at the largest fraction: scores at the further k.
@@ -113,14 +114,14 @@ def predict_arms(
     out = []
     for arm, inits in features_by_arm.items():
         for fraction in options.fractions:
-            rounds = options.seeds if fraction < 1.0 else len(inits)
+            rounds = len(inits) if fraction == ALL else options.seeds
             for one in range(rounds):
                 chosen = [draw[fraction] for draw in draws[one % options.seeds]]
                 features = inits[one % len(inits)]
                 prediction = _predict((features, labels, patients), sides, chosen, options)
                 out.append(Prediction(arm=arm, fraction=fraction, seed=one, **prediction))
                 if advance is not None:
-                    advance(f"{arm} at {fraction:.0%} of the labels")
+                    advance(f"{arm} at {labels_words(fraction)}")
     return [*out, _chance(labels, sides, options)]
 
 

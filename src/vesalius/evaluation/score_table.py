@@ -6,6 +6,7 @@ import math
 
 from rich.table import Table
 
+from vesalius.evaluation.amounts import ALL, amount_words, in_order, labels_words, largest_of
 from vesalius.records.result import Result, Score
 
 __all__ = ["score_table"]
@@ -29,7 +30,7 @@ _SHORT = {
 
 def score_table(result: Result) -> Table:
     """Draw the scores at the largest fraction of the labels, and the first metric at each other."""
-    if result.task in ("segment", "attention", "coordinates", "regions"):
+    if result.task in ("segment", "detect", "attention", "coordinates", "regions"):
         return _table_of_arms(result)
     title = f"{result.task} on {result.label}: {result.test_images} images of {result.test_patients} patients scored"
     table = Table(title=title, title_justify="left", caption=result.seen_in_words(), caption_justify="left")
@@ -39,18 +40,18 @@ def score_table(result: Result) -> Table:
     for arm in arms:
         table.add_column(arm.replace("_", " "), justify="right")
     metrics = list(dict.fromkeys(score.metric for score in result.scores))
-    fractions = sorted({score.fraction for score in result.scores}, reverse=True)
+    fractions = in_order(score.fraction for score in result.scores)[::-1]
     shown = [(metric, fractions[0]) for metric in metrics] + [(metrics[0], one) for one in fractions[1:]]
     for metric, fraction in shown:
         cells = [_find(result, arm, metric, fraction) for arm in arms]
-        table.add_row(metric.replace("_", " "), f"{fraction * 100:.3g}%", *cells)
+        table.add_row(metric.replace("_", " "), amount_words(fraction), *cells)
     return table
 
 
 def _table_of_arms(result: Result) -> Table:
     """Draw a row an arm, of which there are more than metrics, at the largest fraction of the labels."""
-    largest = max((score.fraction for score in result.scores), default=1.0)
-    few = "" if largest == 1.0 else f", {largest * 100:.3g}% of the labels"
+    largest = largest_of(score.fraction for score in result.scores)
+    few = "" if largest == ALL else f", {labels_words(largest)}"
     title = f"{result.task} on {result.label}: {result.test_images} images of {result.test_patients} patients{few}"
     table = Table(title=title, title_justify="left", caption=result.seen_in_words(), caption_justify="left")
     table.add_column("arm")

@@ -81,7 +81,7 @@ def evaluate_segment(
         progress: Show a bar.
 
     Raises:
-        ConfigError: Unknown protocol or a share outside (0, 1].
+        ConfigError: Unknown protocol or an amount of labels that is none.
         StoreError: The store has no masks.
         LabelError: A part that the masks do not hold, or none of the labelled images where a network is trained.
         SplitError: Too few patients.
@@ -210,7 +210,8 @@ class _Scoring:
             for score in told.scores:
                 by_draw = np.nanmean(figures[score.arm][score.metric], axis=1)
                 spread = float(by_draw.std(ddof=1)) if len(by_draw) > 1 else 0.0
-                scores.append(replace(score, fraction=fraction, seeds=len(by_draw), spread=spread))
+                learned = job.images_learned(fraction)
+                scores.append(replace(score, fraction=fraction, seeds=len(by_draw), spread=spread, images=learned))
             if fraction == largest:
                 tables = [pd.DataFrame({"arm": arm, **one}) for arm, one in means.items()]
         assert told is not None  # noqa: S101 (there is a share)

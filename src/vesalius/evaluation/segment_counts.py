@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from vesalius.data.store import Store
 from vesalius.errors import SplitError
+from vesalius.evaluation.amounts import ALL
 from vesalius.evaluation.dense_maps import DenseMaps, cells_of
 from vesalius.evaluation.label_amounts import deal_patients, draw_label_amounts, hold_out
 from vesalius.evaluation.mask_parts import pixel_size, void_value
@@ -83,7 +84,7 @@ class SegmentCounts:
             for fraction, drawn in draw_label_amounts(
                 self.patients[rest], nothing[rest], fractions=options.fractions, seed=options.seed + seed
             ).items()
-            if fraction < 1.0 or seed == 0 or options.trained
+            if fraction != ALL or seed == 0 or options.trained
         ]
 
     @property
@@ -101,7 +102,7 @@ class SegmentCounts:
     def fits(self, inits: int) -> int:
         """Return how many fits an arm of so many initialisations takes."""
         mine = self._of_layers()
-        return len(mine) + (inits - 1) * sum(draw.fraction == 1.0 for draw in mine)
+        return len(mine) + (inits - 1) * sum(draw.fraction == ALL for draw in mine)
 
     def of_maps(self, inits: Sequence[DenseMaps], advance: Callable[[int], None]) -> dict[float, _Array]:
         """Fit and score one arm: by share `[draws, patients, parts, 5]`, see `figures_of`.
@@ -114,7 +115,7 @@ class SegmentCounts:
         for place, maps in enumerate(inits):
             fitted = []
             for draw in self._of_layers():
-                if draw.fraction == 1.0 or draw.seed % len(inits) == place:
+                if draw.fraction == ALL or draw.seed % len(inits) == place:
                     fitted.append((draw, self._fit(maps, draw)))
                     advance(1)
             for fraction, counted in self._score(fitted, maps).items():
@@ -131,6 +132,10 @@ class SegmentCounts:
             offsets = dice_offsets(logits.flatten(1).T, mean.flatten(1).T)
             fitted.append((draw, _always(logits + offsets[:, None, None])))
         return self._score(fitted, None)
+
+    def images_learned(self, fraction: float) -> float:
+        """Return how many images an amount of labels teaches by, the mean over draws and folds."""
+        return float(np.mean([len(draw.train) for draw in self.draws if draw.fraction == fraction]))
 
     def shown(self) -> npt.NDArray[np.bool_]:
         """Return which parts every image shows."""
@@ -245,7 +250,7 @@ class SegmentCounts:
 
     def _of_layers(self) -> list[Draw]:
         """Return the draws of what is fitted alike every time: all labels once."""
-        return [draw for draw in self.draws if draw.fraction < 1.0 or draw.seed == 0]
+        return [draw for draw in self.draws if draw.fraction != ALL or draw.seed == 0]
 
     def _held_out(self, train: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Divide a training side into what chooses a trained network's round and what teaches."""

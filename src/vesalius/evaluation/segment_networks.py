@@ -19,6 +19,7 @@ from torch.nn import functional
 from vesalius.backbones.interface import Backbone
 from vesalius.data.batches import step_seed
 from vesalius.errors import ConfigError, LabelError
+from vesalius.evaluation.amounts import labels_words
 from vesalius.evaluation.classifier import Setup
 from vesalius.evaluation.features import backbone_fingerprint
 from vesalius.evaluation.fit_segmentation import Masked, fit_segmentation, logits_of, segmentation_loss
@@ -35,6 +36,9 @@ __all__ = ["TrainedArm", "check_draws"]
 _LAYOUT = 1  # of the kept fits; a change of how they are trained raises it
 _TIMED = 3
 
+_BY_LOOKS = ("ventricle", "atrium")
+"""Parts told by their looks rather than their side: a mirrored heart's left ventricle is still the left one."""
+
 _Array = npt.NDArray[Any]
 
 
@@ -50,7 +54,7 @@ def check_draws(job: SegmentCounts) -> None:
             f"random_inits = {job.options.random_inits}, seeds = {job.options.seeds}: a training takes one untrained "
             "network; give as many seeds"
         )
-    sided = [name for name in job.parts if name.startswith(("left_", "right_"))]
+    sided = [name for name in job.parts if name.startswith(("left_", "right_")) and not name.endswith(_BY_LOOKS)]
     if job.options.training.flip > 0 and sided:
         raise ConfigError(f"flip = {job.options.training.flip}: would take {sided[0]} for the other side's; set flip=0")
     shown = job.shown()
@@ -59,7 +63,7 @@ def check_draws(job: SegmentCounts) -> None:
             missing = [name for part, name in enumerate(job.parts) if not shown[places, part].any()]
             if missing or len(places) < 2:
                 raise LabelError(
-                    f"{job.store.path}: at {draw.fraction:.1%} of the labels the {len(places)} {what} lack "
+                    f"{job.store.path}: at {labels_words(draw.fraction)} the {len(places)} {what} lack "
                     f"{', '.join(missing) or 'a second image'}; use a larger share, fewer folds, or name the parts "
                     "that more patients have"
                 )

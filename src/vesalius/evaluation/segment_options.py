@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from vesalius.errors import ConfigError, nearest
+from vesalius.evaluation.amounts import in_order
 from vesalius.evaluation.round_options import RoundOptions
 
 __all__ = ["DECODERS", "SegmentOptions", "SegmentTraining"]
@@ -45,8 +46,8 @@ class SegmentOptions:
         decoder: One of `DECODERS`.
         protocol: `auto`, `split` or `folds`, see `vesalius.evaluation.protocol.make_sides`.
         folds: How many.
-        fractions: Shares of the patients with masks that are learned from.
-        seeds: Draws of them at each share below 1; of a network that is trained, also trainings on all of them.
+        fractions: Amounts of masks that are learned from, see `vesalius.evaluation.amounts`.
+        seeds: Draws of them at each amount but all; of a network that is trained, also trainings on all of them.
         random_inits: Untrained twins.
         image_size: Side of the input; by default the weights' own.
         precision: Of the forward pass, and of training.
@@ -87,7 +88,7 @@ class SegmentOptions:
                 raise ConfigError(f"{name} = {getattr(self, name)}: give at least {least}")
         if not self.fractions:
             raise ConfigError("fractions is empty: name at least one share of the labelled patients, for example 1.0")
-        object.__setattr__(self, "fractions", tuple(sorted({float(one) for one in self.fractions})))
+        object.__setattr__(self, "fractions", in_order(self.fractions))
 
     @property
     def trained(self) -> bool:

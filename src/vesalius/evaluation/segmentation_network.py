@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from vesalius.backbones.interface import Backbone
 from vesalius.errors import BackboneError, ConfigError
+from vesalius.evaluation.encoder_maps import STRIDES, EncoderMaps, fitted
 
 __all__ = ["SegmentationNetwork"]
 
-_STRIDES = (2, 4, 8, 16, 32)
 _ATROUS = (6, 12, 18)
 """Of DeepLabv3 at a sixteenth of the resolution (Chen 2017, arXiv 1706.05587, section 4.1)."""
 
@@ -26,15 +26,11 @@ _FPN, _UNET = 128, (256, 128, 64, 32, 16)
 class SegmentationNetwork(nn.Module):
     """Backbone and decoder, from normalised pixels to logits at the input's size.
 
-    A hierarchy (ResNet, Swin, ViTAEv2) hands on the last map of every resolution. The blocks of a ViT share one, of
-    which a small pyramid is made by deconvolution and pooling (ViTDet, Li 2022, arXiv 2203.16527, section 3).
+    Its maps are those of `vesalius.evaluation.encoder_maps`.
 
     `fpn` and `unet` are segmentation-models-pytorch's decoders, `deeplabv3` and `fcn` torchvision's heads. These two
     read maps at a sixteenth of the resolution (a ViT's tokens, as DeepLabv3-DeiT of Matsoukas 2022) and beside them
     those at a thirty-second (tokens pooled), enlarged, where the originals widen the last stage's kernels.
-
-    Attributes:
-        backbone: The encoder.
     """
 
     def __init__(self, backbone: Backbone, decoder: str, classes: int, *, image_size: int) -> None:
@@ -51,67 +47,29 @@ class SegmentationNetwork(nn.Module):
             ConfigError: segmentation-models-pytorch is not installed.
         """
         super().__init__()
-        self.backbone = backbone
-        self._size = image_size
-        stages = self._probe()
-        flat = len({tuple(one.shape[2:]) for one in stages}) == 1
-        self.pyramid = _Pyramid(stages[-1].shape[1]) if flat else None
-        channels = (
-            self.pyramid.channels if self.pyramid else {at: one.shape[1] for at, one in self._maps_of(stages).items()}
-        )
-        self.decoder = _DECODERS[decoder]([channels.get(one, 0) for one in _STRIDES], classes, backbone.name)
+        self.encoder = EncoderMaps(backbone, image_size=image_size)
+        channels = [self.encoder.channels.get(one, 0) for one in STRIDES]
+        self.decoder = _DECODERS[decoder](channels, classes, backbone.name)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The encoder."""
+        return self.encoder.backbone
 
     def forward(
         self, pixels: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch classes height width"]:
         """Compute logits, the background first."""
-        maps = self._maps_of(self.backbone.forward_features(pixels, stages=True).stages)
+        maps = self.encoder(pixels)
         height, width = pixels.shape[2:]
         # Decoders double grid after grid, so that sides of no multiple of 32 are stretched to the next one.
-        rows, columns = (-(-side // _STRIDES[-1]) * _STRIDES[-1] for side in (height, width))
+        rows, columns = (-(-side // STRIDES[-1]) * STRIDES[-1] for side in (height, width))
         there = []
-        for stride in _STRIDES:
+        for stride in STRIDES:
             grid = (rows // stride, columns // stride)
-            there.append(_fitted(maps[stride], grid) if stride in maps else pixels.new_zeros(len(pixels), 0, *grid))
+            there.append(fitted(maps[stride], grid) if stride in maps else pixels.new_zeros(len(pixels), 0, *grid))
         logits: Tensor = self.decoder(there)
         return functional.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)
-
-    @torch.no_grad()
-    def _probe(self) -> Sequence[Tensor]:
-        about, device = self.backbone.preprocessing, next(self.backbone.parameters()).device
-        training = self.backbone.training
-        self.backbone.eval()
-        pixels = torch.zeros(1, about.in_chans, self._size, self._size, device=device)
-        stages = self.backbone.forward_features(pixels, stages=True).stages
-        self.backbone.train(training)
-        return stages
-
-    def _maps_of(self, stages: Sequence[Tensor]) -> dict[int, Tensor]:
-        """Return the last map of every stride; strides round a side up that is no multiple of theirs."""
-        if self.pyramid is not None:
-            return dict(zip(_STRIDES[1:], self.pyramid(stages[-1]), strict=True))
-        found: dict[int, Tensor] = {}
-        for stage in stages:
-            rows = int(stage.shape[2])
-            found[min(_STRIDES, key=lambda stride: abs(-(-self._size // stride) - rows))] = stage
-        return found
-
-
-class _Pyramid(nn.Module):
-    """Maps at a quarter to a thirty-second of the resolution from one at about a sixteenth."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        half, quarter = max(dim // 2, 8), max(dim // 4, 8)
-        self.channels = dict(zip(_STRIDES[1:], (quarter, half, dim, dim), strict=True))
-        self.fine = nn.Sequential(
-            nn.ConvTranspose2d(dim, half, 2, stride=2), nn.BatchNorm2d(half), nn.GELU(),
-            nn.ConvTranspose2d(half, quarter, 2, stride=2),
-        )  # fmt: skip
-        self.middle = nn.ConvTranspose2d(dim, half, 2, stride=2)
-
-    def forward(self, tokens: Tensor) -> tuple[Tensor, ...]:
-        return self.fine(tokens), self.middle(tokens), tokens, functional.max_pool2d(tokens, 2, ceil_mode=True)
 
 
 class _Fpn(nn.Module):
@@ -162,20 +120,13 @@ class _Coarse(nn.Module):
         self.head = DeepLabHead(width, classes, _ATROUS) if head == "deeplabv3" else FCNHead(width, classes)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        beside = [_fitted(maps[4], tuple(maps[3].shape[2:]))] if self.coarser else []
+        beside = [fitted(maps[4], tuple(maps[3].shape[2:]))] if self.coarser else []
         out: Tensor = self.head(torch.cat([maps[3], *beside], dim=1))
         return out
 
 
-def _fitted(maps: Tensor, grid: tuple[int, ...]) -> Tensor:
-    """Bring maps to a grid, where they are not on it (patches of 14 px, sides that are no multiple of 32)."""
-    if tuple(maps.shape[2:]) == grid:
-        return maps
-    return functional.interpolate(maps, size=grid, mode="bilinear", align_corners=False)
-
-
 def _there(channels: Sequence[int]) -> str:
-    return ", ".join(str(stride) for stride, count in zip(_STRIDES, channels, strict=True) if count)
+    return ", ".join(str(stride) for stride, count in zip(STRIDES, channels, strict=True) if count)
 
 
 def _smp(module: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Num, Shaped
 
+from vesalius.evaluation.amounts import ALL
 from vesalius.evaluation.calibration import calibration_of
 from vesalius.evaluation.delong import compare_aucs
 from vesalius.evaluation.intervals import PatientResamples, bootstrap_metrics, draw_resamples, percentile_interval
@@ -75,6 +76,7 @@ def _score_group(
     how: dict[str, Any] = {"kind": options.kind, "metrics": options.metrics, "folds": sides.test_folds}
     points = [compute_metrics(truth, one.scores, names=options.classes, **how) for one in group]
     draws = [bootstrap_metrics(truth, one.scores, resamples, **how) for one in group]
+    learned = float(np.mean([np.mean(one.learned) if one.learned else 0 for one in group]))
     scores = []
     for metric in options.metrics:
         values = np.array([values[metric] for values, _ in points])
@@ -89,6 +91,7 @@ def _score_group(
                 fraction=group[0].fraction,
                 seeds=len(group),
                 spread=float(values.std(ddof=1)) if len(values) > 1 else 0.0,
+                images=learned,
             )
         )
     return scores, draws, points[0][1]
@@ -175,7 +178,7 @@ def _settings(
     if options.task == "finetune":
         return settings
     if options.task == "linear":
-        chosen = {one.arm: list(one.chosen) for one in predictions if one.fraction == 1.0 and one.chosen}
+        chosen = {one.arm: list(one.chosen) for one in predictions if one.fraction == ALL and one.chosen}
         return settings | {"solver": options.solver} | ({"chosen_c": chosen} if chosen else {})
     how: dict[str, Any] = {"kind": options.kind, "metrics": options.metrics, "folds": sides.test_folds}
     by_k: dict[str, dict[str, dict[str, float]]] = {}

@@ -10,10 +10,11 @@ from vesalius.pipeline.scoring import (
     evaluate,
     evaluate_attention,
     evaluate_coordinates,
+    evaluate_detect,
     evaluate_regions,
     evaluate_segment,
 )
-from vesalius.pipeline.stores import doctor, open_store, prepare
+from vesalius.pipeline.stores import doctor, export, open_store, prepare
 from vesalius.pipeline.studies import study
 
 __all__ = [
@@ -21,9 +22,11 @@ __all__ = [
     "evaluate",
     "evaluate_attention",
     "evaluate_coordinates",
+    "evaluate_detect",
     "evaluate_regions",
     "evaluate_segment",
     "explain",
+    "export",
     "guide",
     "open_store",
     "prepare",

@@ -11,7 +11,14 @@ from vesalius.pipeline.stores import open_store
 if TYPE_CHECKING:
     from vesalius.records.result import Result
 
-__all__ = ["evaluate", "evaluate_attention", "evaluate_coordinates", "evaluate_regions", "evaluate_segment"]
+__all__ = [
+    "evaluate",
+    "evaluate_attention",
+    "evaluate_coordinates",
+    "evaluate_detect",
+    "evaluate_regions",
+    "evaluate_segment",
+]
 
 
 def evaluate(
@@ -194,6 +201,34 @@ def evaluate_regions(
         return score(
             Path(run), store, parts=parts, options=options, batch_size=batch_size, device=device, advance=advance
         )
+
+
+def evaluate_detect(
+    run: str | Path,
+    *,
+    data: str | Path,
+    precision: str = "auto",
+    bootstrap: int = 200,
+    seed: int = 0,
+    device: str = "auto",
+    overrides: Sequence[str] = (),
+    cache: str | Path | None = None,
+    progress: bool = True,
+) -> Result:
+    """Train Mask R-CNN on a run's backbone and on its untrained twin, and score both by COCO's average precision.
+
+    `data` is a folder in COCO's format, not a store: single objects have boxes and outlines there. `overrides`
+    (`epochs=12`, `batch_size=2`, `size=320`) are of `vesalius.evaluation.detection_options.DetectTraining`. The rest is
+    explained at `vesalius.evaluation.detect`.
+    """
+    from vesalius.config import apply_overrides, build
+    from vesalius.evaluation.detect import evaluate_detect as score
+    from vesalius.evaluation.detection_options import DetectOptions, DetectTraining
+
+    training = build(DetectTraining, apply_overrides({}, overrides), source="detect")
+    options = DetectOptions(seed=seed, bootstrap=bootstrap, precision=precision, training=training)
+    where = None if cache is None else Path(cache)
+    return score(Path(run), Path(data), options=options, device=device, cache=where, progress=progress)
 
 
 def evaluate_segment(

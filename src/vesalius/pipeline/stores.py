@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vesalius.data.doctor_report import DoctorReport
+    from vesalius.data.nnunet import NnunetFolders
     from vesalius.data.prepare_summary import PrepareSummary
     from vesalius.data.store import Store
 
-__all__ = ["doctor", "open_store", "prepare"]
+__all__ = ["doctor", "export", "open_store", "prepare"]
 
 
 def open_store(path: str | Path) -> Store:
@@ -71,6 +72,53 @@ def prepare(
         resume=resume,
         progress=progress,
     )
+
+
+def export(
+    store: str | Path,
+    out: str | Path,
+    *,
+    to: str = "nnunet",
+    name: str = "",
+    number: int = 1,
+    folds: int = 5,
+    seed: int = 0,
+    progress: bool = True,
+) -> NnunetFolders:
+    """Hand a store with masks on to another tool, as the folders that it trains from.
+
+    Args:
+        store: A store.
+        out: Where the folders go.
+        to: `nnunet`, see `vesalius.data.nnunet.write_nnunet`.
+        name: Of the data set; by default the store's folder.
+        number: Of the data set.
+        folds: Of the training side, by patient.
+        seed: Of the folds.
+        progress: Show a bar.
+
+    Raises:
+        ConfigError: An unknown tool; a name or number it does not take, or that is there already.
+        StoreError: The store has no masks.
+        SplitError: Fewer patients than folds.
+    """
+    from vesalius.data.nnunet import write_nnunet
+    from vesalius.errors import ConfigError, nearest
+    from vesalius.progress import bar
+
+    if to != "nnunet":
+        raise ConfigError(f"export to '{to}': known is nnunet{nearest(to, ('nnunet',))}")
+    opened = open_store(store)
+    with bar("export", int(opened.manifest["has_masks"].sum()), show=progress) as advance:
+        return write_nnunet(
+            opened,
+            Path(out),
+            name=name or opened.path.resolve().name,
+            number=number,
+            folds=folds,
+            seed=seed,
+            advance=advance,
+        )
 
 
 def doctor(

@@ -20,9 +20,10 @@ class Score:
         value: Mean over the seeds.
         low: Lower end of the 95 % interval (bootstrap over patients, seeds pooled).
         high: Upper end.
-        fraction: Share of the training labels used, (0, 1].
+        fraction: Amount of training labels: a share of the patients in (0, 1], or a count of images.
         seeds: How many label draws (or initialisations) the value is the mean of.
         spread: Standard deviation over the seeds.
+        images: How many labelled images were learned from, the mean over seeds and folds; 0 where that is not told.
     """
 
     arm: str
@@ -33,6 +34,7 @@ class Score:
     fraction: float = 1.0
     seeds: int = 1
     spread: float = 0.0
+    images: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

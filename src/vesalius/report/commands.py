@@ -40,7 +40,7 @@ def _evaluation(run: Run, evaluation: Evaluation, stores: Stores) -> str:
     label = result.label
     if result.task == "segment":  # all parts are told apart together
         label = ",".join(changed.pop("parts", ()))
-    elif (result.task, label) in (("regions", "mean"), ("coordinates", "places")):  # scored with all parts
+    elif (result.task, label) in (("regions", "mean"), ("coordinates", "places"), ("detect", "objects")):  # all at once
         label = ""
     line += ["--task", result.task, *(["--label", label] if label else [])]
     if changed.pop("maps", None):  # a digest, which tells results apart

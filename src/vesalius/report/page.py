@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vesalius.atomic import replace_text
 from vesalius.errors import RunError
+from vesalius.evaluation.amounts import ALL
 from vesalius.report.commands import commands
 from vesalius.report.data_sheet import data_sheets
 from vesalius.report.gallery import pictures, retrieval
@@ -134,7 +135,7 @@ def _limits(runs: Sequence[Run]) -> list[str]:
     if any(run.about.get("alarms") for run in runs):
         said.append("A healthy training throughout: at least one alarm was raised, see Training.")
     if any(
-        score.fraction < 1 and score.seeds < 2 for run in runs for e in run.evaluations for score in e.result.scores
+        score.fraction != ALL and score.seeds < 2 for run in runs for e in run.evaluations for score in e.result.scores
     ):
         said.append("How much the choice of labels matters: at least one score with few labels was drawn only once.")
     return said

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from vesalius.evaluation.amounts import amount_words, in_order, is_count, labels_words
 from vesalius.records.result import Result, Score
 from vesalius.report.charts import Series, line_chart
 from vesalius.report.forest import Scale, shared_scale, strip
 from vesalius.report.reliability import reliability_plot
 from vesalius.report.run_folder import Run
 from vesalius.report.standing import Measured, Standing, measured
-from vesalius.report.wording import ARMS, METRICS, figure, joined, plain_name, share, task_title
+from vesalius.report.wording import ARMS, METRICS, figure, joined, plain_name, task_title
 
 __all__ = ["ForestRow", "LabelBlock", "ScoreTable", "Verdict", "label_blocks"]
 
@@ -211,7 +212,7 @@ def _table(by_task: Mapping[str, Sequence[tuple[str, Result, Measured]]], *, sev
             owner = next(result for _, result, head in group if head.scores.get(arm) is anchor)
             of_arm = {s.metric: s for s in owner.scores if (s.arm, s.fraction) == (arm, anchor.fraction)}
             rows.append((name, tuple(_cell(of_arm.get(metric)) for metric in metrics)))
-        learned = "" if group[0][1].protocol == "masks" else f", {share(group[0][2].fraction)} of the training labels"
+        learned = "" if group[0][1].protocol == "masks" else f", {labels_words(group[0][2].fraction)}"
         groups.append((f"{task}{learned}", tuple(rows)))
     return ScoreTable(metrics=tuple(METRICS.get(each, plain_name(each)) for each in metrics), groups=tuple(groups))
 
@@ -223,7 +224,7 @@ def _cell(score: Score | None) -> tuple[str, str] | None:
 
 
 def _curves(group: Sequence[tuple[str, Result, Measured]], *, several: bool) -> list[tuple[str, Markup]]:
-    """Score over the share of labels, one picture a run, all of one task on one scale."""
+    """Score over the amount of labels, one picture a run, all of one task on one scale."""
     drawn: list[tuple[str, Markup]] = []
     ends = [
         end
@@ -235,8 +236,11 @@ def _curves(group: Sequence[tuple[str, Result, Measured]], *, several: bool) -> 
     finite = [end for end in ends if math.isfinite(end)]
     for run, result, head in group:
         lines = _efficiency(result, head.metric)
-        fractions = sorted({x for line in lines for x in line.x})
-        if len(fractions) < 2 or not any(math.isfinite(y) for line in lines for y in line.y):
+        amounts = in_order(score.fraction for score in result.scores)
+        ticks = [(x, amount_words(one)) for one in amounts if (x := _place(result, one)) is not None]
+        if len({x for line in lines for x in line.x}) < 2 or not any(
+            math.isfinite(y) for line in lines for y in line.y
+        ):
             continue
         task = task_title(result)
         name = f"{task} · {run}" if several else task
@@ -245,11 +249,11 @@ def _curves(group: Sequence[tuple[str, Result, Measured]], *, several: bool) -> 
         described = "; ".join(f"{line.name} from {figure(line.y[0])} to {figure(line.y[-1])}" for line in lines)
         chart = line_chart(
             lines,
-            title=f"{METRICS.get(head.metric, head.metric)} over the share of labels, {name}",
-            description=f"From {share(fractions[0])} to {share(fractions[-1])} of the labels: {described}.",
-            x_label="share of the training labels",
+            title=f"{METRICS.get(head.metric, head.metric)} over the amount of labels, {name}",
+            description=f"From {labels_words(amounts[0])} to {labels_words(amounts[-1])}: {described}.",
+            x_label="labelled images" if _counted(result) else "share of the training labels",
             y_range=(low - margin, high + margin),
-            x_ticks=[(fraction, share(fraction)) for fraction in fractions],
+            x_ticks=ticks,
             log_x=True,
         )
         drawn.append((name, chart))
@@ -259,14 +263,16 @@ def _curves(group: Sequence[tuple[str, Result, Measured]], *, several: bool) -> 
 def _efficiency(result: Result, metric: str) -> list[Series]:
     lines = []
     for arm, words in ARMS.items():
-        scores = sorted((s for s in result.scores if s.arm == arm and s.metric == metric), key=lambda s: s.fraction)
+        of_arm = {s.fraction: s for s in result.scores if s.arm == arm and s.metric == metric}
+        placed = [(x, of_arm[one]) for one in in_order(of_arm) if (x := _place(result, one)) is not None]
+        scores = [score for _, score in placed]
         if len(scores) < 2:
             continue
         style, dash = _STYLES.get(arm, _OTHERS)
         lines.append(
             Series(
                 name=words,
-                x=[s.fraction for s in scores],
+                x=[x for x, _ in placed],
                 y=[s.value for s in scores],
                 low=[s.value - s.spread for s in scores],
                 high=[s.value + s.spread for s in scores],
@@ -276,3 +282,16 @@ def _efficiency(result: Result, metric: str) -> list[Series]:
             )
         )
     return lines
+
+
+def _counted(result: Result) -> bool:
+    """Say whether any amount of labels counts images; then all are drawn over the images learned from."""
+    return any(is_count(score.fraction) for score in result.scores)
+
+
+def _place(result: Result, amount: float) -> float | None:
+    """Return where an amount stands on the axis; nowhere, if it is a share among counts of no known images."""
+    if not _counted(result) or is_count(amount):
+        return amount
+    images = max((score.images for score in result.scores if score.fraction == amount), default=0.0)
+    return images or None

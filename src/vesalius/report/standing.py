@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from vesalius.evaluation.amounts import largest_of
 from vesalius.records.result import Result, Score
 from vesalius.report.wording import PIXELS, figure, headline_metric
 
@@ -90,7 +91,7 @@ def measured(result: Result) -> Measured:
     metric = headline_metric(result.kind, tuple(dict.fromkeys(score.metric for score in result.scores)))
     of_metric = [score for score in result.scores if score.metric == metric]
     trained = [score.fraction for score in of_metric if score.arm == "pretrained"]
-    fraction = max(trained or [score.fraction for score in of_metric], default=1.0)
+    fraction = largest_of(trained or [score.fraction for score in of_metric])
     # Chance knows no training labels, so it may be written for one fraction only.
     chosen = {score.arm: score for score in of_metric if score.arm == "chance"}
     chosen |= {score.arm: score for score in of_metric if score.fraction == fraction}

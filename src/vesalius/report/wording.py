@@ -56,6 +56,7 @@ TASKS = {
     "coordinates": "Predicted places in the template",
     "regions": "Regions against masks",
     "segment": "Dense transfer: one linear layer on frozen maps",
+    "detect": "Detection: Mask R-CNN on the backbone",
 }
 
 _TRAINED = "Segmentation: the whole network learns, with a decoder"
@@ -85,6 +86,12 @@ METRICS = {
     "hd95_px": "Hausdorff distance (95 %), stored pixels",
     "dice": "Dice",
     "iou": "IoU",
+    "ap_box": "AP of boxes",
+    "ap50_box": "AP of boxes at IoU .5",
+    "ap75_box": "AP of boxes at IoU .75",
+    "ap_mask": "AP of masks",
+    "ap50_mask": "AP of masks at IoU .5",
+    "ap75_mask": "AP of masks at IoU .75",
     "error_px": "distance, pixels of the template (lower is better)",
     "error_mm": "distance, mm (lower is better)",
 }

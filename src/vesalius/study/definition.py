@@ -11,8 +11,13 @@ from pydantic import Field, model_validator
 
 from vesalius.config import StrictModel, build, load_yaml
 from vesalius.errors import ConfigError, nearest
+from vesalius.evaluation.amounts import ALL, in_order
 
 __all__ = ["Study", "StudyArm", "StudyTable", "available_studies", "load_study"]
+
+
+ON_MAPS = ("attention", "coordinates", "regions")
+"""Tasks that learn from no labels."""
 
 
 class StudyArm(StrictModel):
@@ -22,11 +27,13 @@ class StudyArm(StrictModel):
         title: In tables.
         recipe: Shipped recipe or YAML file.
         set: Assignments that make the arm out of the recipe.
+        untrained: The recipe's backbone as it is initialised: by `backbone.pretrained=true`, weights from elsewhere.
     """
 
     title: str
     recipe: str
     set: tuple[str, ...] = ()
+    untrained: bool = False
 
 
 class StudyTable(StrictModel):
@@ -38,15 +45,17 @@ class StudyTable(StrictModel):
         metric: Of that task.
         decoder: Of segmentation, see `vesalius.evaluation.segment_options`; another than `linear` is trained.
         features: Kind of frozen features of a probe, see `vesalius.evaluation.feature_kinds`.
-        fraction: Share of the training labels that a probe, fine-tuning or segmentation learns from.
-        draws: How often labels are drawn, where the share is below 1.
+        fraction: Amount of training labels that a probe, fine-tuning or segmentation learns from, see
+            `vesalius.evaluation.amounts`.
+        fractions: Several amounts in its place: a row each, and a curve.
+        draws: How often labels are drawn, where it is not all of them.
         labels: Labels of a probe that the table shows; empty for all that are asked for.
         arms: By name, in the order in which they are expected to grow better.
         rows: `labels`, or `arms` where there are many of them.
         beside: A baseline of every arm's own (`random_init`, where backbones differ) shown in the arm's cell.
         baselines: Arms of the results themselves that stand beside (`mean_template`, `chance`, ...).
         against: Arms or baselines that every arm is compared with; by default the neighbours in the table.
-        published: Figures of the paper by data set (`jsrt`), label and arm, as shares of 1.
+        published: Figures of the paper by data set (`jsrt`), label and arm, as shares of 1; of the largest amount.
         note: Below it.
     """
 
@@ -55,7 +64,8 @@ class StudyTable(StrictModel):
     metric: str
     decoder: Literal["linear", "fpn", "unet", "deeplabv3", "fcn"] = "linear"
     features: str = "auto"
-    fraction: float = Field(default=1.0, gt=0, le=1)
+    fraction: float = ALL
+    fractions: tuple[float, ...] = ()
     draws: int = Field(default=3, ge=1)
     labels: tuple[str, ...] = ()
     arms: tuple[str, ...] = Field(min_length=1)
@@ -65,6 +75,23 @@ class StudyTable(StrictModel):
     against: tuple[str, ...] = ()
     published: Mapping[str, Mapping[str, Mapping[str, float]]] = {}
     note: str = ""
+
+    @model_validator(mode="after")
+    def _check_amounts(self) -> StudyTable:
+        if self.fractions and self.fraction != ALL:
+            raise ValueError("fraction and fractions: give one of them")
+        try:
+            in_order((self.fraction, *self.fractions))
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        if self.task in ON_MAPS and self.amounts != (ALL,):
+            raise ValueError(f"task {self.task} learns from no labels; leave fraction out")
+        return self
+
+    @property
+    def amounts(self) -> tuple[float, ...]:
+        """Amounts of labels, from few to all."""
+        return in_order(self.fractions or (self.fraction,))
 
     def shows(self, label: str) -> bool:
         """Say whether a probe of this label belongs to the table."""

@@ -4,34 +4,62 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 from scipy import stats
 
-from vesalius.data.store import open_store
-from vesalius.evaluation.image_scores import resampled_means
-from vesalius.evaluation.intervals import bootstrap_metrics, draw_resamples, percentile_interval
-from vesalius.evaluation.write_result import result_folder
-from vesalius.records.result import Result
+from vesalius.evaluation.amounts import labels_words
+from vesalius.evaluation.intervals import percentile_interval
 from vesalius.study.definition import StudyTable
-from vesalius.study.run_study import ON_MASKS, Scored, StudyRun
-from vesalius.study.scores import labels_of, own_arm, results_of, score_of
+from vesalius.study.run_study import StudyRun
+from vesalius.study.scored import Scored
+from vesalius.study.scores import labels_of, results_of
+from vesalius.study.trainings import Draws, Training, Trainings, over_label_draws
 
-__all__ = ["paired_differences"]
+__all__ = ["Difference", "difference_of", "difference_words", "holm", "paired_differences"]
 
-_RESAMPLES = 1000
 _LEVEL = 0.95
 _DISTANCES = ("hd95", "error")  # the smaller the better
 
-_Draws = npt.NDArray[np.float64]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How an arm differs from another, or from a baseline.
+
+    Attributes:
+        about: Store, label and amount, and who is compared.
+        value: Mean of the trainings that both have.
+        low: Of the paired bootstrap over patients, 95 %.
+        high: Likewise.
+        p: Two-sided, of the mean over the bootstrap's standard deviation.
+        adjusted: The same by Holm (1979) for all comparisons of the table.
+        by_seed: Differences of the trainings, seed by seed.
+        half: Half of the 95 % interval over trainings, by Student's t; infinite for one.
+        metric: Which figure.
+    """
+
+    about: str
+    value: float
+    low: float
+    high: float
+    p: float
+    adjusted: float
+    by_seed: tuple[float, ...]
+    half: float
+    metric: str
+
+    @property
+    def word(self) -> str:
+        """`better`, `worse` or `not told apart`, before any correction."""
+        larger, smaller = ("worse", "better") if self.metric.startswith(_DISTANCES) else ("better", "worse")
+        word = larger if self.low > 0 else smaller if self.high < 0 else "not told apart"
+        alone = word != "not told apart" and len(self.by_seed) > 1 and abs(self.value) <= self.half
+        return f"{word} in these trainings" if alone else word
 
 
-def paired_differences(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]) -> list[str]:
-    """Say of pairs of arms which is better.
+def paired_differences(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]) -> list[Difference]:
+    """Compare pairs of arms.
 
     The interval is the paired bootstrap's over patients, 95 %, of the mean over trainings (seeds) and draws of labels;
     draws are drawn anew with the patients. What other trainings would give is told by the differences seed by seed,
@@ -40,141 +68,92 @@ def paired_differences(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]
 
     Pairs are every arm against each of `table.against`, or, where that is empty, neighbours in the table's order.
     """
-    lines = []
+    found = []
     for task in tasks:
         for label in labels_of(run, table, task):
-            compare = _Comparison(run, table, task, label)
+            trainings = Trainings(run, table, task, label)
             there = [arm for arm in table.arms if results_of(run, arm, task, label)]
             if table.against:
                 pairs = [(other, arm) for other in table.against for arm in there if arm != other]
             else:
                 pairs = list(itertools.pairwise(there))
-            lines += [line for other, arm in pairs if (line := compare(arm, other))]
-    return ["Differences (95 %, paired over patients):", "", *lines, ""] if lines else []
+            few = f", {labels_words(task.fraction)}" if len(table.amounts) > 1 else ""
+            for other, arm in pairs:
+                one = _compared(run, table, trainings, arm, other)
+                if one is not None:
+                    found.append(replace(one, about=f"{task.store.name}, {label}{few}: {one.about}"))
+    adjusted = holm([one.p for one in found])
+    return [replace(one, adjusted=p) for one, p in zip(found, adjusted, strict=True)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Training:
-    """What one training of an arm reached: the figure, and its bootstrap distributions, one a draw of labels.
+def difference_words(one: Difference, comparisons: int) -> str:
+    """Say a difference in one line.
 
-    Patients are drawn alike for all.
+    Args:
+        one: Which.
+        comparisons: How many the table makes, which `adjusted` is corrected for.
     """
+    told = f"{one.about} {one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+    if len(one.by_seed) > 1:
+        listed = ", ".join(f"{each:+.3f}" for each in one.by_seed)
+        told += f", over trainings [{one.value - one.half:+.3f}, {one.value + one.half:+.3f}] of {listed}"
+    word = one.word
+    if comparisons > 1 and word != "not told apart" and one.adjusted > 1 - _LEVEL:
+        word += f", by itself and not among {comparisons}"
+    p = f"p {_p_words(one.p)}" + (f", {_p_words(one.adjusted)} among {comparisons}" if comparisons > 1 else "")
+    return f"{told}: {word} ({p})"
 
-    value: float
-    draws: list[_Draws]
 
-
-def _verdict(ours: Mapping[int, _Training], theirs: Mapping[int, _Training], metric: str = "") -> str:
-    """Tell the difference of two arms by the seeds that both have."""
+def difference_of(ours: Mapping[int, Training], theirs: Mapping[int, Training], metric: str = "") -> Difference:
+    """Return the difference of two arms by the seeds that both have."""
     seeds = sorted(ours.keys() & theirs.keys())
     each = np.array([ours[seed].value - theirs[seed].value for seed in seeds])
-    low, high = percentile_interval(
-        _over_label_draws(_mean(ours, seeds)) - _over_label_draws(_mean(theirs, seeds)), level=_LEVEL
+    drawn = over_label_draws(_mean(ours, seeds)) - over_label_draws(_mean(theirs, seeds))
+    low, high = percentile_interval(drawn, level=_LEVEL)
+    half = float("inf")
+    if len(seeds) > 1:
+        half = float(stats.t.ppf(0.5 + _LEVEL / 2, len(seeds) - 1) * each.std(ddof=1) / np.sqrt(len(seeds)))
+    p = _two_sided(float(each.mean()), float(np.nanstd(drawn)))
+    by_seed = tuple(float(one) for one in each)
+    value = float(each.mean())
+    return Difference(
+        about="", value=value, low=low, high=high, p=p, adjusted=p, by_seed=by_seed, half=half, metric=metric
     )
-    larger, smaller = ("worse", "better") if metric.startswith(_DISTANCES) else ("better", "worse")
-    word = larger if low > 0 else smaller if high < 0 else "not told apart"
-    told = f"{each.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
-    if len(seeds) < 2:
-        return f"{told}: {word}"
-    half = float(stats.t.ppf(0.5 + _LEVEL / 2, len(seeds) - 1) * each.std(ddof=1) / np.sqrt(len(seeds)))
-    if abs(each.mean()) <= half and word != "not told apart":
-        word += " in these trainings"
-    listed = ", ".join(f"{one:+.3f}" for one in each)
-    return f"{told}, over trainings [{each.mean() - half:+.3f}, {each.mean() + half:+.3f}] of {listed}: {word}"
 
 
-def _mean(trainings: Mapping[int, _Training], seeds: Sequence[int]) -> _Draws:
+def holm(ps: Sequence[float]) -> list[float]:
+    """Adjust p-values of several tests so that the chance of any false finding stays below the level (Holm 1979)."""
+    order = np.argsort(ps, kind="stable")
+    factors = len(ps) - np.arange(len(ps))
+    adjusted = np.empty(len(ps))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.asarray(ps, dtype=float)[order] * factors))
+    return [float(one) for one in adjusted]
+
+
+def _compared(run: StudyRun, table: StudyTable, trainings: Trainings, arm: str, other: str) -> Difference | None:
+    """Compare an arm with another or a baseline; nothing where the other was not scored."""
+    arms = run.study.arms
+    # A baseline has no training of its own: it stands in the results of the arm that it is compared with.
+    beside = (other, "") if other in arms else (arm, other)
+    shared = trainings.shared(arm, beside[0])
+    ours, theirs = trainings.of(arm, "", shared), trainings.of(*beside, shared)
+    if not ours.keys() & theirs.keys():
+        return None
+    title = arms[other].title if other in arms else other.replace("_", " ")
+    return replace(difference_of(ours, theirs, table.metric), about=f"{arms[arm].title} - {title}")
+
+
+def _p_words(p: float) -> str:
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def _two_sided(mean: float, deviation: float) -> float:
+    if deviation > 0:
+        return float(2 * stats.norm.sf(abs(mean) / deviation))
+    return 1.0 if mean == 0 else 0.0
+
+
+def _mean(trainings: Mapping[int, Training], seeds: Sequence[int]) -> Draws:
     """Average (label draws, resamples) over the trainings."""
-    mean: _Draws = np.mean([np.stack(trainings[seed].draws) for seed in seeds], axis=0)
+    mean: Draws = np.mean([np.stack(trainings[seed].draws) for seed in seeds], axis=0)
     return mean
-
-
-def _over_label_draws(table: _Draws) -> _Draws:
-    """Average (label draws, resamples) over the draws, which every resample draws with replacement, alike for all."""
-    count, resamples = table.shape
-    drawn = np.random.default_rng(0).integers(count, size=(count, resamples))
-    means: _Draws = np.take_along_axis(table, drawn, axis=0).mean(axis=0)
-    return means
-
-
-class _Comparison:
-    """Compares two arms, or an arm with a baseline, on one task and label."""
-
-    def __init__(self, run: StudyRun, table: StudyTable, task: Scored, label: str) -> None:
-        self._run, self._table, self._task, self._label = run, table, task, label
-        self._store = open_store(task.store)
-        self._known: dict[tuple[str, str, frozenset[str] | None], dict[int, _Training]] = {}
-
-    def __call__(self, arm: str, other: str) -> str:
-        """Return a line, or nothing where the other was not scored."""
-        arms = self._run.study.arms
-        # A baseline has no training of its own: it stands in the results of the arm that it is compared with.
-        beside = (other, "") if other in arms else (arm, other)
-        shared = self._images(arm) & self._images(beside[0]) if self._task.task in ON_MASKS else None
-        ours, theirs = self._trainings(arm, "", shared), self._trainings(*beside, shared)
-        if not ours.keys() & theirs.keys():
-            return ""
-        title = arms[other].title if other in arms else other.replace("_", " ")
-        about = f"- {self._task.store.name}, {self._label}: {arms[arm].title} - {title}"
-        return f"{about} {_verdict(ours, theirs, self._table.metric)}"
-
-    def _images(self, arm: str) -> frozenset[str]:
-        """Return what all trainings of an arm were scored on: an exemplar of its own guidance is left out."""
-        results = results_of(self._run, arm, self._task, self._label)
-        scored = [frozenset(self._predictions(arm, seed, one)["image_id"]) for seed, one in results.items()]
-        return frozenset.intersection(*scored) if scored else frozenset()
-
-    def _trainings(self, arm: str, baseline: str, shared: frozenset[str] | None) -> Mapping[int, _Training]:
-        """Return the trainings of an arm by seed, or a baseline that stands in their results, on the shared images."""
-        key = (arm, baseline, shared)
-        if key not in self._known:
-            results = results_of(self._run, arm, self._task, self._label)
-            found = {seed: self._training(arm, baseline, seed, result, shared) for seed, result in results.items()}
-            self._known[key] = {seed: one for seed, one in found.items() if one is not None}
-        return self._known[key]
-
-    def _training(
-        self, arm: str, baseline: str, seed: int, result: Result, shared: frozenset[str] | None
-    ) -> _Training | None:
-        inside = baseline or own_arm(result)
-        score = score_of(result, inside, self._table.metric)
-        if score is None:
-            return None
-        predictions = self._predictions(arm, seed, result)
-        own = predictions[predictions["arm"] == inside].sort_values("image_id")
-        if shared is None:
-            return _Training(score.value, self._draw_probe(own, result))
-        kept = own["image_id"].isin(shared)
-        own = own[kept]
-        figures: _Draws = own[self._table.metric].to_numpy(dtype=np.float64)
-        resamples = draw_resamples(own["patient"].to_numpy(dtype=np.str_), resamples=_RESAMPLES, seed=0)
-        value = score.value if kept.all() else float(np.nanmean(figures))
-        return _Training(value, [resampled_means(figures, resamples)])
-
-    def _predictions(self, arm: str, seed: int, result: Result) -> pd.DataFrame:
-        """Return what the evaluation of one training wrote."""
-        folder = result_folder(
-            self._run.folder(arm, seed),
-            task=self._task.task,
-            label=self._label,
-            fingerprint=self._store.fingerprint,
-            changed=result.settings["changed"],
-        )
-        return pd.read_parquet(folder / "predictions.parquet")
-
-    def _draw_probe(self, own: pd.DataFrame, result: Result) -> list[_Draws]:
-        return [self._draw_labels(one, result) for _, one in own.groupby("seed")]
-
-    def _draw_labels(self, own: pd.DataFrame, result: Result) -> _Draws:
-        """Resample the patients for one draw of labels."""
-        classes, metric = result.settings["classes"], self._table.metric
-        truth = own[[f"truth_{name}" for name in classes]].to_numpy(dtype=np.float64)
-        scores = own[[f"score_{name}" for name in classes]].to_numpy(dtype=np.float64)
-        labels = truth if result.kind == "multilabel" else truth.argmax(axis=1)
-        resamples = draw_resamples(own["patient"].to_numpy(dtype=np.str_), resamples=_RESAMPLES, seed=0)
-        how: dict[str, Any] = {
-            "kind": result.kind,
-            "metrics": [metric],
-            "folds": own["fold"].to_numpy() if "fold" in own else None,
-        }
-        return bootstrap_metrics(labels, scores, resamples, **how)[metric]

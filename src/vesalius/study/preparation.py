@@ -12,7 +12,7 @@ from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, nearest
 from vesalius.evaluation.targets import read_targets
 from vesalius.study.definition import Study
-from vesalius.study.run_study import ON_LABELS, ON_MASKS, Scored
+from vesalius.study.scored import ON_LABELS, ON_MASKS, Scored
 from vesalius.training.leading import several
 from vesalius.training.recipe import load_recipe
 from vesalius.training.resolve_recipe import resolve_recipe
@@ -43,13 +43,17 @@ def planned_tasks(
     for table in study.tables.values():
         if table.task in ON_MASKS and table.task in tasks:
             planned += [
-                Scored(table.task, store, fraction=table.fraction, draws=table.draws, decoder=table.decoder)
+                Scored(table.task, store, fraction=amount, draws=table.draws, decoder=table.decoder)
                 for store in masks
+                for amount in table.amounts
             ]
         if table.task in ON_LABELS and table.task in tasks:
             shown = [(store, label) for store, label in labels if table.shows(label)]
-            given = (table.features, table.fraction, table.draws)
-            planned += [Scored(table.task, store, label, *given) for store, label in shown]
+            planned += [
+                Scored(table.task, store, label, table.features, amount, table.draws)
+                for store, label in shown
+                for amount in table.amounts
+            ]
     if not planned:
         raise ConfigError(
             "the study would score nothing: give --masks STORE for attention, --label STORE=LABEL for probes"

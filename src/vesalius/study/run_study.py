@@ -3,67 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vesalius.atomic import replace_text
-from vesalius.errors import RunError
+from vesalius.errors import RunError, VesaliusError
 from vesalius.locks import holding
 from vesalius.records.result import Result
-from vesalius.study.definition import Study, StudyArm, StudyTable
+from vesalius.study.definition import Study, StudyArm
+from vesalius.study.scored import Scored
 from vesalius.training.planning import Plan
 from vesalius.training.run_folder import RunFolder
 
-__all__ = ["ON_LABELS", "ON_MASKS", "Scored", "StudyRun", "Verbs"]
+__all__ = ["Outcome", "StudyRun", "Verbs"]
 
-ON_MASKS = ("attention", "coordinates", "regions", "segment")
-"""Tasks whose figures every image, or patient, has of its own, by its mask."""
-
-ON_LABELS = ("knn", "linear", "finetune")
-"""Classifiers, whose figures are of all images together."""
-
-_ABOUT, _PLAN, _LOCKS, _RUNS = "study.json", "plan.json", ".locks", "runs"
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """One task on one store.
-
-    Attributes:
-        task: Of `ON_MASKS` or `ON_LABELS`.
-        store: Where.
-        label: To predict; empty for tasks on masks, which take all parts.
-        features: Kind of frozen features of a probe.
-        fraction: Share of the training labels that is learned from.
-        draws: How often they are drawn.
-        decoder: Of segmentation.
-    """
-
-    task: str
-    store: Path
-    label: str = ""
-    features: str = "auto"
-    fraction: float = 1.0
-    draws: int = 3
-    decoder: str = "linear"
-
-    @property
-    def name(self) -> str:
-        """Name of its file of results."""
-        features = "" if self.features == "auto" else self.features
-        fraction = "" if self.fraction == 1.0 else f"{self.fraction:g}"
-        draws = "" if self.draws == 3 else f"{self.draws}-draws"
-        decoder = "" if self.decoder == "linear" else self.decoder
-        words = (self.task, decoder, self.store.name, self.label.replace(",", "+"), features, fraction, draws)
-        return "-".join(word for word in words if word)
-
-    def is_of(self, table: StudyTable) -> bool:
-        """Say whether the table shows it."""
-        asked = (table.task, table.features, table.fraction, table.draws, table.decoder)
-        same = (self.task, self.features, self.fraction, self.draws, self.decoder) == asked
-        return same and (not self.label or table.shows(self.label))
+_ABOUT, _PLAN, _LOCKS, _RUNS, _FAILED = "study.json", "plan.json", ".locks", "runs", "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +37,29 @@ class Verbs:
     plan: Callable[[Sequence[StudyArm]], Sequence[Plan]]
     pretrain: Callable[[str, Sequence[str], Sequence[str], Path, bool], Any]
     score: Callable[[Path, Scored], Sequence[Result]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it went with one training of one arm.
+
+    Attributes:
+        arm: Which.
+        seed: Which training of it.
+        state: `elsewhere` where another process is at it.
+        why: It failed.
+    """
+
+    arm: str
+    seed: int
+    state: Literal["done", "elsewhere", "failed"]
+    why: str = ""
+
+
+def reason(error: Exception) -> str:
+    """Return an error in one line; of one that is no error of the input's, its kind as well."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, VesaliusError) else f"{type(error).__name__}: {text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +104,8 @@ class StudyRun:
         if self.study.segment:
             told["segment"] = list(self.study.segment)
         arms: dict[str, Any] = {
-            name: {"recipe": arm.recipe, "set": list(arm.set)} for name, arm in self.study.arms.items()
+            name: {"recipe": arm.recipe, "set": list(arm.set)} | ({"untrained": True} if arm.untrained else {})
+            for name, arm in self.study.arms.items()
         }
         for name, digests in (maps or {}).items():
             arms[name]["maps"] = list(digests)
@@ -165,43 +147,84 @@ class StudyRun:
             unknown = {name: arm for name, arm in self.study.arms.items() if name not in plans}
             if unknown:
                 say("timing " + ", ".join(arm.title for arm in unknown.values()))
-                plans |= zip(unknown, verbs.plan(list(unknown.values())), strict=True)
+                plans |= self._planned(unknown, verbs, say)
             if missing:
                 content = {name: plan.as_state() for name, plan in plans.items()}
                 replace_text(self.plan_file, json.dumps(content, indent=2) + "\n")
             plans = self._plans()  # what is said is what is written, to the last digit
-        for name, arm in self.study.arms.items():
-            plan = plans[name]
-            say(f"{arm.title}: {plan.steps:,} steps of {plan.step_seconds:.3f} s, {plan.minutes:.1f} minutes")
-        minutes = self.seeds * sum(plans[name].minutes for name in self.study.arms)
-        say(f"{self.seeds * len(self.study.arms)} trainings, {minutes:.0f} minutes in one process, scoring not counted")
+        own = {name: plans[name] for name in self.study.arms if name in plans}
+        for name, plan in own.items():
+            title = self.study.arms[name].title
+            say(f"{title}: {plan.steps:,} steps of {plan.step_seconds:.3f} s, {plan.minutes:.1f} minutes")
+        minutes = self.seeds * sum(plan.minutes for plan in own.values())
+        say(f"{self.seeds * len(own)} trainings, {minutes:.0f} minutes in one process, scoring not counted")
 
-    def run(self, verbs: Verbs, say: Callable[[str], None]) -> int:
-        """Train whatever is not done yet, and score every arm by what the tables show of it.
+    def _planned(self, arms: Mapping[str, StudyArm], verbs: Verbs, say: Callable[[str], None]) -> dict[str, Plan]:
+        """Plan arms together; one that cannot be is told and written down, and the others are planned without it.
 
-        An arm that another process of the study is at is left to it.
-
-        Returns:
-            How many were left to others.
+        Raises:
+            Exception: What keeps every arm from being planned.
         """
-        planned = [(name, seed) for seed in range(self.seeds) for name in self.study.arms]
-        left = 0
-        for number, (name, seed) in enumerate(planned, 1):
-            about = f"{number} of {len(planned)}: {self.study.arms[name].title}, seed {seed}"
-            with holding(self.out / _LOCKS / f"{name}-seed{seed}") as free:
-                say(about if free else f"{about}: with another process")
-                if free:
-                    self._train(name, seed, verbs)
-                    self._score(name, seed, verbs)
-            left += not free
-        return left
+        nothing = Plan(steps=0, step_seconds=0.0, minutes=0.0)
+        untrained = {name: nothing for name, arm in arms.items() if arm.untrained}
+        arms = {name: arm for name, arm in arms.items() if not arm.untrained}
+        try:
+            return untrained | dict(zip(arms, verbs.plan(list(arms.values())) if arms else [], strict=True))
+        except Exception as error:  # noqa: BLE001 (of any arm, whatever it is)
+            whole = error
+        able = {}
+        for name, arm in arms.items():
+            try:
+                verbs.plan([arm])
+            except Exception as error:  # noqa: BLE001
+                say(f"{arm.title} is left out: {reason(error)}")
+                for seed in range(self.seeds):
+                    self._tell(name, seed, error)
+            else:
+                able[name] = arm
+        if not able or len(able) == len(arms):
+            raise whole
+        return untrained | dict(zip(able, verbs.plan(list(able.values())), strict=True))
 
-    def write_tables(self, text: str) -> Path:
-        """Write the tables, while no other process of the study does, and return their file."""
-        file = self.out / "tables.md"
+    def trainings(self) -> list[tuple[str, int]]:
+        """Return every arm and seed that is planned, in the order in which they are done."""
+        planned = self._plans()
+        return [(name, seed) for seed in range(self.seeds) for name in self.study.arms if name in planned]
+
+    def do(self, name: str, seed: int, verbs: Verbs, begin: Callable[[], None] = lambda: None) -> Outcome:
+        """Train one arm unless that is done, and score it by what the tables show of it.
+
+        What another process of the study is at is left to it. What fails is told and written down
+        (`failed/<arm>-seed<n>.txt`), and keeps no other arm from being done. `begin` is called where it is begun.
+        """
+        with holding(self.out / _LOCKS / f"{name}-seed{seed}") as free:
+            if not free:
+                return Outcome(name, seed, "elsewhere")
+            begin()
+            try:
+                self._train(name, seed, verbs)
+                self._score(name, seed, verbs)
+            except Exception as error:  # noqa: BLE001 (of any arm, whatever it is; interruptions are none)
+                self._tell(name, seed, error)
+                return Outcome(name, seed, "failed", reason(error))
+            self._failure(name, seed).unlink(missing_ok=True)
+        return Outcome(name, seed, "done")
+
+    def failures(self) -> dict[str, str]:
+        """Return the trainings whose last try failed, by title and seed, and why."""
+        found = {}
+        for file in sorted((self.out / _FAILED).glob("*-seed*.txt")):
+            name, _, seed = file.stem.rpartition("-seed")
+            if name in self.study.arms:
+                why = file.read_text(encoding="utf-8").partition("\n")[0]
+                found[f"{self.study.arms[name].title}, seed {seed}"] = why
+        return found
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the study's own files, while no other process of it does."""
         with holding(self._lock, wait=True):
-            replace_text(file, text)
-        return file
+            yield
 
     def folder(self, arm: str, seed: int) -> Path:
         """Return the run folder of an arm."""
@@ -224,6 +247,14 @@ class StudyRun:
     def has_results(self, arm: str) -> bool:
         """Say whether anything was scored of an arm, by this call or an earlier one."""
         return any((self.out / "results").glob(f"{arm}-seed*/*.json"))
+
+    def _tell(self, name: str, seed: int, error: Exception) -> None:
+        """Write down what failed, with its trace."""
+        trace = "".join(traceback.format_exception(error))
+        replace_text(self._failure(name, seed), f"{reason(error)}\n\n{trace}")
+
+    def _failure(self, name: str, seed: int) -> Path:
+        return self.out / _FAILED / f"{name}-seed{seed}.txt"
 
     def _file(self, arm: str, seed: int, task: Scored) -> Path:
         return self.out / "results" / f"{arm}-seed{seed}" / f"{task.name}.json"

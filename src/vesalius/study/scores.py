@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from vesalius.evaluation.amounts import largest_of
 from vesalius.records.result import Result, Score
 from vesalius.study.definition import StudyTable
-from vesalius.study.run_study import Scored, StudyRun
+from vesalius.study.run_study import StudyRun
+from vesalius.study.scored import Scored
 
 __all__ = ["labels_of", "own_arm", "results_of", "score_of"]
 
@@ -35,4 +37,5 @@ def own_arm(result: Result) -> str:
 def score_of(result: Result, arm: str, metric: str) -> Score | None:
     """Return a figure at the largest share of the labels that was scored, where the result has it."""
     found = [one for one in result.scores if (one.arm, one.metric) == (arm, metric)]
-    return max(found, key=lambda one: one.fraction, default=None)
+    largest = largest_of(one.fraction for one in found)
+    return next((one for one in found if one.fraction == largest), None)

@@ -1,74 +1,135 @@
-"""A study's tables: our figures with intervals, the published ones, the trivial baselines, and what is apart."""
+"""A study's tables as Markdown, LaTeX and CSV: our figures with intervals, the published ones, trivial baselines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
-import numpy as np
+import pandas as pd
 
-from vesalius.records.result import Result
+from vesalius.evaluation.amounts import ALL, amount_words
+from vesalius.study.cells import Cell, table_cells
 from vesalius.study.definition import StudyTable
-from vesalius.study.differences import paired_differences
-from vesalius.study.run_study import Scored, StudyRun
-from vesalius.study.scores import labels_of, own_arm, results_of, score_of
+from vesalius.study.differences import Difference, difference_words, paired_differences
+from vesalius.study.run_study import StudyRun
 
-__all__ = ["study_tables"]
+__all__ = ["FilledTable", "fill_tables", "study_tables"]
 
 
-def study_tables(run: StudyRun) -> str:
-    """Return all tables as Markdown; arms that are not scored yet have a dash."""
-    parts = [f"# {run.study.about}", ""]
-    for table in run.study.tables.values():
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilledTable:
+    """A table and what stands in it.
+
+    Attributes:
+        name: In the study.
+        table: Its definition.
+        cells: Its figures.
+        differences: Pairs of arms.
+    """
+
+    name: str
+    table: StudyTable
+    cells: tuple[Cell, ...]
+    differences: tuple[Difference, ...]
+
+    def as_csv(self) -> str:
+        """Return a row a figure."""
+        about = {"table": self.name, "task": self.table.task, "metric": self.table.metric}
+        return str(pd.DataFrame([about | asdict(one) for one in self.cells]).to_csv(index=False))
+
+    def differences_as_csv(self) -> str:
+        """Return a row a comparison."""
+        rows = [asdict(one) | {"word": one.word} for one in self.differences]
+        return str(pd.DataFrame(rows).to_csv(index=False))
+
+    def as_latex(self) -> str:
+        """Return a `tabular` of booktabs, as a paper takes it."""
+        head, body = self._grid(" ")
+        return str(pd.DataFrame(body, columns=head).to_latex(index=False, escape=True))
+
+    def as_markdown(self) -> list[str]:
+        """Return the lines of the table, its note and its differences."""
+        head, body = self._grid("<br>")
+        lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(row)} |" for row in body), ""]
+        lines += [self.table.note, ""] if self.table.note else []
+        if self.differences:
+            told = [f"- {difference_words(one, len(self.differences))}" for one in self.differences]
+            lines += ["Differences (95 %, paired over patients; p by Holm for all of them):", "", *told, ""]
+        return lines
+
+    def _grid(self, apart: str) -> tuple[list[str], list[list[str]]]:
+        """Lay out the cells, a row a place or a row an arm."""
+        places = list(dict.fromkeys(one.place for one in self.cells))
+        by_place = {place: _columns([one for one in self.cells if one.place == place], apart) for place in places}
+        titles = list(dict.fromkeys(itertools.chain.from_iterable(by_place.values())))
+        several = len({amount for *_, amount in places}) > 1
+        if self.table.rows == "arms":
+            words = [_place_words(place, several=several) for place in places]
+            return ["arm", *words], [[title, *(by_place[place][title] for place in places)] for title in titles]
+        head = ["data", "label", *(["labels"] if several else []), *titles]
+        return head, [
+            [data, label, *([amount_words(amount)] if several else []), *(by_place[data, label, amount].values())]
+            for data, label, amount in places
+        ]
+
+
+def fill_tables(run: StudyRun) -> list[FilledTable]:
+    """Fill every table of which something was asked for; arms that are not scored yet have a dash."""
+    filled = []
+    for name, table in run.study.tables.items():
         tasks = [task for task in run.tasks if task.is_of(table)]
         if tasks:
-            parts += [f"## {table.title}", "", *_rows(run, table, tasks), ""]
-            parts += [table.note, ""] if table.note else []
-            parts += paired_differences(run, table, tasks)
+            cells = table_cells(run, table, tasks)
+            differences = paired_differences(run, table, tasks)
+            filled.append(FilledTable(name=name, table=table, cells=tuple(cells), differences=tuple(differences)))
+    return filled
+
+
+def study_tables(about: str, filled: Sequence[FilledTable], failures: Mapping[str, str]) -> str:
+    """Return all tables as Markdown.
+
+    Args:
+        about: Above them.
+        filled: Which.
+        failures: Trainings that failed, and why.
+    """
+    parts = [f"# {about}", ""]
+    if failures:
+        parts += ["These trainings failed; their figures are missing:", ""]
+        parts += [*(f"- {name}: {reason}" for name, reason in failures.items()), ""]
+    for one in filled:
+        parts += [f"## {one.table.title}", "", *one.as_markdown()]
     return "\n".join(parts)
 
 
-def _rows(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]) -> list[str]:
-    """Lay out the cells, a row a label or a row an arm."""
-    labels = [(task, label) for task in tasks for label in labels_of(run, table, task)]
-    titles = [run.study.arms[arm].title for arm in table.arms] + [name.replace("_", " ") for name in table.baselines]
-    cells = [_cells(run, table, task, label) for task, label in labels]
-    if table.rows == "arms":
-        head = ["arm", *(f"{task.store.name}, {label}" for task, label in labels)]
-        body = [[title, *column] for title, column in zip(titles, zip(*cells, strict=True), strict=True)]
-    else:
-        head = ["data", "label", *titles]
-        body = [[task.store.name, label, *row] for (task, label), row in zip(labels, cells, strict=True)]
-    return [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(row)} |" for row in body)]
+def _columns(cells: Sequence[Cell], apart: str) -> dict[str, str]:
+    """Return the text of every arm and baseline of one place, by title."""
+    beside = {one.arm: one for one in cells if one.role == "beside"}
+    found = {}
+    for one in cells:
+        if one.role == "beside":
+            continue
+        text = _figure(one)
+        twin = beside.get(one.arm)
+        if twin is not None and text != "-":
+            text += f"{apart}{twin.title} {_figure(twin)}"
+        found[one.title] = text if math.isnan(one.published) else f"{text}{apart}published {one.published:.3f}"
+    return found
 
 
-def _cells(run: StudyRun, table: StudyTable, task: Scored, label: str) -> list[str]:
-    """Return the figures of all arms and baselines on one label."""
-    found = [list(results_of(run, arm, task, label).values()) for arm in table.arms]
-    cells = [_cell(results, table.metric, own_arm) for results in found]
-    if table.beside:
-        word = table.beside.replace("_", " ")
-        twins = [_cell(results, table.metric, _always(table.beside)) for results in found]
-        cells = [f"{cell}<br>{word} {twin}" if cell != "-" else cell for cell, twin in zip(cells, twins, strict=True)]
-    published = table.published.get(task.store.name, {}).get(label, {})
-    cells = [
-        f"{cell}<br>published {published[arm]:.3f}" if arm in published else cell
-        for arm, cell in zip(table.arms, cells, strict=True)
-    ]
-    some = next((results for results in found if results), [])
-    return [*cells, *(_cell(some, table.metric, _always(name)) for name in table.baselines)]
-
-
-def _always(name: str) -> Callable[[Result], str]:
-    return lambda _: name
-
-
-def _cell(results: Sequence[Result], metric: str, arm_of: Callable[[Result], str]) -> str:
-    """Lay out a figure with its interval: of the patients for one seed, the seeds' own spread for several."""
-    scores = [score for one in results if (score := score_of(one, arm_of(one), metric)) is not None]
-    if not scores:
+def _figure(one: Cell) -> str:
+    """Lay out a figure with its interval, and what several trainings spread over."""
+    if math.isnan(one.value):
         return "-"
-    if len(scores) == 1:
-        one = scores[0]
-        return f"{one.value:.3f}" if np.isnan(one.low) else f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
-    values = [one.value for one in scores]
-    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f}, {len(values)} seeds)"
+    text = f"{one.value:.3f}" if math.isnan(one.low) else f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
+    if one.trainings > 1 and one.spread > 0:  # an untrained network or plain pixels are the same for all
+        text += f" (median {one.median:.3f} ± {one.spread:.3f}, {one.trainings} seeds)"
+    return text
+
+
+def _place_words(place: tuple[str, str, float], *, several: bool) -> str:
+    data, label, amount = place
+    few = f", {'all' if amount == ALL else amount_words(amount)}" if several else ""
+    return f"{data}, {label}{few}"

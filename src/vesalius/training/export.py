@@ -5,9 +5,9 @@ from __future__ import annotations
 from vesalius.backbones.weights import save_backbone
 from vesalius.guidance.kept_heads import save_heads
 from vesalius.training.module import PretrainingModule
-from vesalius.training.run_folder import RunFolder
+from vesalius.training.run_folder import RunFolder, now
 
-__all__ = ["export"]
+__all__ = ["export", "keep_untrained"]
 
 
 def export(module: PretrainingModule, folder: RunFolder) -> None:
@@ -16,3 +16,9 @@ def export(module: PretrainingModule, folder: RunFolder) -> None:
     save_backbone(backbone, folder.backbone, state=dict(backbone.state_dict()))
     if module.guidance is not None:
         save_heads(module.guidance, folder.guidance)
+
+
+def keep_untrained(module: PretrainingModule, folder: RunFolder) -> None:
+    """Hand on the backbone as it is initialised, where no step was asked for, and end the run."""
+    export(module, folder)
+    folder.update_state(status="done", finished=now(), seconds=0.0, steps_taken=0, epochs=0.0, images_seen=0)

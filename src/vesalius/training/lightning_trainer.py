@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lightning import Callback, Trainer
 
@@ -10,7 +13,13 @@ from vesalius.training.leading import processes_of
 from vesalius.training.precision import choose_precision
 from vesalius.training.recipe import TrainingConfig
 
-__all__ = ["lightning_trainer"]
+__all__ = ["lightning_trainer", "unwarned"]
+
+_UNCALLED_FOR = (
+    ".*does not have many workers.*",  # one process reads the memory map faster than workers could hand batches over
+    ".*GPU available but not used.*",
+    ".*`isinstance\\(treespec, LeafSpec\\)`.*",
+)
 
 
 def lightning_trainer(
@@ -50,3 +59,12 @@ def lightning_trainer(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+
+
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """Keep Lightning from warning of what is meant so."""
+    with warnings.catch_warnings():
+        for message in _UNCALLED_FOR:
+            warnings.filterwarnings("ignore", message=message)
+        yield

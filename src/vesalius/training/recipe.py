@@ -56,7 +56,8 @@ class TrainingConfig(StrictModel):
     Attributes:
         batch_size: Images a step over all devices together.
         epochs: Passes over the images; a budget or a number of steps replaces them.
-        steps: Exactly so many, in place of epochs or a budget.
+        steps: Exactly so many, in place of epochs or a budget; 0 keeps the backbone as it
+            is initialised, to compare with.
         budget_minutes: Train as many steps as a timed trial says will fit; the count is then fixed and recorded.
         seed: Of weights, permutations, views and stochastic depth.
         precision: `auto` takes bf16 where the device multiplies it fast.
@@ -70,7 +71,7 @@ class TrainingConfig(StrictModel):
 
     batch_size: int = Field(default=256, ge=1)
     epochs: float = Field(default=100.0, gt=0)
-    steps: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=0)
     budget_minutes: float | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
@@ -85,6 +86,8 @@ class TrainingConfig(StrictModel):
     def _check_length(self) -> TrainingConfig:
         if self.steps is not None and self.budget_minutes is not None:
             raise ValueError("steps and budget_minutes: give one, and set the other to null")
+        if self.steps == 0 and (self.devices != 1 or self.nodes > 1):
+            raise ValueError("steps = 0 trains nothing, so that several processes have nothing to share: set devices=1")
         return self
 
     @model_validator(mode="after")

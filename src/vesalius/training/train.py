@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -25,10 +24,11 @@ from vesalius.training.allocator import memory_kept
 from vesalius.training.build import Built, build_networks
 from vesalius.training.checkpoint import CheckpointWriter, read_step
 from vesalius.training.cost import Cost, Trial, measure_costs
+from vesalius.training.export import keep_untrained
 from vesalius.training.failures import explain
 from vesalius.training.interruption import StopBetweenSteps
 from vesalius.training.leading import leads, wait_for_plan
-from vesalius.training.lightning_trainer import lightning_trainer
+from vesalius.training.lightning_trainer import lightning_trainer, unwarned
 from vesalius.training.module import PretrainingModule
 from vesalius.training.monitors import MetricsWriter, Probe, ProbeRunner
 from vesalius.training.planning import Plan, plan_of
@@ -141,7 +141,7 @@ class Pretraining:
             keep_template(self.knowledge.maps[0], self.folder.guidance)
         module = PretrainingModule(built.step, steps_per_epoch=self._epoch, total_steps=total)
         with self.folder.hold() if leads(self.recipe) else nullcontext():
-            self._fit(module, start)
+            self._fit(module, start) if total else keep_untrained(module, self.folder)
 
     @property
     def _epoch(self) -> int:
@@ -235,11 +235,7 @@ class Pretraining:
         if leads(self.recipe):
             self.folder.update_state(status="running")
         try:
-            with warnings.catch_warnings():
-                # One process reads the memory map faster than workers could hand batches over.
-                warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-                warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
-                warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)`.*")
+            with unwarned():
                 trainer.fit(module, loader, ckpt_path=self.folder.checkpoint if start else None, weights_only=True)
         except BaseException as error:
             with suppress(OSError):  # run.json itself may not fit on a full disk; it then still says `running`

@@ -1,0 +1,81 @@
+"""Average precision of detections by COCO's own code (pycocotools), with its bootstrap over images."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["METRICS", "average_precision"]
+
+METRICS = ("ap_box", "ap50_box", "ap75_box", "ap_mask", "ap50_mask", "ap75_mask")
+"""Mean over IoU of .5 to .95, at .5 and at .75; of boxes and of masks."""
+
+_KINDS = {"bbox": "box", "segm": "mask"}
+_AT = {"ap": slice(None), "ap50": 0, "ap75": 5}
+"""Places among the ten IoU thresholds."""
+
+_MOST = 100
+"""Detections an image that count, as COCO has it."""
+
+_Figures = dict[str, tuple[float, npt.NDArray[np.float64]]]
+
+
+def average_precision(
+    truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], *, resamples: int, seed: int
+) -> _Figures:
+    """Return every metric of `METRICS`: its value, and its values over resampled images.
+
+    Classes without any object among the images drawn count nowhere, as in COCO.
+
+    Args:
+        truth: Images, annotations and categories in COCO's format.
+        detections: `image_id`, `category_id`, `bbox` (x, y, width, height), `score` and `segmentation` (run lengths).
+        resamples: How many.
+        seed: Of the images drawn, alike for all that are scored on these images.
+    """
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    if not detections:
+        return {name: (0.0, np.zeros(resamples)) for name in METRICS}
+    count = len(truth["images"])
+    drawn = np.random.default_rng(seed).integers(count, size=(resamples, count))
+    found: _Figures = {}
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
+        real = COCO()
+        real.dataset = copy.deepcopy(dict(truth))  # it writes into it
+        real.createIndex()
+        guessed = real.loadRes([dict(one) for one in detections])
+        for kind, word in _KINDS.items():
+            run = COCOeval(real, guessed, kind)
+            run.params.areaRng, run.params.areaRngLbl = [[0.0, 1e10]], ["all"]
+            run.params.maxDets = [_MOST]
+            run.evaluate()
+            values = _accumulated(run)
+            each = [_accumulated(run, one) for one in drawn]
+            for name in _AT:
+                found[f"{name}_{word}"] = (values[name], np.array([one[name] for one in each]))
+    return {name: found[name] for name in METRICS}
+
+
+def _accumulated(run: Any, images: npt.NDArray[np.int64] | None = None) -> dict[str, float]:
+    """Return the figures of all images, or of some of them drawn with repetition."""
+    whole = run.evalImgs
+    if images is not None:
+        by_class = np.arange(len(whole)).reshape(-1, len(run.params.imgIds))  # (class, image)
+        run.evalImgs = [whole[place] for place in by_class[:, images].ravel()]
+    run.accumulate()
+    run.evalImgs = whole
+    precision = run.eval["precision"][:, :, :, 0, 0]  # (IoU, recall, class); -1 where a class has no object
+    return {name: _mean(precision[at]) for name, at in _AT.items()}
+
+
+def _mean(precision: npt.NDArray[np.float64]) -> float:
+    there = precision[precision > -1]
+    return float(there.mean()) if len(there) else float("nan")

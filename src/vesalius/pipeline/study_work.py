@@ -1,0 +1,203 @@
+"""The work of a study: what was asked for in plain values, done in this process or by several."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vesalius.data.engines import check_engine, run_in_order
+from vesalius.errors import ConfigError
+from vesalius.pipeline.pretraining import plan_pretrainings, pretrain
+from vesalius.pipeline.scoring import (
+    evaluate,
+    evaluate_attention,
+    evaluate_coordinates,
+    evaluate_regions,
+    evaluate_segment,
+)
+from vesalius.study.definition import Study, StudyArm, load_study
+from vesalius.study.preparation import check_arms, planned_tasks, stores_scored
+from vesalius.study.run_study import Outcome, StudyRun, Verbs
+from vesalius.study.scored import ON_LABELS, Scored
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vesalius.data.open_pool import Data
+    from vesalius.records.result import Result
+    from vesalius.training.planning import Plan
+
+__all__ = ["StudyWork", "check_jobs"]
+
+_Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyWork:
+    """A study as it was asked for, see `vesalius.study`; another process makes the same of it.
+
+    Attributes:
+        name: Shipped study or YAML file.
+        data: Unlabelled stores.
+        out: Its folder.
+        masks: Stores whose masks are scored by.
+        labels: Stores and labels.
+        tasks: Which; empty for all that the tables show.
+        arms: Which; empty for all.
+        seeds: Trainings an arm.
+        overrides: For every arm.
+        budget_minutes: For every arm.
+        threads: Of this process; None for as many as torch takes.
+    """
+
+    name: str | Path
+    data: Data
+    out: Path
+    masks: tuple[Path, ...]
+    labels: tuple[tuple[Path, str], ...]
+    tasks: tuple[str, ...]
+    arms: tuple[str, ...]
+    seeds: int
+    overrides: tuple[str, ...]
+    budget_minutes: float | None
+    threads: int | None = None
+
+    def run(self) -> StudyRun:
+        """Return the study in its folder, of the arms asked for."""
+        return self._run_of(load_study(self.name).some(self.arms))
+
+    def whole(self) -> StudyRun:
+        """Return it with the arms and seeds that earlier calls did, which stand in the tables as well."""
+        run, study = self.run(), load_study(self.name)
+        shown = study.some(tuple(arm for arm in study.arms if arm in run.study.arms or run.has_results(arm)))
+        return replace(self._run_of(shown), seeds=run.seeds_scored())
+
+    def begin(self, say: _Say) -> StudyRun:
+        """Look at all that the study needs, begin its folder, and count every arm's steps."""
+        run = self.run()
+        pool, maps = check_arms(run.study, self.data, self.overrides)
+        shared = {"pool": pool, "budget_minutes": self.budget_minutes, "overrides": list(self.overrides)}
+        run.begin(shared, maps, stores_scored(run.tasks))
+        with _threads(self.threads):
+            run.plan(self.verbs(None), say)
+        return run
+
+    def one_by_one(self, run: StudyRun, console: Console) -> list[Outcome]:
+        """Do every training in this process."""
+        verbs, planned, found = self.verbs(console), run.trainings(), []
+        say = partial(console.print, highlight=False)
+        for number, (name, seed) in enumerate(planned, 1):
+            about = f"{number} of {len(planned)}: {_title(run, name, seed)}"
+            found.append(run.do(name, seed, verbs, begin=partial(say, about)))
+            _tell(found[-1], about, say)
+        return found
+
+    def together(self, run: StudyRun, *, engine: str, jobs: int, say: _Say) -> list[Outcome]:
+        """Do several trainings at a time, each in a process that writes its own log (`logs/`)."""
+        planned = run.trainings()
+        calls = [(self, name, seed, jobs) for name, seed in planned]
+        found = []
+        outcomes = run_in_order(_do_elsewhere, calls, workers=min(jobs, max(1, len(calls))), engine=engine)
+        for number, outcome in enumerate(outcomes, 1):
+            about = f"{number} of {len(planned)}: {_title(run, outcome.arm, outcome.seed)}"
+            if outcome.state == "done":
+                say(f"{about}: done")
+            _tell(outcome, about, say)
+            found.append(outcome)
+        return found
+
+    def verbs(self, console: Console | None) -> Verbs:
+        """Return what a study does with its arms; the console is where trainings speak."""
+        study = load_study(self.name)
+
+        def plan(arms: Sequence[StudyArm]) -> Sequence[Plan]:
+            given = [(arm.recipe, [*arm.set, *self.overrides]) for arm in arms]
+            return plan_pretrainings(given, data=self.data, budget_minutes=self.budget_minutes)
+
+        def train(recipe: str, changes: Sequence[str], own: Sequence[str], folder: Path, resume: bool) -> None:
+            # Its own seed and steps come last: an override of the whole `training` must not make all seeds one.
+            given = [] if resume else [*changes, *self.overrides, *own]
+            pretrain(recipe, data=self.data, out=folder, overrides=given, resume=resume, console=console)
+
+        return Verbs(plan, train, lambda folder, task: _score(study, self.out / "cache", folder, task))
+
+    def _run_of(self, study: Study) -> StudyRun:
+        tasks = self.tasks or sorted({table.task for table in study.tables.values()})
+        scored = planned_tasks(study, tasks, masks=self.masks, labels=self.labels)
+        return StudyRun(study, self.out, self.seeds, scored)
+
+
+def check_jobs(engine: str, jobs: int) -> None:
+    """Refuse an engine that is not there, and less than one job.
+
+    Raises:
+        ConfigError: So it is.
+    """
+    check_engine(engine)
+    if jobs < 1:
+        raise ConfigError(f"jobs = {jobs}: give at least 1")
+
+
+def _score(study: Study, cache: Path, folder: Path, task: Scored) -> Sequence[Result]:
+    how: dict[str, Any] = {"data": task.store, "image_size": study.image_size}
+    few: dict[str, Any] = {"fractions": (task.fraction,), "seeds": task.draws, "random_inits": 1}
+    few["cache"] = cache  # arms share the untrained network's features, fits and maps
+    if task.task in ON_LABELS:
+        how |= {"overrides": study.finetune} if task.task == "finetune" else {"features": task.features}
+        return [evaluate(folder, task=task.task, label=task.label, **how, **few)]
+    if task.task == "segment":
+        trained = task.decoder != "linear"
+        how |= {"decoder": task.decoder, "overrides": study.segment if trained else ()}
+        return evaluate_segment(folder, **how, **few)
+    if task.task == "regions":
+        return evaluate_regions(folder, **how)
+    verb = evaluate_attention if task.task == "attention" else evaluate_coordinates
+    return verb(folder, maps=_maps_of(task.store), **how)
+
+
+def _maps_of(store: Path) -> str | None:
+    """Return the name of the deformable maps of a scored store, whose parts stand beside, where it has them."""
+    return "deformable" if (store / "maps" / "deformable" / "maps.json").is_file() else None
+
+
+def _do_elsewhere(work: StudyWork, name: str, seed: int, jobs: int) -> Outcome:
+    """Do one training in a process of its own, whose words go to a file."""
+    from rich.console import Console
+
+    from vesalius.pipeline.own_device import take_device
+
+    run = work.run()
+    log = work.out / "logs" / f"{name}-seed{seed}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        take_device(work.out / ".locks", jobs)
+        with _threads(work.threads):
+            return run.do(name, seed, work.verbs(Console(file=file, width=120)))
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Let torch take so many threads, as many as before where that is None."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _title(run: StudyRun, name: str, seed: int) -> str:
+    return f"{run.study.arms[name].title}, seed {seed}"
+
+
+def _tell(outcome: Outcome, about: str, say: _Say) -> None:
+    if outcome.state == "elsewhere":
+        say(f"{about}: with another process")
+    if outcome.state == "failed":
+        say(f"{about}: failed: {outcome.why}")

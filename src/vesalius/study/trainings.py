@@ -1,0 +1,124 @@
+"""What every training of an arm reached on one task and label, with its bootstrap over the same patients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from vesalius.data.store import open_store
+from vesalius.evaluation.image_scores import resampled_means
+from vesalius.evaluation.intervals import bootstrap_metrics, draw_resamples
+from vesalius.evaluation.write_result import result_folder
+from vesalius.records.result import Result
+from vesalius.study.definition import StudyTable
+from vesalius.study.run_study import StudyRun
+from vesalius.study.scored import ON_MASKS, Scored
+from vesalius.study.scores import own_arm, results_of, score_of
+
+__all__ = ["Draws", "Training", "Trainings", "over_label_draws"]
+
+_RESAMPLES = 1000
+
+Draws = npt.NDArray[np.float64]
+"""A figure in every resample of the patients."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What one training of an arm reached: the figure, and its bootstrap distributions, one a draw of labels.
+
+    Patients are drawn alike for all.
+    """
+
+    value: float
+    draws: list[Draws]
+
+
+def over_label_draws(table: Draws) -> Draws:
+    """Average (label draws, resamples) over the draws, which every resample draws with replacement, alike for all."""
+    count, resamples = table.shape
+    drawn = np.random.default_rng(0).integers(count, size=(count, resamples))
+    means: Draws = np.take_along_axis(table, drawn, axis=0).mean(axis=0)
+    return means
+
+
+class Trainings:
+    """Reads the trainings of arms, and of the baselines in their results, on one task and label of a table."""
+
+    def __init__(self, run: StudyRun, table: StudyTable, task: Scored, label: str) -> None:
+        self._run, self._table, self._task, self._label = run, table, task, label
+        self._store = open_store(task.store)
+        self._known: dict[tuple[str, str, frozenset[str] | None], dict[int, Training]] = {}
+
+    def of(self, arm: str, baseline: str = "", shared: frozenset[str] | None = None) -> Mapping[int, Training]:
+        """Return the trainings of an arm by seed, or a baseline that stands in their results.
+
+        Args:
+            arm: Of the study.
+            baseline: `random_init`, `pixels` and the like; the arm itself by default.
+            shared: The images to keep to, of a task on masks; by default all that the arm was scored on.
+        """
+        key = (arm, baseline, shared)
+        if key not in self._known:
+            results = results_of(self._run, arm, self._task, self._label)
+            found = {seed: self._training(arm, baseline, seed, result, shared) for seed, result in results.items()}
+            self._known[key] = {seed: one for seed, one in found.items() if one is not None}
+        return self._known[key]
+
+    def shared(self, arm: str, other: str) -> frozenset[str] | None:
+        """Return the images that two arms were scored on both, of a task on masks."""
+        return self._images(arm) & self._images(other) if self._task.task in ON_MASKS else None
+
+    def _images(self, arm: str) -> frozenset[str]:
+        """Return what all trainings of an arm were scored on: an exemplar of its own guidance is left out."""
+        results = results_of(self._run, arm, self._task, self._label)
+        scored = [frozenset(self._predictions(arm, seed, one)["image_id"]) for seed, one in results.items()]
+        return frozenset.intersection(*scored) if scored else frozenset()
+
+    def _training(
+        self, arm: str, baseline: str, seed: int, result: Result, shared: frozenset[str] | None
+    ) -> Training | None:
+        inside = baseline or own_arm(result)
+        score = score_of(result, inside, self._table.metric)
+        if score is None:
+            return None
+        predictions = self._predictions(arm, seed, result)
+        own = predictions[predictions["arm"] == inside].sort_values("image_id")
+        if self._task.task not in ON_MASKS:
+            return Training(score.value, [self._draw_labels(one, result) for _, one in own.groupby("seed")])
+        kept = np.ones(len(own), dtype=bool) if shared is None else own["image_id"].isin(shared).to_numpy()
+        own = own[kept]
+        figures: Draws = own[self._table.metric].to_numpy(dtype=np.float64)
+        resamples = draw_resamples(own["patient"].to_numpy(dtype=np.str_), resamples=_RESAMPLES, seed=0)
+        value = score.value if kept.all() else float(np.nanmean(figures))
+        return Training(value, [resampled_means(figures, resamples)])
+
+    def _predictions(self, arm: str, seed: int, result: Result) -> pd.DataFrame:
+        """Return what the evaluation of one training wrote."""
+        folder = result_folder(
+            self._run.folder(arm, seed),
+            task=self._task.task,
+            label=self._label,
+            fingerprint=self._store.fingerprint,
+            changed=result.settings["changed"],
+        )
+        return pd.read_parquet(folder / "predictions.parquet")
+
+    def _draw_labels(self, own: pd.DataFrame, result: Result) -> Draws:
+        """Resample the patients for one draw of labels."""
+        classes, metric = result.settings["classes"], self._table.metric
+        truth = own[[f"truth_{name}" for name in classes]].to_numpy(dtype=np.float64)
+        scores = own[[f"score_{name}" for name in classes]].to_numpy(dtype=np.float64)
+        labels = truth if result.kind == "multilabel" else truth.argmax(axis=1)
+        resamples = draw_resamples(own["patient"].to_numpy(dtype=np.str_), resamples=_RESAMPLES, seed=0)
+        how: dict[str, Any] = {
+            "kind": result.kind,
+            "metrics": [metric],
+            "folds": own["fold"].to_numpy() if "fold" in own else None,
+        }
+        return bootstrap_metrics(labels, scores, resamples, **how)[metric]

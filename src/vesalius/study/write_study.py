@@ -1,0 +1,79 @@
+"""What a study leaves: every figure as a row, and its tables as Markdown, LaTeX, CSV and pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vesalius.atomic import replace_text, replacing
+from vesalius.records.result import Result
+from vesalius.study.figures import draw_table
+from vesalius.study.run_study import StudyRun
+from vesalius.study.tables import FilledTable, fill_tables, study_tables
+
+__all__ = ["long_results", "write_study"]
+
+_FOLDER = "tables"
+
+
+def write_study(run: StudyRun) -> Path:
+    """Write all that is known of a study, and return the file of its tables.
+
+    `results.parquet` and `results.csv` hold a row a figure; `tables.md` all tables; `tables/` each of them as `.csv`,
+    `.tex` and `.png`, with its comparisons as `-differences.csv`. One process of the study writes at a time.
+    """
+    with run.writing():
+        filled = fill_tables(run)
+        _write_results(long_results(run), run.out)
+        for one in filled:
+            _write_table(one, run.out / _FOLDER)
+        file = run.out / "tables.md"
+        replace_text(file, study_tables(run.study.about, filled, run.failures()))
+    return file
+
+
+def long_results(run: StudyRun) -> pd.DataFrame:
+    """Return a row for each arm, training, task, store, label, amount of labels, baseline and metric.
+
+    Columns: `arm`, `title`, `recipe`, `set`, `seed` (of the training), `task`, `decoder`, `features`, `draws`, `data`,
+    `label`, `kind`, `protocol`, `train_images`, `test_images`, `train_patients`, `test_patients`, and those of
+    `vesalius.records.result.Score`, whose `arm` is `scored` here and whose `seeds` are `of`.
+    """
+    rows: list[dict[str, Any]] = []
+    for name, arm in run.study.arms.items():
+        about = {"arm": name, "title": arm.title, "recipe": arm.recipe or "", "set": json.dumps(list(arm.set))}
+        for task in run.tasks:
+            how = {"task": task.task, "decoder": task.decoder, "features": task.features, "draws": task.draws}
+            for seed, results in run.results(name, task).items():
+                rows += _rows(about | {"seed": seed} | how | {"data": task.store.name}, results)
+    return pd.DataFrame(rows)
+
+
+def _rows(about: Mapping[str, Any], results: Sequence[Result]) -> list[dict[str, Any]]:
+    sizes = ("label", "kind", "protocol", "train_images", "test_images", "train_patients", "test_patients")
+    rows = []
+    for one in results:
+        told = {name: getattr(one, name) for name in sizes}
+        for score in one.scores:
+            figures = asdict(score)
+            rows.append({**about, **told, "scored": figures.pop("arm"), "of": figures.pop("seeds"), **figures})
+    return rows
+
+
+def _write_results(table: pd.DataFrame, out: Path) -> None:
+    with replacing(out / "results.parquet") as partial:
+        table.to_parquet(partial, index=False)
+    replace_text(out / "results.csv", str(table.to_csv(index=False)))
+
+
+def _write_table(one: FilledTable, folder: Path) -> None:
+    replace_text(folder / f"{one.name}.csv", one.as_csv())
+    replace_text(folder / f"{one.name}.tex", one.as_latex())
+    if one.differences:
+        replace_text(folder / f"{one.name}-differences.csv", one.differences_as_csv())
+    draw_table(one, folder / f"{one.name}.png")

@@ -1,0 +1,226 @@
+"""Mask R-CNN on a run's backbone: trained beside its twin, scored by COCO, kept, resumed, refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from vesalius import pipeline
+from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
+from vesalius.errors import BackboneError, ConfigError, LabelError, ManifestError, SplitError
+from vesalius.evaluation import fit_detection
+from vesalius.evaluation.coco_objects import masks_of, pixels_of, read_objects
+from vesalius.evaluation.detection_network import detection_network
+from vesalius.evaluation.detection_options import DetectTraining
+
+QUICK = {
+    "overrides": ("size=64", "batch_size=2", "steps=4", "lr=0.01", "proposals=32"),
+    "bootstrap": 20,
+    "progress": False,
+}
+
+
+def write_coco(folder: Path, tables: dict[str, int], *, side: int = 48) -> Path:
+    """Gray images with one to three bright rectangles of two classes; category ids are not consecutive."""
+    generator = np.random.default_rng(0)
+    for table, count in tables.items():
+        (folder / table).mkdir(parents=True)
+        content = {
+            "images": [],
+            "annotations": [],
+            "categories": [{"id": 3, "name": "tall"}, {"id": 7, "name": "wide"}],
+        }
+        for number in range(count):
+            pixels = generator.integers(0, 60, (side, side + 8), dtype=np.uint8)
+            content["images"].append(
+                {"id": 10 + number, "file_name": f"{number}.png", "height": side, "width": side + 8}
+            )
+            for _ in range(int(generator.integers(1, 4))):
+                tall = bool(generator.integers(2))
+                width, height = (8, 20) if tall else (20, 8)
+                x, y = (int(one) for one in generator.integers(2, side - 22, 2))
+                pixels[y : y + height, x : x + width] = 220 if tall else 150
+                content["annotations"].append(
+                    {
+                        "id": len(content["annotations"]) + 1,
+                        "image_id": 10 + number,
+                        "category_id": 3 if tall else 7,
+                        "bbox": [x, y, width, height],
+                        "area": width * height,
+                        "iscrowd": 0,
+                        "segmentation": [[x, y, x + width, y, x + width, y + height, x, y + height]],
+                    }
+                )
+            Image.fromarray(pixels).save(folder / table / f"{number}.png")
+        (folder / "annotations").mkdir(exist_ok=True)
+        (folder / "annotations" / f"instances_{table}.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_coco(tmp_path_factory.mktemp("coco") / "shapes", {"train": 8, "val": 4})
+
+
+@pytest.fixture(scope="module")
+def run(phantom_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    overrides = ["backbone={name: test_resnet, image_size: 32}", "views.options={size: 32, locals: 0}",
+                 "method={name: dino, prototypes: 32, hidden: 32, bottleneck: 16}",
+                 "training={batch_size: 16, steps: 2, precision: fp32, accelerator: cpu}"]  # fmt: skip
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return pipeline.pretrain("dino", data=f"{phantom_store}@all", out=folder, overrides=overrides)
+
+
+def test_both_networks_are_trained_scored_and_kept(run: Path, objects: Path) -> None:
+    result = pipeline.evaluate_detect(run, data=objects, **QUICK)
+    assert {one.arm for one in result.scores} == {"pretrained", "random_init"}
+    assert {one.metric for one in result.scores} >= {"ap_box", "ap_mask"}
+    assert all(0 <= one.value <= 1 for one in result.scores)
+    assert (result.train_images, result.test_images) == (8, 4)
+    assert result.settings["changed"]["training"] == {
+        "size": 64,
+        "batch_size": 2,
+        "steps": 4,
+        "lr": 0.01,
+        "proposals": 32,
+    }
+    kept = sorted((run / "detected").iterdir())
+    assert [path.suffix for path in kept] == [".npz", ".npz"]
+    before = [path.stat().st_mtime_ns for path in kept]
+    assert pipeline.evaluate_detect(run, data=objects, **QUICK) == result
+    assert [path.stat().st_mtime_ns for path in kept] == before
+    [folder] = (run / "evaluations").glob("detect-objects-*")
+    found = pd.read_parquet(folder / "predictions.parquet")
+    assert set(found["image"]) <= {10, 11, 12, 13}
+    assert set(found["category"]) <= {3, 7}
+
+
+def test_an_interrupted_training_goes_on(
+    run: Path, objects: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after the third of four steps, it takes the fourth and detects what the undisturbed one does."""
+    whole = pipeline.evaluate_detect(run, data=objects, cache=tmp_path / "whole", **QUICK)
+    monkeypatch.setattr(fit_detection, "_KEPT_EVERY", 3)
+    taken: list[float] = []
+    step = fit_detection._step
+
+    def killed(*given: object) -> float:
+        if len(taken) == 3:
+            raise KeyboardInterrupt
+        taken.append(step(*given))
+        return taken[-1]
+
+    monkeypatch.setattr(fit_detection, "_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.evaluate_detect(run, data=objects, cache=tmp_path / "killed", **QUICK)
+    assert len(list((tmp_path / "killed" / "detected").glob("*.ckpt"))) == 1
+    monkeypatch.setattr(fit_detection, "_step", lambda *given: taken.append(step(*given)) or taken[-1])
+    again = pipeline.evaluate_detect(run, data=objects, cache=tmp_path / "killed", **QUICK)
+    assert len(taken) == 3 + 1 + 4  # one left of the first network, four of the second
+    assert again.scores == whole.scores
+    assert not list((tmp_path / "killed" / "detected").glob("*.ckpt"))
+
+
+@pytest.mark.parametrize(("name", "size"), [("test_resnet", 64), ("test_vit", 64), ("vitae_v2_half", 64)])
+def test_every_family_detects(name: str, size: int) -> None:
+    torch.manual_seed(0)
+    backbone = create_backbone(BackboneConfig(name=name, image_size=size, in_chans=1))
+    network = detection_network(backbone, 2, size=size, proposals=32)
+    images = [torch.rand(1, 40, 52), torch.rand(1, 30, 20)]
+    boxes = torch.tensor([[2.0, 3.0, 16.0, 18.0]])
+    masks = torch.zeros(1, 40, 52, dtype=torch.uint8)
+    masks[0, 3:18, 2:16] = 1
+    targets = [
+        {"boxes": boxes, "labels": torch.tensor([1]), "masks": masks},
+        {"boxes": boxes, "labels": torch.tensor([2]), "masks": masks[:, :30, :20]},
+    ]
+    losses = network.train()(images, targets)
+    torch.stack(list(losses.values())).sum().backward()
+    first = next(one for one in backbone.parameters() if one.requires_grad)
+    assert first.grad is not None
+    assert float(first.grad.abs().sum()) > 0
+    found = network.eval()(images)
+    assert [set(one) for one in found] == [{"boxes", "labels", "scores", "masks"}] * 2
+    assert found[0]["masks"].shape[2:] == (40, 52)  # in the file's own pixels, whatever the network saw
+
+
+@pytest.mark.slow
+def test_it_learns_to_find_the_shapes(run: Path, tmp_path: Path) -> None:
+    objects = write_coco(tmp_path / "shapes", {"train": 60, "val": 20}, side=96)
+    options = QUICK | {
+        "overrides": ("size=96", "batch_size=4", "steps=300", "lr=0.04", "warmup_steps=30", "proposals=100")
+    }
+    result = pipeline.evaluate_detect(run, data=objects, **options)
+    score = {(one.arm, one.metric): one.value for one in result.scores}
+    assert score["pretrained", "ap50_box"] > 0.5
+
+
+def test_the_schedule() -> None:
+    options = DetectTraining(batch_size=8)
+    assert options.steps_of(1600) == 2400
+    assert options.rate(0, 12_000) == pytest.approx(0.01 / 500)
+    assert [options.rate(step, 12_000) for step in (500, 7999, 8000, 10_999, 11_000)] == pytest.approx(
+        [0.01, 0.01, 0.001, 0.001, 0.0001]
+    )
+    with pytest.raises(ValueError, match="size = 100: give a multiple of 32"):
+        DetectTraining(size=100)
+
+
+def test_one_table_is_divided_by_the_seed(tmp_path: Path) -> None:
+    folder = write_coco(tmp_path / "one", {"val2017": 9})
+    sets = [read_objects(folder, seed=seed) for seed in (0, 0, 1)]
+    numbers = [tuple(one.number for one in each.test) for each in sets]
+    assert numbers[0] == numbers[1] != numbers[2]
+    first = sets[0]
+    assert len(first.test) == 3
+    assert not set(numbers[0]) & {one.number for one in first.train}
+    assert {one["id"] for one in first.truth["images"]} == set(numbers[0])
+    assert (first.classes, first.categories) == (("tall", "wide"), (3, 7))
+    image = first.train[0]
+    assert pixels_of(image, 3).shape == (3, 48, 56)
+    masks = masks_of(image)
+    assert masks.shape == (len(image.boxes), 48, 56)
+    x0, y0, x1, y1 = (int(at) for at in image.boxes[0])
+    assert masks[0].sum() == (x1 - x0) * (y1 - y0) == masks[0, y0:y1, x0:x1].sum()
+
+
+def test_bad_input(run: Path, objects: Path, tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"no annotations/instances_<set>.json"):
+        pipeline.evaluate_detect(run, data=tmp_path, **QUICK)
+    with pytest.raises(ConfigError, match=r"unknown key 'sise'.*did you mean 'size'"):
+        pipeline.evaluate_detect(run, data=objects, overrides=["sise=64"])
+    folder = tmp_path / "shapes"
+    shutil.copytree(objects, folder)
+    table = folder / "annotations" / "instances_train.json"
+    good = json.loads(table.read_text())
+
+    def told(change: dict, error: type[Exception], why: str) -> None:
+        table.write_text(json.dumps(good | change))
+        with pytest.raises(error, match=why):
+            pipeline.evaluate_detect(run, data=folder, **QUICK)
+
+    told({"annotations": [good["annotations"][0] | {"category_id": 5}]}, ManifestError, "class 5, which is not listed")
+    told({"annotations": [{"image_id": 10}]}, ManifestError, r"annotations lacks category_id, bbox")
+    told({"annotations": []}, LabelError, "no object to learn from")
+    larger = [one | {"height": 50} for one in good["images"]]
+    told({"images": larger}, ManifestError, r"0.png: is 56 x 48, the table says 56 x 50|is 56 x 48, the table says")
+    told({"images": [good["images"][0] | {"file_name": "../../x.png"}]}, ManifestError, r"\.\.")
+    table.write_text("{")
+    with pytest.raises(ManifestError, match="is no table of COCO"):
+        read_objects(folder)
+    table.unlink()
+    (folder / "annotations" / "instances_b.json").write_text("{}")
+    with pytest.raises(ManifestError):
+        read_objects(folder)
+    with pytest.raises(SplitError, match="2 images; at least 3"):
+        read_objects(write_coco(tmp_path / "few", {"val": 2}))
+    flat = create_backbone(BackboneConfig(name="inception_v3", image_size=64, in_chans=1))
+    with pytest.raises(BackboneError, match="maps at strides 4 to 32"):
+        detection_network(flat, 2, size=64)

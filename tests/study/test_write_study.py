@@ -1,0 +1,142 @@
+"""What a study leaves behind, and what an arm that fails, or that another process does, changes of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from vesalius.errors import ConfigError, RunError, VesaliusError
+from vesalius.study.definition import StudyTable
+
+Go = Callable[..., Path]
+
+CURVE = """
+about: More labels
+arms:
+  guided: {title: DINO guided, recipe: medino/deformable-small, set: ["guidance.attention.heads={heart: 1}"]}
+  given: {title: As initialised, recipe: medino/deformable-small, set: ["guidance=null"], untrained: true}
+tables:
+  curve:
+    title: Neighbours among labelled images
+    task: knn
+    metric: roc_auc
+    fractions: [16, 32, 1]
+    draws: 2
+    arms: [guided, given]
+    beside: random_init
+    baselines: [pixels]
+    against: [given]
+"""
+
+
+def test_a_curve_over_counts_of_images(go: Go, guided_store: Path, tmp_path: Path) -> None:
+    definition, out = tmp_path / "curve.yaml", tmp_path / "study"
+    definition.write_text(CURVE)
+    text = go(definition, guided_store, out, masks=[], labels=[(guided_store, "sex")]).read_text()
+    assert "| data | label | labels | DINO guided | As initialised | pixels |" in text
+    assert [line.split("|")[3].strip() for line in text.splitlines() if line.startswith("| store | sex |")] == [
+        "16 images",
+        "32 images",
+        "100 %",
+    ]
+    assert "- store, sex, 16 labelled images: DINO guided - As initialised " in text
+    cells = pd.read_csv(out / "tables" / "curve.csv")
+    own = cells[(cells.role == "arm") & (cells.arm == "guided")]
+    assert own["amount"].tolist() == [16, 32, 1]
+    assert own["images"].tolist()[:2] == [16, 32]
+    assert own["images"].tolist()[2] > 32
+    assert "\\begin{tabular}" in (out / "tables" / "curve.tex").read_text()
+    assert "\\toprule" in (out / "tables" / "curve.tex").read_text()
+    differences = pd.read_csv(out / "tables" / "curve-differences.csv")
+    assert (differences["adjusted"] >= differences["p"]).all()
+    drawn = np.asarray(Image.open(out / "tables" / "curve.png").convert("RGB"))
+    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 50  # not an empty sheet
+    state = json.loads((out / "runs" / "given-seed0" / "run.json").read_text())
+    assert (state["status"], state["steps_taken"], state["images_seen"]) == ("done", 0, 0)
+
+
+def test_every_figure_is_a_row_and_several_processes_leave_the_same(
+    go: Go, definition: Path, guided_store: Path, tmp_path: Path
+) -> None:
+    given = {"tasks": ["linear"], "labels": [(guided_store, "sex")], "arms": ["unguided", "guided"]}
+    told = Console(record=True, width=200)
+    for name, jobs in (("one", 1), ("two", 2)):
+        go(definition, guided_store, tmp_path / name, jobs=jobs, console=told, **given)
+    files = [tmp_path / name / "results.parquet" for name in ("one", "two")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    rows = pd.read_parquet(files[0])
+    assert set(rows["arm"]) == {"unguided", "guided"}
+    assert set(rows["scored"]) == {"pretrained", "random_init", "pixels", "chance"}
+    few = rows[(rows.fraction == 0.5) & (rows.arm == "guided") & (rows.metric == "roc_auc") & (rows.label == "sex")]
+    (stored,) = json.loads((tmp_path / "one/results/guided-seed0/linear-store-sex-0.5-2-draws.json").read_text())
+    area = next(one for one in stored["scores"] if (one["arm"], one["metric"]) == ("pretrained", "roc_auc"))
+    assert few[few.scored == "pretrained"]["value"].tolist() == [area["value"]]
+    assert len(pd.read_csv(tmp_path / "one" / "results.csv")) == len(rows)
+    assert "2 of 2: DINO guided, seed 0: done" in told.export_text()
+    log = (tmp_path / "two" / "logs" / "guided-seed0.log").read_text()
+    assert "images, " in log  # what the training would have said
+    assert not (tmp_path / "one" / "logs").exists()
+
+
+def test_an_arm_that_fails_leaves_the_others_whole_and_is_tried_again(
+    go: Go, definition: Path, guided_store: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    foreign = out / "runs" / "unguided-seed0" / "scan.png"
+    foreign.parent.mkdir(parents=True)
+    foreign.touch()  # a run cannot begin here
+    told = Console(record=True, width=300)
+    given = {"tasks": ["attention"], "arms": ["unguided", "guided"], "console": told}
+    with pytest.raises(
+        RunError, match=r"1 trainings failed.*others are done.*tables.md(.|\n)*DINO alone, seed 0: .*other"
+    ):
+        go(definition, guided_store, out, **given)
+    assert "1 of 2: DINO alone, seed 0: failed: " in told.export_text()
+    text = (out / "tables.md").read_text()
+    assert "These trainings failed; their figures are missing:\n\n- DINO alone, seed 0: " in text
+    assert re.search(r"\| store \| heart \| - \| 0\.\d{3} \[", text)
+    assert "Traceback" in (out / "failed" / "unguided-seed0.txt").read_text()
+    foreign.unlink()
+    text = go(definition, guided_store, out, **given).read_text()
+    assert "failed" not in text
+    assert re.search(r"\| store \| heart \| 0\.\d{3} \[.* \| 0\.\d{3} \[", text)
+    assert not list((out / "failed").iterdir())
+
+
+def test_what_cannot_be_planned_is_left_out_and_told(
+    go: Go, definition: Path, guided_store: Path, tmp_path: Path
+) -> None:
+    text = definition.read_text()
+    bad = 'title: DINO guided, recipe: medino/deformable-small, set: ["guidance.attention.heads={heart: 9}"]'
+    good = 'title: DINO guided, recipe: medino/deformable-small, set: ["guidance.attention.heads={heart: 1}"]'
+    assert good in text
+    definition.write_text(text.replace(good, bad))
+    told = Console(record=True, width=300)
+    given = {"tasks": ["attention"], "arms": ["unguided", "guided"], "console": told}
+    with pytest.raises(RunError, match=r"DINO guided, seed 0: .*head 9"):
+        go(definition, guided_store, tmp_path / "study", **given)
+    assert "DINO guided is left out: " in told.export_text()
+    assert (tmp_path / "study" / "results" / "unguided-seed0" / "attention-store.json").is_file()
+    with pytest.raises(VesaliusError, match="head 9"):  # nothing else to do
+        go(definition, guided_store, tmp_path / "other", **(given | {"arms": ["guided"]}))
+
+
+def test_bad_options(go: Go, definition: Path, guided_store: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no engine 'rai'.*did you mean 'ray'"):
+        go(definition, guided_store, tmp_path / "study", engine="rai")
+    with pytest.raises(ConfigError, match=r"jobs = 0: give at least 1"):
+        go(definition, guided_store, tmp_path / "study", jobs=0)
+    for bad, why in (({"fraction": 1.5}, "amount of labels"), ({"fraction": 0.5, "fractions": [1.0]}, "one of them")):
+        with pytest.raises(ValueError, match=why):
+            StudyTable(title="", task="linear", metric="roc_auc", arms=("one",), **bad)
+    with pytest.raises(ValueError, match="learns from no labels"):
+        StudyTable(title="", task="attention", metric="average_precision", arms=("one",), fraction=0.5)
+    assert not (tmp_path / "study").exists()
