@@ -221,6 +221,6 @@ def test_bad_input(run: Path, objects: Path, tmp_path: Path) -> None:
         read_objects(folder)
     with pytest.raises(SplitError, match="2 images; at least 3"):
         read_objects(write_coco(tmp_path / "few", {"val": 2}))
-    flat = create_backbone(BackboneConfig(name="inception_v3", image_size=64, in_chans=1))
+    dilated = BackboneConfig(name="resnet18", image_size=64, in_chans=1, arguments={"output_stride": 16})
     with pytest.raises(BackboneError, match="maps at strides 4 to 32"):
-        detection_network(flat, 2, size=64)
+        detection_network(create_backbone(dilated), 2, size=64)
