@@ -23,6 +23,12 @@ _SHORT = {
     "iou": "IoU",
     "hd95_mm": "HD95, mm",
     "hd95_px": "HD95, px",
+    "ap_box": "box AP",
+    "ap50_box": "box AP50",
+    "ap75_box": "box AP75",
+    "ap_mask": "mask AP",
+    "ap50_mask": "mask AP50",
+    "ap75_mask": "mask AP75",
     "error_px": "error, template px",
     "error_mm": "error, mm",
 }

@@ -83,6 +83,8 @@ class Result:
     def seen_in_words(self) -> str:
         """Say how many of the scored images the pretraining had among its unlabelled ones."""
         seen = self.settings.get("seen_in_pretraining")
+        if not seen and self.task == "detect":
+            return "Whether the pretraining had seen the scored images is not looked at: they are of no store."
         if not seen:
             return (
                 "It is not known how many of the scored images were among the unlabelled images of the pretraining: "
