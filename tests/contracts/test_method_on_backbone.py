@@ -125,12 +125,14 @@ def _losses(run: Path) -> list[float]:
 
 
 # The large families take most of the time and of the memory: every other method meets them in the slow tests.
-_EVERYWHERE, _ALWAYS = ("dino",), (("vit", 1),)
+_EVERYWHERE, _ALWAYS, _LARGEST = ("dino",), (("vit", 1),), ("inception",)
 _PAIRS = [
     pytest.param(
         method,
         *setting,
-        marks=() if method in _EVERYWHERE or setting[:2] in _ALWAYS else pytest.mark.slow,
+        marks=()
+        if setting[:2] in _ALWAYS or (method in _EVERYWHERE and setting[0] not in _LARGEST)
+        else pytest.mark.slow,
         id="-".join([method, *map(str, setting)]),
     )
     for method in METHODS

@@ -106,7 +106,7 @@ def test_an_interrupted_training_goes_on(
     run: Path, objects: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed after the third of four steps, it takes the fourth and detects what the undisturbed one does."""
-    whole = pipeline.evaluate_detect(run, data=objects, cache=tmp_path / "whole", **QUICK)
+    whole = pipeline.evaluate_detect(run, data=objects, **QUICK)  # kept by the run
     monkeypatch.setattr(fit_detection, "_KEPT_EVERY", 3)
     taken: list[float] = []
     step = fit_detection._step

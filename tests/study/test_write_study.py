@@ -66,7 +66,7 @@ def test_a_curve_over_counts_of_images(go: Go, guided_store: Path, tmp_path: Pat
 def test_every_figure_is_a_row_and_several_processes_leave_the_same(
     go: Go, definition: Path, guided_store: Path, tmp_path: Path
 ) -> None:
-    given = {"tasks": ["linear"], "labels": [(guided_store, "sex")], "arms": ["unguided", "guided"]}
+    given = {"tasks": ["linear"], "labels": [(guided_store, "sex")], "arms": ["unguided", "guided"], "masks": []}
     told = Console(record=True, width=200)
     for name, jobs in (("one", 1), ("two", 2)):
         go(definition, guided_store, tmp_path / name, jobs=jobs, console=told, **given)

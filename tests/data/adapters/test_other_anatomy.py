@@ -45,7 +45,7 @@ def test_acdc(tmp_path: Path) -> None:
         ("patient101", "patient101_frame01", 1, "test"),
         ("patient101", "patient101_frame12", 0, "test"),
         ("patient101", "patient101_frame12", 1, "test"),
-        *(("patient001", f"patient001_frame{frame}", one, None) for frame in ("01", "12") for one in range(3)),
+        *(("patient001", f"patient001_frame{frame}", one, "train") for frame in ("01", "12") for one in range(3)),
     ]
     assert {sample.labels["systole"] for sample in samples if sample.study.endswith("12")} == {1}
     assert {sample.labels["group"] for sample in samples} == {2}
@@ -57,6 +57,7 @@ def test_acdc(tmp_path: Path) -> None:
     names = store.info["arrays"]["masks"]["parts"]
     assert set(names) == {"background", "left_ventricle", "right_ventricle", "myocardium"}
     table = store.manifest
+    assert (table["split"] == "test").tolist() == table["source"].str.startswith("testing/").tolist()
     row = int(np.flatnonzero((table["split"] != "test") & (table["frame"] == 2))[0])
     inside = store.masks[np.array([row])][0] == names.index("left_ventricle")
     assert inside.sum() == 16

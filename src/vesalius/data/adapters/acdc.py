@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -49,7 +50,7 @@ class AcdcAdapter(Adapter):
         return any(next(folder.glob(name), None) is not None for name in names)
 
     def collect(self, root: Path) -> list[Sample]:
-        """Return one sample a slice; `testing` is the test side where it is there, the rest is not split."""
+        """Return one sample a slice; with a folder `testing` the set has its own sides, without one it is not split."""
         self.parts = {1: "right_ventricle", 2: "myocardium", 3: "left_ventricle"}
         base = self.base(root)
         listing = list_images(base)
@@ -64,6 +65,8 @@ class AcdcAdapter(Adapter):
             named = _FRAME.match(path.name)
             if named is not None:
                 found += self._slices(path, root, patient=named[1], frame=int(named[2]))
+        if any(sample.split == "test" for sample in found):
+            found = [sample if sample.split == "test" else replace(sample, split="train") for sample in found]
         return found
 
     def _slices(self, path: Path, root: Path, *, patient: str, frame: int) -> list[Sample]:
