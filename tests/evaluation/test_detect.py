@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from pycocotools import mask
 
 from vesalius import pipeline
 from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
@@ -91,8 +92,9 @@ def test_both_networks_are_trained_scored_and_kept(run: Path, objects: Path) -> 
         "lr": 0.01,
         "proposals": 32,
     }
-    kept = sorted((run / "detected").iterdir())
-    assert [path.suffix for path in kept] == [".npz", ".npz"]
+    kept = sorted((run / "detected").glob("*.*"))
+    assert [path.suffix for path in kept if path.is_file()] == [".npz", ".npz"]
+    kept = [path for path in kept if path.is_file()]
     before = [path.stat().st_mtime_ns for path in kept]
     assert pipeline.evaluate_detect(run, data=objects, **QUICK) == result
     assert [path.stat().st_mtime_ns for path in kept] == before
@@ -149,6 +151,40 @@ def test_every_family_detects(name: str, size: int) -> None:
     found = network.eval()(images)
     assert [set(one) for one in found] == [{"boxes", "labels", "scores", "masks"}] * 2
     assert found[0]["masks"].shape[2:] == (40, 52)  # in the file's own pixels, whatever the network saw
+
+
+@pytest.mark.parametrize(("height", "width"), [(20, 64), (64, 20), (64, 64)])
+def test_regions_are_read_where_they_lie_whatever_the_shape(height: int, width: int) -> None:
+    """Maps that hold each place's own x, px, in the padded square: heads must read what a box says."""
+    backbone = create_backbone(BackboneConfig(name="test_resnet", image_size=64, in_chans=1))
+    network = detection_network(backbone, 1, size=64, proposals=8).eval()
+    maps = {}
+    for level, stride in enumerate((4, 8, 16, 32)):
+        places = (torch.arange(64 // stride) + 0.5) * stride
+        maps[str(level)] = places.expand(1, 1, 64 // stride, -1)
+    found = network.roi_heads.box_roi_pool(maps, [torch.tensor([[8.0, 4.0, 16.0, 16.0]])], [(height, width)])
+    assert abs(float(found.mean()) - 12) <= 2  # half a place is torchvision's own
+
+
+def test_runs_of_both_kinds_and_any_numbers_are_read(tmp_path: Path) -> None:
+    """Compressed run lengths, objects numbered from 0, blank images: what COCO's own code reads, or trips over."""
+    folder = write_coco(tmp_path / "runs", {"val": 6})
+    table = folder / "annotations" / "instances_val.json"
+    content = json.loads(table.read_text())
+    before = read_objects(folder)
+    drawn = {one.number: masks_of(one) for one in (*before.train, *before.test)}
+    for number, one in enumerate(content["annotations"]):
+        runs = mask.merge(mask.frPyObjects(one["segmentation"], 48, 56))
+        one |= {"id": number, "segmentation": {"size": [48, 56], "counts": runs["counts"].decode()}}
+    table.write_text(json.dumps(content))
+    after = read_objects(folder)
+    for one in (*after.train, *after.test):
+        assert np.array_equal(masks_of(one), drawn[one.number])
+    assert [one["id"] for one in after.truth["annotations"]] == list(range(1, 1 + len(after.truth["annotations"])))
+    blank = after.test[0]
+    Image.fromarray(np.zeros((48, 56), dtype=np.uint8)).save(blank.path)
+    assert not pixels_of(blank, 1).any()
+    assert read_objects(folder).fingerprint != after.fingerprint  # other pixels
 
 
 @pytest.mark.slow
@@ -209,9 +245,30 @@ def test_bad_input(run: Path, objects: Path, tmp_path: Path) -> None:
     told({"annotations": [good["annotations"][0] | {"category_id": 5}]}, ManifestError, "class 5, which is not listed")
     told({"annotations": [{"image_id": 10}]}, ManifestError, r"annotations lacks category_id, bbox")
     told({"annotations": []}, LabelError, "no object to learn from")
+    one = good["annotations"][0]
+    told({"annotations": [one | {"segmentation": []}]}, ManifestError, "object 1 has an outline of fewer than three")
+    told({"annotations": [one | {"segmentation": [[1, 2, 3, 4]]}]}, ManifestError, "fewer than three points")
+    told({"annotations": [one | {"bbox": [1, 2]}]}, ManifestError, r"has the box \[1, 2\]")
+    runs = {"counts": "abc", "size": [5, 5]}
+    told({"annotations": [one | {"segmentation": runs}]}, ManifestError, "run lengths of another size")
+    told({"annotations": [one | {"image_id": 99}]}, ManifestError, "is in image 99, which is not listed")
+    told(
+        {"images": [image | {"id": str(image["id"])} for image in good["images"]]},
+        ManifestError,
+        "'10', no whole number",
+    )
+    told(
+        {"categories": [{"id": 3, "name": "round"}, good["categories"][1]]}, ManifestError, "class 3 is tall, and else"
+    )
+    told(
+        {"images": [*good["images"], {"id": 5, "file_name": "a.png", "height": 9, "width": 9}]},
+        ManifestError,
+        "not there",
+    )
     larger = [one | {"height": 50} for one in good["images"]]
     told({"images": larger}, ManifestError, r"0.png: is 56 x 48, the table says 56 x 50|is 56 x 48, the table says")
-    told({"images": [good["images"][0] | {"file_name": "../../x.png"}]}, ManifestError, r"\.\.")
+    climbing = [good["images"][0] | {"file_name": "../../x.png"}]
+    told({"images": climbing, "annotations": []}, ManifestError, r"\.\.")
     table.write_text("{")
     with pytest.raises(ManifestError, match="is no table of COCO"):
         read_objects(folder)

@@ -66,6 +66,14 @@ def test_holm_is_of_the_textbook() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+    assert holm([0.01, float("nan"), 0.02]) == pytest.approx([0.02, float("nan"), 0.02], nan_ok=True)
+
+
+def test_what_is_not_defined_has_no_p() -> None:
+    nothing = {0: Training(float("nan"), [np.full(1000, np.nan)])}
+    one = difference_of(nothing, {0: Training(0.7, [np.full(1000, 0.7)])})
+    assert np.isnan(one.p)
+    assert "(p" not in difference_words(one, 3)
 
 
 def test_what_is_apart_by_itself_and_not_among_many_says_so() -> None:

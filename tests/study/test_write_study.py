@@ -14,7 +14,10 @@ from PIL import Image
 from rich.console import Console
 
 from vesalius.errors import ConfigError, RunError, VesaliusError
-from vesalius.study.definition import StudyTable
+from vesalius.study.cells import Cell
+from vesalius.study.definition import Study, StudyTable
+from vesalius.study.figures import figure_of
+from vesalius.study.tables import FilledTable
 
 Go = Callable[..., Path]
 
@@ -125,8 +128,57 @@ def test_what_cannot_be_planned_is_left_out_and_told(
         go(definition, guided_store, tmp_path / "study", **given)
     assert "DINO guided is left out: " in told.export_text()
     assert (tmp_path / "study" / "results" / "unguided-seed0" / "attention-store.json").is_file()
+    again = given | {"arms": ["unguided", "guided"], "seeds": 2}  # the good arm goes on, whatever the other one is
+    with pytest.raises(RunError, match=r"DINO guided, seed 1: .*head 9"):
+        go(definition, guided_store, tmp_path / "study", **again)
+    assert (tmp_path / "study" / "results" / "unguided-seed1" / "attention-store.json").is_file()
     with pytest.raises(VesaliusError, match="head 9"):  # nothing else to do
         go(definition, guided_store, tmp_path / "other", **(given | {"arms": ["guided"]}))
+
+
+def test_an_arm_to_be_compared_with_may_be_missing(
+    go: Go, definition: Path, guided_store: Path, tmp_path: Path
+) -> None:
+    """The table of dense transfer compares with an arm that was scored on another task alone."""
+    out = tmp_path / "study"
+    go(definition, guided_store, out, tasks=["attention"], arms=["unguided"])
+    text = go(definition, guided_store, out, tasks=["segment"], arms=["guided"]).read_text()
+    dense = text[text.index("## Dense transfer") :]
+    assert "| store | heart | - | 0." in dense
+    assert "DINO guided - DINO alone" not in dense
+    assert "DINO guided - mean mask" in dense
+    # What an earlier call scored stands in the rows and tables of a later one.
+    assert "## Average precision" in text
+    assert set(pd.read_parquet(out / "results.parquet")["task"]) == {"attention", "segment"}
+
+
+def test_panels_name_their_own_arms(tmp_path: Path) -> None:
+    """An arm that one store lacks keeps its row and colour free there; baselines keep their line."""
+
+    def cell(data: str, arm: str, role: str = "arm") -> Cell:
+        title = arm or "pixels"
+        figures = {"value": 0.5, "low": 0.4, "high": 0.6}
+        return Cell(data=data, label="heart", amount=1.0, arm=arm, title=title, role=role, **figures)  # type: ignore[arg-type]
+
+    cells = [cell("one", "a"), cell("one", "b"), cell("two", "b"), cell("two", "", "baseline")]
+    table = StudyTable(title="", task="segment", metric="dice", arms=("a", "b"))
+    figure = figure_of(FilledTable(name="t", table=table, cells=tuple(cells), differences=()))
+    first, second = figure.axes[:2]
+    colours = [
+        {line.get_ydata()[0]: line.get_color() for line in axes.lines if line.get_marker() == "o"}
+        for axes in (first, second)
+    ]
+    assert [tick.get_text() for tick in first.get_yticklabels()] == ["a", "b"]
+    assert set(colours[0]) == {0.0, 1.0}
+    assert set(colours[1]) == {1.0}
+    assert colours[0][1.0] == colours[1][1.0] != colours[0][0.0]
+
+
+def test_titles_tell_arms_apart() -> None:
+    arms = {name: {"title": "the same", "recipe": "dino/small"} for name in ("one", "two")}
+    table = {"title": "", "task": "linear", "metric": "roc_auc", "arms": ["one", "two"]}
+    with pytest.raises(ValueError, match="title 'the same': of two arms"):
+        Study(about="", arms=arms, tables={"t": table})  # type: ignore[arg-type]
 
 
 def test_bad_options(go: Go, definition: Path, guided_store: Path, tmp_path: Path) -> None:

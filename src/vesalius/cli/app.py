@@ -34,7 +34,8 @@ def main() -> None:
         if not out_of_memory(error):
             raise
         first, _, _ = str(error).partition("\n")
-        _refuse(f"out of memory ({first}): lower --batch-size or --image-size")
+        advice = "lower --batch-size or --image-size (of detect: --set batch_size=..., --set size=...)"
+        _refuse(f"out of memory ({first}): {advice}")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -73,7 +73,9 @@ def evaluate(
     batch_size: Annotated[int | None, typer.Option(help="Images at a time; by default the task's own.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
-    bootstrap: Annotated[int, typer.Option(help="Resamples of the patients.")] = 1000,
+    bootstrap: Annotated[
+        int | None, typer.Option(help="Resamples of the patients, 1000; of detect of the images, 200.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of label draws, folds, twins and resamples.")] = 0,
 ) -> None:
     """Score the backbone, frozen or fine-tuned, beside random init, raw pixels and chance."""

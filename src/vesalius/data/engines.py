@@ -52,7 +52,12 @@ def check_engine(engine: str) -> str:
 
 
 def run_in_order(
-    function: Callable[..., Result], arguments: Iterable[Sequence[Any]], *, workers: int, engine: str = "local"
+    function: Callable[..., Result],
+    arguments: Iterable[Sequence[Any]],
+    *,
+    workers: int,
+    engine: str = "local",
+    ahead: int = 8,
 ) -> Iterator[Result]:
     """Call the function for each tuple of arguments, several at a time, and yield the results in order.
 
@@ -61,6 +66,7 @@ def run_in_order(
         arguments: One tuple a call.
         workers: How many calls at a time; 1 runs them in this process.
         engine: See `check_engine`.
+        ahead: Calls a worker that are handed to Ray or Dask together; their results come together as well.
 
     Raises:
         ConfigError: See `check_engine`.
@@ -72,8 +78,9 @@ def run_in_order(
             yield from _local(function, arguments, workers)
             return
         calls = iter(arguments)
-        while batch := list(itertools.islice(calls, 8 * workers)):  # these backends give lists only
-            yield from joblib.Parallel()(joblib.delayed(function)(*call) for call in batch)
+        while batch := list(itertools.islice(calls, ahead * workers)):  # these backends give lists only
+            parallel = joblib.Parallel(batch_size=1 if ahead == 1 else "auto")
+            yield from parallel(joblib.delayed(function)(*call) for call in batch)
 
 
 def _local(function: Callable[..., Result], arguments: Iterable[Sequence[Any]], workers: int) -> Iterator[Result]:

@@ -77,16 +77,21 @@ def write_nnunet(
 
     Raises:
         ConfigError: A name or a number that nnU-Net would not read, or a data set of this number is there.
-        StoreError: No masks, or none on the sides that are trained on.
+        StoreError: No masks, none on the sides that are trained on, or colour of 16 bits.
         SplitError: Fewer patients than folds.
     """
     if not re.fullmatch(r"[A-Za-z0-9_]+", name) or not 1 <= number <= _MOST:
-        raise ConfigError(f"Dataset{number}_{name}: nnU-Net wants a number of 1 to {_MOST} and letters, digits and _")
+        raise ConfigError(
+            f"Dataset{number}_{name}: nnU-Net wants a number of 1 to {_MOST} and a name of letters, digits and _; give "
+            "--number and --name"
+        )
     raw, preprocessed = out / "nnUNet_raw", out / "nnUNet_preprocessed"
     there = [path for folder in (raw, preprocessed) for path in folder.glob(f"Dataset{number:03d}_*")]
     if there:
         raise ConfigError(f"{there[0]}: data set {number} is there already; give another --number, or remove it")
     store.masks  # noqa: B018 (refuses a store without masks)
+    if store.channels == 3 and store.dtype != np.uint8:
+        raise StoreError(f"{store.path}: PNG holds no colour of {store.dtype}; prepare it with --bits 8")
     table = store.manifest.reset_index(drop=True)
     masked = table["has_masks"].to_numpy(dtype=bool)
     testing = masked & (table["split"] == "test").to_numpy()

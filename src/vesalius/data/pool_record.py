@@ -15,13 +15,14 @@ from vesalius.data.store import Store
 __all__ = ["count_seen", "read_pool", "write_pool"]
 
 _COLUMNS = ("patient", "pixel_sha256")
+_NO_IMAGE = pd.DataFrame({name: pd.Series(dtype=str) for name in _COLUMNS})
 
 
 def write_pool(path: Path, parts: Sequence[tuple[Store, npt.NDArray[np.int64]]]) -> None:
     """Write `patient` and `pixel_sha256` of every image, whole or not at all; no name of a file or a person."""
     tables = [store.manifest[list(_COLUMNS)].iloc[rows] for store, rows in parts]
     with replacing(path) as partial:
-        pd.concat(tables, ignore_index=True).to_parquet(partial, index=False)
+        (pd.concat(tables, ignore_index=True) if tables else _NO_IMAGE).to_parquet(partial, index=False)
 
 
 def read_pool(path: Path) -> pd.DataFrame | None:

@@ -75,7 +75,8 @@ class ObjectSet:
 def read_objects(folder: Path, *, seed: int = 0) -> ObjectSet:
     """Read `annotations/instances_<set>.json` and `<set>/`.
 
-    With tables whose names begin with `train` and `val` (or `test`), the former is learned from and the latter scored.
+    With tables whose names begin with `train` and `val` (or `test`, without one of `val`), the former is learned from
+    and the latter scored.
     With one table a third of its images is scored, drawn by the seed.
 
     Raises:
@@ -86,7 +87,6 @@ def read_objects(folder: Path, *, seed: int = 0) -> ObjectSet:
     tables = sorted((folder / "annotations").glob("instances_*.json"))
     if not tables:
         raise ManifestError(f"{folder}: no annotations/instances_<set>.json; detection reads sets in COCO's format")
-    content = {table: _read(table) for table in tables}
     named = {side: [one for one in tables if one.stem.startswith(f"instances_{side}")] for side in ("train", "val")}
     named["val"] += [one for one in tables if one.stem.startswith("instances_test")] if not named["val"] else []
     if len(tables) > 1 and not (len(named["train"]) == len(named["val"]) == 1):
@@ -94,7 +94,9 @@ def read_objects(folder: Path, *, seed: int = 0) -> ObjectSet:
             f"{folder}: {', '.join(one.name for one in tables)}: give one table, or one named instances_train... and "
             "one instances_val..."
         )
-    names = {int(one["id"]): str(one["name"]) for each in content.values() for one in each["categories"]}
+    used = tables if len(tables) == 1 else [*named["train"], *named["val"]]
+    content = {table: _read(table) for table in used}
+    names = _names(content)
     categories = tuple(sorted(names))
     images = {table: _images(table, one, folder, categories) for table, one in content.items()}
     if len(tables) == 1:
@@ -112,8 +114,10 @@ def read_objects(folder: Path, *, seed: int = 0) -> ObjectSet:
     if not train or not any(len(one.boxes) for one in test):
         raise LabelError(f"{folder}: no object to {'score' if train else 'learn from'} ({sides})")
     digest = hashlib.sha256()
-    for table in tables:
+    for table in used:
         digest.update(table.read_bytes())
+    for one in (*train, *test):  # the same tables with other pixels are another set
+        digest.update(f"{one.number} {one.path.stat().st_size}".encode())
     return ObjectSet(
         folder=folder,
         classes=tuple(names[one] for one in categories),
@@ -133,7 +137,7 @@ def pixels_of(image: ObjectImage, channels: int) -> npt.NDArray[np.float32]:
         UnreadableImageError: It cannot be read.
         ManifestError: Its size is not what the table says.
     """
-    decoded = read_image(image.path)
+    decoded = read_image(image.path, allow_constant=True)
     pixels = apply_window(decoded.pixels, decoded.window, bits=8).astype(np.float32) / 255
     if pixels.shape[:2] != (image.height, image.width):
         raise ManifestError(
@@ -153,44 +157,78 @@ def masks_of(image: ObjectImage) -> npt.NDArray[np.uint8]:
     size = (image.height, image.width)
     drawn = np.zeros((len(image.outlines), *size), dtype=np.uint8)
     for place, outline in enumerate(image.outlines):
-        runs = mask.frPyObjects(outline, *size)
-        drawn[place] = mask.decode(mask.merge(runs) if isinstance(runs, list) else runs)
+        if isinstance(outline, list):
+            runs = mask.merge(mask.frPyObjects(outline, *size))
+        else:
+            runs = outline if isinstance(outline["counts"], str) else mask.frPyObjects(outline, *size)
+        drawn[place] = mask.decode(runs)
     return drawn
 
 
 def _images(table: Path, content: Mapping[str, Any], folder: Path, categories: Sequence[int]) -> list[ObjectImage]:
     kind = table.stem.removeprefix("instances_")
-    objects: dict[Any, list[Mapping[str, Any]]] = {}
+    sizes = {image["id"]: [image["height"], image["width"]] for image in content["images"]}
+    objects: dict[int, list[Mapping[str, Any]]] = {number: [] for number in sizes}
     for one in content["annotations"]:
-        if int(one["category_id"]) not in categories:
-            raise ManifestError(
-                f"{table}: object {one.get('id')} is of class {one['category_id']}, which is not listed"
-            )
+        why = _wrong(one, sizes, categories)
+        if why:
+            raise ManifestError(f"{table}: object {one.get('id')} {why}; {_FORMAT}")
         if not one.get("iscrowd") and one["bbox"][2] > 0 and one["bbox"][3] > 0:
-            objects.setdefault(one["image_id"], []).append(one)
+            objects[one["image_id"]].append(one)
     found = []
     for image in content["images"]:
-        own = objects.get(image["id"], [])
+        own = objects[image["id"]]
         boxes = np.array([one["bbox"] for one in own], dtype=np.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
+        path = inside(folder / kind, str(image["file_name"]), table=table)
+        if not path.is_file():
+            raise ManifestError(f"{table}: {path} is not there; copy it again, or take it out of the table")
         found.append(
             ObjectImage(
-                path=inside(folder / kind, str(image["file_name"]), table=table),
-                number=int(image["id"]),
+                path=path,
+                number=image["id"],
                 height=int(image["height"]),
                 width=int(image["width"]),
                 boxes=boxes,
-                classes=np.array([1 + categories.index(int(one["category_id"])) for one in own], dtype=np.int64),
+                classes=np.array([1 + categories.index(one["category_id"]) for one in own], dtype=np.int64),
                 outlines=tuple(one["segmentation"] for one in own),
             )
         )
     return sorted(found, key=lambda one: one.number)
 
 
+def _wrong(one: Mapping[str, Any], sizes: Mapping[int, list[int]], categories: Sequence[int]) -> str:
+    """Say what is wrong with an object, or nothing; COCO's own code would tell neither table nor object."""
+    if one["image_id"] not in sizes:
+        return f"is in image {one['image_id']}, which is not listed"
+    if one["category_id"] not in categories:
+        return f"is of class {one['category_id']}, which is not listed"
+    if not isinstance(one["bbox"], list) or len(one["bbox"]) != _CORNERS:
+        return f"has the box {one['bbox']}, which is not x, y, width, height"
+    outline = one["segmentation"]
+    if isinstance(outline, Mapping):
+        counted = isinstance(outline.get("counts"), list | str) and outline.get("size") == sizes[one["image_id"]]
+        return "" if counted else "has run lengths of another size than its image"
+    drawn = isinstance(outline, list) and outline and all(len(corners) >= _FEWEST for corners in outline)
+    return "" if drawn else "has an outline of fewer than three points"
+
+
+def _names(content: Mapping[Path, Mapping[str, Any]]) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for table, each in content.items():
+        for one in each["categories"]:
+            if names.setdefault(one["id"], str(one["name"])) != str(one["name"]):
+                raise ManifestError(f"{table}: class {one['id']} is {one['name']}, and elsewhere {names[one['id']]}")
+    return names
+
+
 def _truth(content: Mapping[str, Any], numbers: set[int]) -> dict[str, Any]:
+    """Return what COCO's code reads; it takes an object's number for whether it was found, so they begin with 1."""
+    own = [one for one in content["annotations"] if one["image_id"] in numbers]
     return {
+        "info": {},
         "images": [one for one in content["images"] if one["id"] in numbers],
-        "annotations": [{"iscrowd": 0} | one for one in content["annotations"] if one["image_id"] in numbers],
+        "annotations": [{"iscrowd": 0} | one | {"id": number} for number, one in enumerate(own, 1)],
         "categories": content["categories"],
     }
 
@@ -203,12 +241,16 @@ def _read(table: Path) -> dict[str, Any]:
                 missing = [key for key in keys if key not in one]
                 if missing:
                     raise ManifestError(f"{table}: one of {kind} lacks {', '.join(missing)}; {_FORMAT}")
+                words = [key for key in keys if key.endswith("id") and not isinstance(one[key], int)]
+                if words:
+                    raise ManifestError(f"{table}: {words[0]} of one of {kind} is {one[words[0]]!r}, no whole number")
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ManifestError(f"{table}: is no table of COCO ({error}); {_FORMAT}") from error
     return dict(content)
 
 
 _FORMAT = "expected COCO's instances format"
+_CORNERS, _FEWEST = 4, 6
 _KEYS = {
     "images": ("id", "file_name", "height", "width"),
     "annotations": ("image_id", "category_id", "bbox", "segmentation", "area"),

@@ -18,12 +18,11 @@ from torch import nn
 
 from vesalius.backbones.interface import Backbone
 from vesalius.backbones.load import load_backbone
-from vesalius.backbones.normalise import normalise
 from vesalius.devices import choose_device
 from vesalius.errors import ConfigError
 from vesalius.evaluation.amounts import ALL
 from vesalius.evaluation.average_precision import METRICS, average_precision
-from vesalius.evaluation.coco_objects import ObjectSet, pixels_of, read_objects
+from vesalius.evaluation.coco_objects import ObjectSet, read_objects
 from vesalius.evaluation.detection_network import detection_network
 from vesalius.evaluation.detection_options import DetectOptions
 from vesalius.evaluation.features import autocast_bf16, backbone_fingerprint
@@ -32,8 +31,9 @@ from vesalius.evaluation.image_scores import ImageScores
 from vesalius.evaluation.intervals import percentile_interval
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
 from vesalius.evaluation.options import differing
-from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_on, random_twin
+from vesalius.evaluation.untrained_twin import TWIN_SEED, random_twin
 from vesalius.evaluation.write_result import result_folder, write_result
+from vesalius.locks import holding
 from vesalius.progress import bar, say
 from vesalius.records.result import Result, Score
 from vesalius.seeding import seeded
@@ -42,7 +42,6 @@ from vesalius.training.run_folder import RunFolder
 __all__ = ["evaluate_detect"]
 
 _LAYOUT = 1  # of what is kept; a change of how networks are trained raises it
-_CALIBRATED_ON = 64
 _TIMED = 2
 
 _DEFAULTS = DetectOptions()
@@ -60,8 +59,7 @@ def evaluate_detect(
     """Train Mask R-CNN on a run's backbone and on an untrained one, score both, and write the outcome.
 
     Both are trained alike, whole, by the same schedule; the weights at its end are scored. Batch norms learn with the
-    batch, the untrained network's begin with the statistics of the images. Intervals are of the scored images, drawn
-    anew.
+    batch. Intervals are of the scored images, drawn anew; patients are not known.
 
     Args:
         run: Any run; its backbone must have stages.
@@ -85,10 +83,9 @@ def evaluate_detect(
     where = choose_device(device)
     twin = random_twin(backbone, seed=TWIN_SEED + options.seed)
     training = _Training(objects, options, where, (cache or run) / "detected")
-    calibrate_on(twin, training.inputs(twin))
     networks = {"pretrained": backbone, "random_init": twin}
     steps = options.training.steps_of(len(objects.train))
-    if progress:
+    if progress and not all(training.kept(one) for one in networks.values()):
         seconds = training.seconds_a_step(backbone)
         cost = f"2 trainings of {steps:,} steps, {seconds:.2f} s each: {2 * steps * seconds / 60:.0f} minutes"
         say(f"detect: {cost}; what is done stays done", show=True)
@@ -110,34 +107,37 @@ class _Training:
         """Return what a network on this backbone detects, from the folder or trained now."""
         options, objects = self.options, self.objects
         steps = options.training.steps_of(len(objects.train))
-        how = sorted(options.training.model_dump(exclude={"workers"}).items())
-        what = [_LAYOUT, backbone_fingerprint(backbone), objects.fingerprint, options.seed, how, self._bf16]
-        name = digest_of([*what, [one.number for one in objects.train]])
+        file = self._file(backbone)
+        checkpoint = file.with_suffix(".ckpt")
 
         def found() -> dict[str, npt.NDArray[Any]]:
             network = self._network(backbone)
             channels = backbone.preprocessing.in_chans
             where: dict[str, Any] = {"channels": channels, "device": self.device, "advance": advance}
-            checkpoint = self.folder / f"{name}.ckpt"
-            self.folder.mkdir(parents=True, exist_ok=True)
             fit_detection(network, objects.train, options.training, seed=options.seed, checkpoint=checkpoint, **where)
             text = json.dumps(detections_of(network, objects, **where))
             return {"detections": np.frombuffer(text.encode(), dtype=np.uint8)}
 
-        kept = kept_arrays(self.folder / f"{name}.npz", found, found=lambda: advance(steps + len(objects.test)))
+        with holding(self.folder / ".locks" / file.stem, wait=True):  # others that share the folder wait
+            kept = kept_arrays(file, found, found=lambda: advance(steps + len(objects.test)))
+            checkpoint.unlink(missing_ok=True)
         return list(json.loads(kept["detections"].tobytes().decode()))
 
-    def inputs(self, backbone: Backbone) -> Sequence[torch.Tensor]:
-        """Return some of the images learned from, as the backbone takes them, squeezed into squares."""
-        about, side = backbone.preprocessing, self.options.training.size
-        chosen = np.unique(np.linspace(0, len(self.objects.train) - 1, _CALIBRATED_ON).astype(np.int64))
-        pixels = (pixels_of(self.objects.train[place], about.in_chans) for place in chosen.tolist())
-        return [normalise(torch.from_numpy(one)[None], about, size=(side, side)) for one in pixels]
+    def kept(self, backbone: Backbone) -> bool:
+        """Say whether it was done before."""
+        return self._file(backbone).is_file()
+
+    def _file(self, backbone: Backbone) -> Path:
+        """Return where is kept what a network on this backbone detects."""
+        options, objects = self.options, self.objects
+        how = sorted(options.training.model_dump(exclude={"workers"}).items())
+        what = [_LAYOUT, backbone_fingerprint(backbone), objects.fingerprint, options.seed, how, self._bf16]
+        return self.folder / f"{digest_of([*what, [one.number for one in objects.train]])}.npz"
 
     def seconds_a_step(self, backbone: Backbone) -> float:
         """Time a few steps on a copy that is thrown away."""
         seconds = []
-        few = self.options.training.model_copy(update={"steps": 1})
+        few = self.options.training.model_copy(update={"steps": 1, "lr": 1e-9})
         network = self._network(backbone)
         for _ in range(_TIMED):
             start = time.perf_counter()
@@ -148,7 +148,7 @@ class _Training:
                 channels=backbone.preprocessing.in_chans,
                 seed=0,
                 device=self.device,
-                checkpoint=self.folder / "timed.ckpt",
+                checkpoint=None,
             )
             seconds.append(time.perf_counter() - start)
         return min(seconds)
@@ -190,6 +190,7 @@ def _written(
     ours = told.find("pretrained", METRICS[0])
     assert ours is not None  # noqa: S101 (scored above)
     changed = differing(options)
+    changed.get("training", {}).pop("workers", None)  # how many read images shapes nothing
     result = Result(
         task="detect",
         label="objects",
@@ -197,9 +198,9 @@ def _written(
         scores=tuple(scores),
         train_images=len(objects.train),
         test_images=len(objects.test),
-        train_patients=len(objects.train),
-        test_patients=len(objects.test),
-        protocol="split",
+        train_patients=0,
+        test_patients=0,
+        protocol="images",
         settings={
             "training": options.training.model_dump(mode="json"),
             "precision": options.precision,
@@ -213,7 +214,7 @@ def _written(
             "seen_in_pretraining": None,
             "changed": changed,
             "comparisons": comparisons,
-            "notes": [],
+            "notes": ["patients are not known: images were drawn, and one patient may be on both sides"],
         },
         verdict=f"objects: AP of boxes {ours.value:.3f} ({ours.low:.3f} to {ours.high:.3f}); "
         f"{told.stands(METRICS[0], ('random_init',))}.",

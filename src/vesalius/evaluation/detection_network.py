@@ -10,15 +10,17 @@ from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+from torchvision.ops.poolers import initLevelMapper
 
 from vesalius.backbones.interface import Backbone
 from vesalius.errors import BackboneError
-from vesalius.evaluation.encoder_maps import STRIDES, EncoderMaps
+from vesalius.evaluation.encoder_maps import STRIDES, EncoderMaps, fitted
 
 __all__ = ["detection_network"]
 
 _WIDTH, _LEARNED_FROM = 256, 512
-_LEVELS = STRIDES[1:]
+_LEVELS, _FINEST = STRIDES[1:], 2
+"""Strides of the maps; the finest is 2 to the power of 2."""
 
 
 class _PyramidBackbone(nn.Module):
@@ -42,7 +44,9 @@ class _PyramidBackbone(nn.Module):
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=self._bf16):
             maps = self.encoder(pixels)
-            levels = OrderedDict((str(place), maps[stride]) for place, stride in enumerate(_LEVELS))
+            rows, columns = pixels.shape[2:]
+            grids = {stride: (rows // stride, columns // stride) for stride in _LEVELS}  # patches of 14 px have others
+            levels = OrderedDict((str(at), fitted(maps[stride], grids[stride])) for at, stride in enumerate(_LEVELS))
             found: dict[str, Tensor] = self.fpn(levels)
         return {name: one.float() for name, one in found.items()}
 
@@ -67,7 +71,7 @@ def detection_network(
     """
     about = backbone.preprocessing
     pyramid: Any = _PyramidBackbone(backbone, size=size, bf16=bf16)
-    network: nn.Module = MaskRCNN(
+    network: Any = MaskRCNN(
         pyramid,
         num_classes=classes + 1,
         min_size=size,
@@ -79,4 +83,9 @@ def detection_network(
         image_mean=list(about.mean),
         image_std=list(about.std),
     )
-    return network
+    # By itself torchvision guesses the strides from the first images' own sides, without what pads them to a square.
+    for pool in (network.roi_heads.box_roi_pool, network.roi_heads.mask_roi_pool):
+        pool.scales = [1 / stride for stride in _LEVELS]
+        pool.map_levels = initLevelMapper(_FINEST, _FINEST + len(_LEVELS) - 1)
+    built: nn.Module = network
+    return built

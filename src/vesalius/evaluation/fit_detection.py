@@ -14,7 +14,7 @@ from torch.optim import SGD
 from torch.utils.data import DataLoader, Dataset
 
 from vesalius.atomic import replacing
-from vesalius.errors import EvaluationError
+from vesalius.errors import EvaluationError, VesaliusError
 from vesalius.evaluation.coco_objects import ObjectImage, ObjectSet, masks_of, pixels_of
 from vesalius.evaluation.detection_options import DetectTraining
 from vesalius.seeding import seeded
@@ -34,10 +34,16 @@ class _Examples(Dataset[_Example]):
         self._images, self._channels, self._flip = images, channels, options.flip
         self._size, self._seed = options.batch_size, seed
 
-    def __getitem__(self, step: int) -> list[_Example]:  # type: ignore[override]
-        """Return the batch of a step: every pass in another order, its ragged end left to the next one's beginning."""
+    def __getitem__(self, step: int) -> list[_Example] | VesaliusError:  # type: ignore[override]
+        """Return the batch of a step: every pass in another order, its ragged end left to the next one's beginning.
+
+        What is wrong with a file is returned, since torch would raise it from a worker as an error of its own.
+        """
         first = step * self._size
-        return [self._example(place) for place in range(first, first + self._size)]
+        try:
+            return [self._example(place) for place in range(first, first + self._size)]
+        except VesaliusError as error:
+            return error
 
     def __len__(self) -> int:
         return 2**31  # the sampler says how far
@@ -66,7 +72,7 @@ def fit_detection(
     channels: int,
     seed: int,
     device: torch.device,
-    checkpoint: Path,
+    checkpoint: Path | None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> float:
     """Train a network in place; one that was interrupted goes on from its checkpoint.
@@ -78,7 +84,8 @@ def fit_detection(
         channels: Of its input.
         seed: Of batches, flips and what the network itself draws.
         device: Where it is.
-        checkpoint: Written now and then, removed at the end.
+        checkpoint: Written now and then, and at the end; who has kept what the network detects removes it. None keeps
+            nothing.
         advance: Told the steps that are done.
 
     Returns:
@@ -95,6 +102,8 @@ def fit_detection(
     losses: list[float] = []
     network.train()
     for step, batch in enumerate(_batches(images, options, channels, seed, range(start, total)), start):
+        if isinstance(batch, VesaliusError):
+            raise batch
         with seeded(int(np.random.default_rng([seed, 4, step]).integers(2**31)), device):
             found = network(
                 [pixels.to(device) for pixels, _ in batch],
@@ -103,9 +112,8 @@ def fit_detection(
             loss = torch.stack(list(found.values())).sum()
             losses.append(_step(optimizer, loss, options.rate(step, total)))
         advance(1)
-        if (step + 1) % _KEPT_EVERY == 0 and step + 1 < total:
+        if (step + 1) % _KEPT_EVERY == 0 or step + 1 == total:
             _keep(checkpoint, network, optimizer, step + 1)
-    checkpoint.unlink(missing_ok=True)
     return float(np.mean(losses[-max(1, len(losses) // 10) :])) if losses else math.nan
 
 
@@ -145,7 +153,7 @@ def detections_of(
 
 def _batches(
     images: Sequence[ObjectImage], options: DetectTraining, channels: int, seed: int, steps: range
-) -> Iterator[list[_Example]]:
+) -> Iterator[list[_Example] | VesaliusError]:
     examples = _Examples(images, channels, options, seed)
     return iter(DataLoader(examples, batch_size=None, sampler=list(steps), num_workers=options.workers))
 
@@ -162,13 +170,15 @@ def _step(optimizer: SGD, loss: Tensor, lr: float) -> float:
     return value
 
 
-def _keep(path: Path, network: nn.Module, optimizer: SGD, step: int) -> None:
+def _keep(path: Path | None, network: nn.Module, optimizer: SGD, step: int) -> None:
+    if path is None:
+        return
     with replacing(path) as partial:
         torch.save({"step": step, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, partial)
 
 
-def _resume(path: Path, network: nn.Module, optimizer: SGD, device: torch.device) -> int:
-    if not path.is_file():
+def _resume(path: Path | None, network: nn.Module, optimizer: SGD, device: torch.device) -> int:
+    if path is None or not path.is_file():
         return 0
     kept = torch.load(path, map_location=device, weights_only=True)
     network.load_state_dict(kept["network"])

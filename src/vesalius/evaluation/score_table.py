@@ -58,7 +58,8 @@ def _table_of_arms(result: Result) -> Table:
     """Draw a row an arm, of which there are more than metrics, at the largest fraction of the labels."""
     largest = largest_of(score.fraction for score in result.scores)
     few = "" if largest == ALL else f", {labels_words(largest)}"
-    title = f"{result.task} on {result.label}: {result.test_images} images of {result.test_patients} patients{few}"
+    whose = f" of {result.test_patients} patients" if result.test_patients else ""
+    title = f"{result.task} on {result.label}: {result.test_images} images{whose}{few}"
     table = Table(title=title, title_justify="left", caption=result.seen_in_words(), caption_justify="left")
     table.add_column("arm")
     metrics = list(dict.fromkeys(score.metric for score in result.scores))

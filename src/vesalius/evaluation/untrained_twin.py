@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from vesalius.backbones.interface import Backbone
@@ -15,7 +13,7 @@ from vesalius.data.store import Store
 from vesalius.devices import choose_device
 from vesalius.evaluation.features import to_input
 
-__all__ = ["CALIBRATION_IMAGES", "TWIN_SEED", "calibrate_batch_norm", "calibrate_on", "has_batch_norm", "random_twin"]
+__all__ = ["CALIBRATION_IMAGES", "TWIN_SEED", "calibrate_batch_norm", "has_batch_norm", "random_twin"]
 
 CALIBRATION_IMAGES = 256
 TWIN_SEED = 1_000_003
@@ -58,20 +56,14 @@ def calibrate_batch_norm(
         image_size: Side of the input; by default the size that belongs to the weights.
         device: `auto`, `cpu`, `cuda`, `mps`.
     """
-    if not has_batch_norm(twin) or not len(rows):
-        return twin.eval()
+    norms = [module for module in twin.eval().modules() if isinstance(module, _BatchNorm)]
+    if not norms or not len(rows):
+        return twin
     where = choose_device(device)
     size = twin.preprocessing.image_size if image_size is None else (image_size, image_size)
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, CALIBRATION_IMAGES).astype(np.int64))]
-    batches = np.array_split(chosen, -(-len(chosen) // _BATCH))
-    twin.to(where)
-    return calibrate_on(twin, (to_input(store.images[batch], twin, where, size) for batch in batches))
-
-
-def calibrate_on(twin: Backbone, batches: Iterable[Tensor]) -> Backbone:
-    """Do the same by batches of normalised input, on the network's device; each counts alike."""
-    norms = [module for module in twin.eval().modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
+    twin.to(where)
     for norm in norms:
         if norm.affine and not norm.weight.any():
             nn.init.ones_(norm.weight)
@@ -79,8 +71,8 @@ def calibrate_on(twin: Backbone, batches: Iterable[Tensor]) -> Backbone:
         norm.momentum = None  # the plain average over all batches
         norm.train()
     with torch.no_grad():
-        for batch in batches if norms else ():
-            twin.forward_features(batch)
+        for batch in np.array_split(chosen, -(-len(chosen) // _BATCH)):
+            twin.forward_features(to_input(store.images[batch], twin, where, size))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return twin.eval()

@@ -241,8 +241,9 @@ def _validation(
 
 
 def _keep_pool(pool: ImagePool, about: dict[str, Any], folder: RunFolder) -> None:
-    """Record which images are trained on, unless the run in the folder was begun on others."""
+    """Record which images are trained on, unless the run in the folder was begun on others, or trains nothing."""
     from vesalius.data.pool_record import write_pool
 
-    if not folder.exists or folder.state()["data"]["fingerprint"] == about["fingerprint"]:
+    state = folder.state() if folder.exists else {}
+    if not state or (state["data"]["fingerprint"] == about["fingerprint"] and state.get("steps") != 0):
         write_pool(folder.pool_file, pool.parts)

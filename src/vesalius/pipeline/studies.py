@@ -67,44 +67,52 @@ def study(
     from rich.console import Console
 
     from vesalius.pipeline.study_work import StudyWork, check_jobs
+    from vesalius.study.definition import load_study
     from vesalius.study.write_study import write_study
 
     console = console or Console()
     check_jobs(engine, jobs)
+    here = engine == "local"
     work = StudyWork(
-        name=name,
-        data=data,
-        out=Path(out),
-        masks=tuple(Path(store) for store in masks),
-        labels=tuple((Path(store), label) for store, label in labels),
+        study=load_study(name),
+        data=data if here else _whole_paths(data),
+        out=Path(out) if here else Path(out).resolve(),
+        masks=tuple(Path(store) if here else Path(store).resolve() for store in masks),
+        labels=tuple((Path(store) if here else Path(store).resolve(), label) for store, label in labels),
         tasks=tuple(tasks),
         arms=tuple(arms),
         seeds=seeds,
         overrides=tuple(overrides),
         budget_minutes=budget_minutes,
-        threads=_share_of_cores(jobs),
+        threads=_share_of_cores(jobs) if here else None,
     )
 
     def say(text: str) -> None:
-        console.print(text, highlight=False)
+        console.print(text, highlight=False, markup=False)
 
     run = work.begin(say)
-    if plan_only:
-        return run.plan_file
-    alone = engine == "local" and jobs == 1
-    outcomes = work.one_by_one(run, console) if alone else work.together(run, engine=engine, jobs=jobs, say=say)
+    outcomes = run.left_out()
+    if not plan_only:
+        alone = here and jobs == 1
+        outcomes += work.one_by_one(run, console) if alone else work.together(run, engine=engine, jobs=jobs, say=say)
     left = sum(one.state == "elsewhere" for one in outcomes)
     if left:
         say(f"left to other processes: {left}; the tables lack what those have not done")
-    file = write_study(work.whole())
-    failures = run.failures()
-    if failures:
-        told = "\n".join(f"- {training}: {why}" for training, why in failures.items())
+    file = run.plan_file if plan_only else write_study(work.whole())
+    failed = [f"- {run.title(one.arm, one.seed)}: {one.why}" for one in outcomes if one.state == "failed"]
+    if failed:
         raise RunError(
-            f"{run.out}: {len(failures)} trainings failed (traces in failed/); the others are done, and the tables "
-            f"({file}) have them. The same command tries these again:\n{told}"
+            f"{run.out}: {len(failed)} trainings failed (traces in failed/); what could be done is in {file}. The same "
+            "command tries these again:\n" + "\n".join(failed)
         )
     return file
+
+
+def _whole_paths(data: Data) -> Data:
+    """Return stores as processes elsewhere find them, their `@split` kept."""
+    if isinstance(data, str | Path):
+        return str(Path(data).resolve())
+    return [str(Path(store).resolve()) for store in data]
 
 
 def _share_of_cores(jobs: int) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vesalius.data.engines import check_engine, run_in_order
-from vesalius.errors import ConfigError
+from vesalius.errors import ConfigError, VesaliusError
 from vesalius.pipeline.pretraining import plan_pretrainings, pretrain
 from vesalius.pipeline.scoring import (
     evaluate,
@@ -19,7 +20,8 @@ from vesalius.pipeline.scoring import (
     evaluate_regions,
     evaluate_segment,
 )
-from vesalius.study.definition import Study, StudyArm, load_study
+from vesalius.study.about import all_tasks
+from vesalius.study.definition import Study, StudyArm
 from vesalius.study.preparation import check_arms, planned_tasks, stores_scored
 from vesalius.study.run_study import Outcome, StudyRun, Verbs
 from vesalius.study.scored import ON_LABELS, Scored
@@ -35,13 +37,16 @@ __all__ = ["StudyWork", "check_jobs"]
 
 _Say = Callable[[str], None]
 
+_ONE_AT_A_TIME = threading.Lock()
+"""A Dask worker may have several threads, which would share torch's generator, its GPU and where words go."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyWork:
     """A study as it was asked for, see `vesalius.study`; another process makes the same of it.
 
     Attributes:
-        name: Shipped study or YAML file.
+        study: All its arms.
         data: Unlabelled stores.
         out: Its folder.
         masks: Stores whose masks are scored by.
@@ -54,7 +59,7 @@ class StudyWork:
         threads: Of this process; None for as many as torch takes.
     """
 
-    name: str | Path
+    study: Study
     data: Data
     out: Path
     masks: tuple[Path, ...]
@@ -68,13 +73,14 @@ class StudyWork:
 
     def run(self) -> StudyRun:
         """Return the study in its folder, of the arms asked for."""
-        return self._run_of(load_study(self.name).some(self.arms))
+        return self._run_of(self.study.some(self.arms))
 
     def whole(self) -> StudyRun:
-        """Return it with the arms and seeds that earlier calls did, which stand in the tables as well."""
-        run, study = self.run(), load_study(self.name)
-        shown = study.some(tuple(arm for arm in study.arms if arm in run.study.arms or run.has_results(arm)))
-        return replace(self._run_of(shown), seeds=run.seeds_scored())
+        """Return it with the arms, seeds and tasks that earlier calls did, which stand in the tables as well."""
+        run = self.run()
+        shown = self.study.some(tuple(arm for arm in self.study.arms if arm in run.study.arms or run.has_results(arm)))
+        tasks = all_tasks(self.out, self._run_of(shown).tasks)
+        return replace(run, study=shown, tasks=tasks, seeds=run.seeds_scored())
 
     def begin(self, say: _Say) -> StudyRun:
         """Look at all that the study needs, begin its folder, and count every arm's steps."""
@@ -89,30 +95,36 @@ class StudyWork:
     def one_by_one(self, run: StudyRun, console: Console) -> list[Outcome]:
         """Do every training in this process."""
         verbs, planned, found = self.verbs(console), run.trainings(), []
-        say = partial(console.print, highlight=False)
+        say = partial(console.print, highlight=False, markup=False)
         for number, (name, seed) in enumerate(planned, 1):
-            about = f"{number} of {len(planned)}: {_title(run, name, seed)}"
+            about = f"{number} of {len(planned)}: {run.title(name, seed)}"
             found.append(run.do(name, seed, verbs, begin=partial(say, about)))
             _tell(found[-1], about, say)
         return found
 
     def together(self, run: StudyRun, *, engine: str, jobs: int, say: _Say) -> list[Outcome]:
-        """Do several trainings at a time, each in a process that writes its own log (`logs/`)."""
+        """Do several trainings at a time, each in a process that writes its own log (`logs/`).
+
+        Where a process dies, for want of memory, those that were not done are told as failed.
+        """
         planned = run.trainings()
         calls = [(self, name, seed, jobs) for name, seed in planned]
         found = []
-        outcomes = run_in_order(_do_elsewhere, calls, workers=min(jobs, max(1, len(calls))), engine=engine)
-        for number, outcome in enumerate(outcomes, 1):
-            about = f"{number} of {len(planned)}: {_title(run, outcome.arm, outcome.seed)}"
-            if outcome.state == "done":
-                say(f"{about}: done")
-            _tell(outcome, about, say)
-            found.append(outcome)
+        outcomes = run_in_order(_do_elsewhere, calls, workers=min(jobs, max(1, len(calls))), engine=engine, ahead=1)
+        try:
+            for number, outcome in enumerate(outcomes, 1):
+                about = f"{number} of {len(planned)}: {run.title(outcome.arm, outcome.seed)}"
+                if outcome.state == "done":
+                    say(f"{about}: done")
+                _tell(outcome, about, say)
+                found.append(outcome)
+        except VesaliusError as error:
+            why = f"not done, since a process died ({error}); give fewer --jobs"
+            found += [Outcome(name, seed, "failed", why) for name, seed in planned[len(found) :]]
         return found
 
     def verbs(self, console: Console | None) -> Verbs:
         """Return what a study does with its arms; the console is where trainings speak."""
-        study = load_study(self.name)
 
         def plan(arms: Sequence[StudyArm]) -> Sequence[Plan]:
             given = [(arm.recipe, [*arm.set, *self.overrides]) for arm in arms]
@@ -123,7 +135,7 @@ class StudyWork:
             given = [] if resume else [*changes, *self.overrides, *own]
             pretrain(recipe, data=self.data, out=folder, overrides=given, resume=resume, console=console)
 
-        return Verbs(plan, train, lambda folder, task: _score(study, self.out / "cache", folder, task))
+        return Verbs(plan, train, lambda folder, task: _score(self.study, self.out / "cache", folder, task))
 
     def _run_of(self, study: Study) -> StudyRun:
         tasks = self.tasks or sorted({table.task for table in study.tables.values()})
@@ -173,7 +185,12 @@ def _do_elsewhere(work: StudyWork, name: str, seed: int, jobs: int) -> Outcome:
     run = work.run()
     log = work.out / "logs" / f"{name}-seed{seed}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+    with (
+        _ONE_AT_A_TIME,
+        log.open("a", encoding="utf-8") as file,
+        contextlib.redirect_stdout(file),
+        contextlib.redirect_stderr(file),
+    ):
         take_device(work.out / ".locks", jobs)
         with _threads(work.threads):
             return run.do(name, seed, work.verbs(Console(file=file, width=120)))
@@ -190,10 +207,6 @@ def _threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _title(run: StudyRun, name: str, seed: int) -> str:
-    return f"{run.study.arms[name].title}, seed {seed}"
 
 
 def _tell(outcome: Outcome, about: str, say: _Say) -> None:

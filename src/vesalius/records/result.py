@@ -46,9 +46,10 @@ class Result:
         label: The label's name.
         kind: `binary`, `multiclass`, `ordinal` or `multilabel`.
         scores: Every arm x metric x fraction.
-        train_images, test_images, train_patients, test_patients: What was learned and scored on.
-        protocol: How the sides were made: `split` (train/test of the store), `folds` (k folds by patient) or
-            `other_store` (learned on one store, scored on another).
+        train_images, test_images, train_patients, test_patients: What was learned and scored on; no patients where they
+            are not known.
+        protocol: How the sides were made: `split` (train/test of the store), `folds` (k folds by patient),
+            `other_store` (learned on one store, scored on another) or `images` (of no store).
         settings: Everything that shaped the figures (k, temperature, solver, image size, seeds, features); `changed`
             holds what was asked for beside the defaults, `seen_in_pretraining` see `seen_in_words`.
         verdict: In plain words, how the pretrained arm stands to random init and to raw pixels.

@@ -157,6 +157,11 @@ def _sides(result: Result) -> str:
             f"{result.test_images:,} labelled images of {result.test_patients:,} patients, in folds by patient: what "
             "scores a patient's images has learned from the labels of other patients only."
         )
+    if result.protocol == "images":
+        return (
+            f"Learned on {result.train_images:,} labelled images, scored on {result.test_images:,}. Patients are not "
+            "known: intervals are over images, and one patient may be on both sides."
+        )
     return (
         f"Learned on {result.train_images:,} labelled images of {result.train_patients:,} patients, scored on "
         f"{result.test_images:,} images of {result.test_patients:,} patients."

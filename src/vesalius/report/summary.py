@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from vesalius.report.run_folder import Run
 from vesalius.report.standing import Measured, Standing, measured
-from vesalius.report.wording import count, duration, joined, plain_name, spelled
+from vesalius.report.wording import count, duration, joined, learns_on, plain_name, spelled
 
 __all__ = ["summarise"]
 
@@ -24,8 +24,8 @@ def summarise(runs: Sequence[Run]) -> tuple[str, str, str]:
         for run in runs
         for evaluation in run.evaluations
     ]
-    tasks = {evaluation.result.task for run in runs for evaluation in run.evaluations}
-    return _what_was_done(runs), _against_untrained(measurements, tasks), _against_pixels(measurements)
+    learned = {learns_on(evaluation.result) for run in runs for evaluation in run.evaluations}
+    return _what_was_done(runs), _against_untrained(measurements, learned), _against_pixels(measurements)
 
 
 def _what_was_done(runs: Sequence[Run]) -> str:
@@ -34,6 +34,8 @@ def _what_was_done(runs: Sequence[Run]) -> str:
         state = _STATES.get(run.status, "the training's state is not recorded")
         after = f" after {duration(float(run.about['seconds']))}" if "seconds" in run.about else ""
         who = f"A network ({run.architecture})" if run.architecture else "A network"
+        if run.about.get("steps") == 0:
+            return f"{who} was taken as it is initialised by {_recipe(run)}, and not pretrained here."
         return f"{who} was pretrained by {_recipe(run)}{_images(run)}, {_labels(run)}; {state}{after}."
     parts = [f"{run.name} ({_recipe(run)}{_images(run)}, {_labels(run)}{_state(run)})" for run in runs]
     return f"{spelled(len(runs)).capitalize()} pretrainings are compared: {joined(parts)}."
@@ -66,13 +68,14 @@ def _images(run: Run) -> str:
     return f" on {count(int(images), 'image')}" + (f" of {count(int(patients), 'patient')}" if patients else "")
 
 
-def _against_untrained(measurements: Sequence[tuple[str, Measured]], tasks: set[str]) -> str:
+def _against_untrained(measurements: Sequence[tuple[str, Measured]], learned: set[bool]) -> str:
+    """Tell how the networks stand to untrained ones; some of them, or all, went on learning with the labels."""
     if not measurements:
         return "Nothing was scored yet, so this page shows how the training went and not what was learned."
     stands = [each.against("random_init") for _, each in measurements]
     total = len(stands)
-    how = "Read out without further training" if "finetune" not in tasks else "Fine-tuned"
-    how += " or read out without further training" if "finetune" in tasks and len(tasks) > 1 else ""
+    how = "Read out without further training" if True not in learned else "Fine-tuned"
+    how += " or read out without further training" if len(learned) > 1 else ""
     text = (
         f"{how}, the pretrained features score clearly above the same network untrained "
         f"in {stands.count(Standing.ABOVE)} of {count(total, 'measurement')} (95 % intervals apart)"

@@ -168,7 +168,7 @@ def variant(result: Result) -> str:
 
 def learns_on(result: Result) -> bool:
     """Say whether the network went on learning with the labels."""
-    return result.task == "finetune" or result.settings.get("decoder", "linear") != "linear"
+    return result.task in ("finetune", "detect") or result.settings.get("decoder", "linear") != "linear"
 
 
 def task_title(result: Result) -> str:

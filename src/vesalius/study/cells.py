@@ -19,7 +19,7 @@ from vesalius.study.trainings import Draws, Training, Trainings, over_label_draw
 
 __all__ = ["Cell", "table_cells"]
 
-_NONE = math.nan
+_NONE, _TRAININGS = math.nan, 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +34,9 @@ class Cell:
         title: In tables; of a baseline beside an arm, the baseline's.
         role: An arm, a baseline `beside` it, or a `baseline` of the table.
         value: Mean over trainings.
-        low: End of the 95 % interval: of the patients for one training; for several, every resample draws patients,
-            trainings and draws of labels.
+        low: End of the 95 % interval. For one training it is the result's own, of the patients and, of a classifier, of
+            single draws of labels; for several, every resample draws patients, trainings and draws of labels, the
+            latter of classifiers alone.
         high: The other end.
         median: Over trainings.
         spread: Standard deviation over trainings; NaN for one.
@@ -117,4 +118,5 @@ def _figures(there: dict[int, Score], trainings: Trainings, arm: str, baseline: 
 
 def _over_trainings(trainings: Sequence[Training]) -> Draws:
     """Average over trainings that every resample of the patients draws with replacement, and over draws of labels."""
-    return over_label_draws(np.stack([over_label_draws(np.stack(one.draws)) for one in trainings]))
+    own = np.stack([over_label_draws(np.stack(one.draws)) for one in trainings])
+    return over_label_draws(own, seed=_TRAININGS)  # draws of its own, apart from those of labels

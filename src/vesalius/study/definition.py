@@ -118,6 +118,17 @@ class Study(StrictModel):
     segment: tuple[str, ...] = ()
 
     @model_validator(mode="after")
+    def _check_titles(self) -> Study:
+        titles = [arm.title for arm in self.arms.values()]
+        titles += list({name.replace("_", " ") for table in self.tables.values() for name in table.baselines})
+        twice = sorted({title for title in titles if titles.count(title) > 1})
+        if twice:
+            raise ValueError(
+                f"title '{twice[0]}': of two arms, or of an arm and a baseline; tables would show one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_arms(self) -> Study:
         for name, table in self.tables.items():
             if table.decoder != "linear" and table.task != "segment":

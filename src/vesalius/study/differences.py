@@ -32,7 +32,7 @@ class Difference:
         value: Mean of the trainings that both have.
         low: Of the paired bootstrap over patients, 95 %.
         high: Likewise.
-        p: Two-sided, of the mean over the bootstrap's standard deviation.
+        p: Two-sided, of the mean over the bootstrap's standard deviation: of these trainings on other patients.
         adjusted: The same by Holm (1979) for all comparisons of the table.
         by_seed: Differences of the trainings, seed by seed.
         half: Half of the 95 % interval over trainings, by Student's t; infinite for one.
@@ -62,9 +62,10 @@ def paired_differences(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]
     """Compare pairs of arms.
 
     The interval is the paired bootstrap's over patients, 95 %, of the mean over trainings (seeds) and draws of labels;
-    draws are drawn anew with the patients. What other trainings would give is told by the differences seed by seed,
-    with Student's t: patients and trainings must both be apart from 0 for `better`; where the patients alone are, it is
-    `better in these trainings`. One training tells nothing of others.
+    of classifiers the draws are drawn anew with the patients, of tasks on masks figures are means over them. What other
+    trainings would give is told by the differences seed by seed, with Student's t: patients and trainings must both be
+    apart from 0 for `better`; where the patients alone are, it is `better in these trainings`. One training tells
+    nothing of others.
 
     Pairs are every arm against each of `table.against`, or, where that is empty, neighbours in the table's order.
     """
@@ -74,7 +75,8 @@ def paired_differences(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]
             trainings = Trainings(run, table, task, label)
             there = [arm for arm in table.arms if results_of(run, arm, task, label)]
             if table.against:
-                pairs = [(other, arm) for other in table.against for arm in there if arm != other]
+                every = [(other, arm) for other in table.against for arm in there if arm != other]
+                pairs = [pair for place, pair in enumerate(every) if pair[::-1] not in every[:place]]
             else:
                 pairs = list(itertools.pairwise(there))
             few = f", {labels_words(task.fraction)}" if len(table.amounts) > 1 else ""
@@ -100,6 +102,8 @@ def difference_words(one: Difference, comparisons: int) -> str:
     word = one.word
     if comparisons > 1 and word != "not told apart" and one.adjusted > 1 - _LEVEL:
         word += f", by itself and not among {comparisons}"
+    if np.isnan(one.p):
+        return f"{told}: {word}"
     p = f"p {_p_words(one.p)}" + (f", {_p_words(one.adjusted)} among {comparisons}" if comparisons > 1 else "")
     return f"{told}: {word} ({p})"
 
@@ -113,7 +117,8 @@ def difference_of(ours: Mapping[int, Training], theirs: Mapping[int, Training], 
     half = float("inf")
     if len(seeds) > 1:
         half = float(stats.t.ppf(0.5 + _LEVEL / 2, len(seeds) - 1) * each.std(ddof=1) / np.sqrt(len(seeds)))
-    p = _two_sided(float(each.mean()), float(np.nanstd(drawn)))
+    known = drawn[~np.isnan(drawn)]
+    p = _two_sided(float(each.mean()), float(known.std()) if len(known) else float("nan"))
     by_seed = tuple(float(one) for one in each)
     value = float(each.mean())
     return Difference(
@@ -122,10 +127,14 @@ def difference_of(ours: Mapping[int, Training], theirs: Mapping[int, Training], 
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Adjust p-values of several tests so that the chance of any false finding stays below the level (Holm 1979)."""
-    order = np.argsort(ps, kind="stable")
-    factors = len(ps) - np.arange(len(ps))
-    adjusted = np.empty(len(ps))
+    """Adjust p-values of several tests so that the chance of any false finding stays below the level (Holm 1979).
+
+    What is not defined (NaN) is no test and stays so.
+    """
+    known = np.flatnonzero(~np.isnan(np.asarray(ps, dtype=float)))
+    order = known[np.argsort(np.asarray(ps, dtype=float)[known], kind="stable")]
+    factors = len(known) - np.arange(len(known))
+    adjusted = np.full(len(ps), np.nan)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.asarray(ps, dtype=float)[order] * factors))
     return [float(one) for one in adjusted]
 
@@ -133,6 +142,8 @@ def holm(ps: Sequence[float]) -> list[float]:
 def _compared(run: StudyRun, table: StudyTable, trainings: Trainings, arm: str, other: str) -> Difference | None:
     """Compare an arm with another or a baseline; nothing where the other was not scored."""
     arms = run.study.arms
+    if other in arms and not trainings.of(other):
+        return None
     # A baseline has no training of its own: it stands in the results of the arm that it is compared with.
     beside = (other, "") if other in arms else (arm, other)
     shared = trainings.shared(arm, beside[0])
@@ -148,9 +159,10 @@ def _p_words(p: float) -> str:
 
 
 def _two_sided(mean: float, deviation: float) -> float:
+    """Return NaN where it is not defined: no figure, or none that differs from resample to resample."""
     if deviation > 0:
         return float(2 * stats.norm.sf(abs(mean) / deviation))
-    return 1.0 if mean == 0 else 0.0
+    return 1.0 if mean == 0 else float("nan")
 
 
 def _mean(trainings: Mapping[int, Training], seeds: Sequence[int]) -> Draws:

@@ -14,14 +14,15 @@ from vesalius.atomic import replace_text
 from vesalius.errors import RunError, VesaliusError
 from vesalius.locks import holding
 from vesalius.records.result import Result
+from vesalius.study.about import ABOUT, about_of, write_about
 from vesalius.study.definition import Study, StudyArm
 from vesalius.study.scored import Scored
-from vesalius.training.planning import Plan
+from vesalius.training.planning import NOTHING, Plan
 from vesalius.training.run_folder import RunFolder
 
 __all__ = ["Outcome", "StudyRun", "Verbs"]
 
-_ABOUT, _PLAN, _LOCKS, _RUNS, _FAILED = "study.json", "plan.json", ".locks", "runs", "failed"
+_PLAN, _LOCKS, _RUNS, _FAILED = "plan.json", ".locks", "runs", "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,43 +93,16 @@ class StudyRun:
             stores: Fingerprints of the stores that are scored, by name: prepared anew, it is another store.
 
         Raises:
-            RunError: The folder holds a study of other data or another budget, an arm or a scored store of the same
-                name that is another, or other files.
+            RunError: See `vesalius.study.about.write_about`.
         """
-        file = self.out / _ABOUT
-        told = {"about": self.study.about, **settings}
-        if self.study.image_size is not None:
-            told["image_size"] = self.study.image_size
-        if self.study.finetune:
-            told["finetune"] = list(self.study.finetune)
-        if self.study.segment:
-            told["segment"] = list(self.study.segment)
-        arms: dict[str, Any] = {
-            name: {"recipe": arm.recipe, "set": list(arm.set)} | ({"untrained": True} if arm.untrained else {})
-            for name, arm in self.study.arms.items()
-        }
-        for name, digests in (maps or {}).items():
-            arms[name]["maps"] = list(digests)
-        of_stores = {store: list(digests) for store, digests in (stores or {}).items()}
+        about = about_of(self.study, settings, maps or {}, stores or {}, self.tasks)
         # The file itself may be half written by another process that begins the same study.
-        own = (_ABOUT, _LOCKS, _RUNS)
+        own = (ABOUT, _LOCKS, _RUNS)
         others = [one for one in self.out.glob("*") if not one.name.startswith(own)]
-        if not file.is_file() and others:
+        if not (self.out / ABOUT).is_file() and others:
             raise RunError(f"{self.out}: holds other files ({others[0].name}); name an empty or a new folder")
         with holding(self._lock, wait=True):
-            if file.is_file():
-                there = json.loads(file.read_text(encoding="utf-8"))
-                known, scored = there.pop("arms", {}), there.pop("scored", {})
-                differing = sorted(key for key in {*told, *there} if told.get(key) != there.get(key))
-                differing += [f"arm '{name}'" for name, arm in arms.items() if known.get(name, arm) != arm]
-                differing += [f"store '{name}'" for name, one in of_stores.items() if scored.get(name, one) != one]
-                if differing:
-                    raise RunError(
-                        f"{self.out}: holds a study with other {', '.join(differing)}; arms of different settings "
-                        "cannot be compared: name another folder"
-                    )
-                arms, of_stores = known | arms, scored | of_stores
-            replace_text(file, json.dumps(told | {"arms": arms, "scored": of_stores}, indent=2) + "\n")
+            write_about(self.out, about)
 
     def plan(self, verbs: Verbs, say: Callable[[str], None]) -> None:
         """Count every arm's steps before any is trained, and say what the study will cost; what is planned stays.
@@ -147,7 +121,7 @@ class StudyRun:
             unknown = {name: arm for name, arm in self.study.arms.items() if name not in plans}
             if unknown:
                 say("timing " + ", ".join(arm.title for arm in unknown.values()))
-                plans |= self._planned(unknown, verbs, say)
+                plans |= self._planned(unknown, verbs, say, alone=not plans)
             if missing:
                 content = {name: plan.as_state() for name, plan in plans.items()}
                 replace_text(self.plan_file, json.dumps(content, indent=2) + "\n")
@@ -159,32 +133,39 @@ class StudyRun:
         minutes = self.seeds * sum(plan.minutes for plan in own.values())
         say(f"{self.seeds * len(own)} trainings, {minutes:.0f} minutes in one process, scoring not counted")
 
-    def _planned(self, arms: Mapping[str, StudyArm], verbs: Verbs, say: Callable[[str], None]) -> dict[str, Plan]:
+    def _planned(
+        self, arms: Mapping[str, StudyArm], verbs: Verbs, say: Callable[[str], None], *, alone: bool
+    ) -> dict[str, Plan]:
         """Plan arms together; one that cannot be is told and written down, and the others are planned without it.
 
+        Args:
+            arms: Which.
+            verbs: What plans them.
+            say: Told of those left out.
+            alone: Whether these are all that the study could do.
+
         Raises:
-            Exception: What keeps every arm from being planned.
+            Exception: What keeps every arm from being planned, where these are all.
         """
-        nothing = Plan(steps=0, step_seconds=0.0, minutes=0.0)
-        untrained = {name: nothing for name, arm in arms.items() if arm.untrained}
+        untrained = {name: NOTHING for name, arm in arms.items() if arm.untrained}
         arms = {name: arm for name, arm in arms.items() if not arm.untrained}
         try:
             return untrained | dict(zip(arms, verbs.plan(list(arms.values())) if arms else [], strict=True))
         except Exception as error:  # noqa: BLE001 (of any arm, whatever it is)
             whole = error
-        able = {}
+        able: dict[str, Plan] = {}
         for name, arm in arms.items():
             try:
-                verbs.plan([arm])
+                [able[name]] = verbs.plan([arm])
             except Exception as error:  # noqa: BLE001
                 say(f"{arm.title} is left out: {reason(error)}")
                 for seed in range(self.seeds):
                     self._tell(name, seed, error)
-            else:
-                able[name] = arm
-        if not able or len(able) == len(arms):
+        if alone and not able and not untrained:
             raise whole
-        return untrained | dict(zip(able, verbs.plan(list(able.values())), strict=True))
+        if 1 < len(able) < len(arms):  # together, so that minutes mean the same to each
+            able = dict(zip(able, verbs.plan([arms[name] for name in able]), strict=True))
+        return untrained | able
 
     def trainings(self) -> list[tuple[str, int]]:
         """Return every arm and seed that is planned, in the order in which they are done."""
@@ -210,14 +191,25 @@ class StudyRun:
             self._failure(name, seed).unlink(missing_ok=True)
         return Outcome(name, seed, "done")
 
+    def left_out(self) -> list[Outcome]:
+        """Return the trainings that could not be planned."""
+        planned, told = self._plans(), dict(self._failed())
+        missing = [(name, seed) for name in self.study.arms if name not in planned for seed in range(self.seeds)]
+        return [Outcome(name, seed, "failed", told.get((name, seed), "not planned")) for name, seed in missing]
+
     def failures(self) -> dict[str, str]:
         """Return the trainings whose last try failed, by title and seed, and why."""
-        found = {}
+        return {self.title(*training): why for training, why in self._failed() if training[0] in self.study.arms}
+
+    def title(self, name: str, seed: int) -> str:
+        """Return what a training is called."""
+        return f"{self.study.arms[name].title}, seed {seed}"
+
+    def _failed(self) -> list[tuple[tuple[str, int], str]]:
+        found = []
         for file in sorted((self.out / _FAILED).glob("*-seed*.txt")):
             name, _, seed = file.stem.rpartition("-seed")
-            if name in self.study.arms:
-                why = file.read_text(encoding="utf-8").partition("\n")[0]
-                found[f"{self.study.arms[name].title}, seed {seed}"] = why
+            found.append(((name, int(seed)), file.read_text(encoding="utf-8").partition("\n")[0]))
         return found
 
     @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from vesalius.study.definition import StudyTable
 
@@ -47,6 +49,15 @@ class Scored:
         decoder = "" if self.decoder == "linear" else self.decoder
         words = (self.task, decoder, self.store.name, self.label.replace(",", "+"), features, fraction, draws)
         return "-".join(word for word in words if word)
+
+    def as_state(self) -> dict[str, Any]:
+        """Return plain values, the store by its whole path."""
+        return asdict(self) | {"store": str(self.store.resolve())}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Scored:
+        """Read it from what `as_state` gave."""
+        return cls(**(dict(state) | {"store": Path(state["store"])}))
 
     def is_of(self, table: StudyTable) -> bool:
         """Say whether the table shows it."""

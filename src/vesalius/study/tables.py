@@ -17,6 +17,9 @@ from vesalius.study.run_study import StudyRun
 
 __all__ = ["FilledTable", "fill_tables", "study_tables"]
 
+_ALIKE = 1e-9
+"""Standard deviation of figures that differ by rounding alone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilledTable:
@@ -124,7 +127,7 @@ def _figure(one: Cell) -> str:
     if math.isnan(one.value):
         return "-"
     text = f"{one.value:.3f}" if math.isnan(one.low) else f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
-    if one.trainings > 1 and one.spread > 0:  # an untrained network or plain pixels are the same for all
+    if one.trainings > 1 and one.spread > _ALIKE:  # an untrained network or plain pixels are the same for all
         text += f" (median {one.median:.3f} ± {one.spread:.3f}, {one.trainings} seeds)"
     return text
 

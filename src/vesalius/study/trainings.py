@@ -39,10 +39,10 @@ class Training:
     draws: list[Draws]
 
 
-def over_label_draws(table: Draws) -> Draws:
+def over_label_draws(table: Draws, *, seed: int = 0) -> Draws:
     """Average (label draws, resamples) over the draws, which every resample draws with replacement, alike for all."""
     count, resamples = table.shape
-    drawn = np.random.default_rng(0).integers(count, size=(count, resamples))
+    drawn = np.random.default_rng(seed).integers(count, size=(count, resamples))
     means: Draws = np.take_along_axis(table, drawn, axis=0).mean(axis=0)
     return means
 

@@ -19,6 +19,11 @@ from vesalius.study.tables import FilledTable, fill_tables, study_tables
 __all__ = ["long_results", "write_study"]
 
 _FOLDER = "tables"
+_ARM = ("arm", "title", "recipe", "set", "seed")
+_TASK = ("task", "decoder", "features", "draws", "data")
+_SIDES = ("label", "kind", "protocol", "train_images", "test_images", "train_patients", "test_patients")
+_FIGURE = ("scored", "of", "metric", "value", "low", "high", "fraction", "spread", "images")
+_COLUMNS = (*_ARM, *_TASK, *_SIDES, *_FIGURE)
 
 
 def write_study(run: StudyRun) -> Path:
@@ -40,25 +45,23 @@ def write_study(run: StudyRun) -> Path:
 def long_results(run: StudyRun) -> pd.DataFrame:
     """Return a row for each arm, training, task, store, label, amount of labels, baseline and metric.
 
-    Columns: `arm`, `title`, `recipe`, `set`, `seed` (of the training), `task`, `decoder`, `features`, `draws`, `data`,
-    `label`, `kind`, `protocol`, `train_images`, `test_images`, `train_patients`, `test_patients`, and those of
-    `vesalius.records.result.Score`, whose `arm` is `scored` here and whose `seeds` are `of`.
+    The last columns are those of `vesalius.records.result.Score`, whose `arm` is `scored` here and whose `seeds` are
+    `of`; `seed` is the training's.
     """
     rows: list[dict[str, Any]] = []
     for name, arm in run.study.arms.items():
-        about = {"arm": name, "title": arm.title, "recipe": arm.recipe or "", "set": json.dumps(list(arm.set))}
+        about = {"arm": name, "title": arm.title, "recipe": arm.recipe, "set": json.dumps(list(arm.set))}
         for task in run.tasks:
             how = {"task": task.task, "decoder": task.decoder, "features": task.features, "draws": task.draws}
             for seed, results in run.results(name, task).items():
                 rows += _rows(about | {"seed": seed} | how | {"data": task.store.name}, results)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
 def _rows(about: Mapping[str, Any], results: Sequence[Result]) -> list[dict[str, Any]]:
-    sizes = ("label", "kind", "protocol", "train_images", "test_images", "train_patients", "test_patients")
     rows = []
     for one in results:
-        told = {name: getattr(one, name) for name in sizes}
+        told = {name: getattr(one, name) for name in _SIDES}
         for score in one.scores:
             figures = asdict(score)
             rows.append({**about, **told, "scored": figures.pop("arm"), "of": figures.pop("seeds"), **figures})

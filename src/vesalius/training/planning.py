@@ -10,7 +10,7 @@ from typing import Any
 from vesalius.training.cost import Cost, steps_within
 from vesalius.training.recipe import TrainingConfig
 
-__all__ = ["Plan", "plan_of"]
+__all__ = ["NOTHING", "Plan", "plan_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,10 @@ class Plan:
     def from_state(cls, state: Mapping[str, Any]) -> Plan:
         """Read it from what `as_state` gave, among other things."""
         return cls(steps=state["steps"], step_seconds=state["step_seconds"], minutes=state["planned_minutes"])
+
+
+NOTHING = Plan(steps=0, step_seconds=0.0, minutes=0.0)
+"""Of a backbone that is kept as it is initialised."""
 
 
 def plan_of(training: TrainingConfig, cost: Cost, *, epoch: int, looks: tuple[int, int]) -> Plan:

@@ -31,7 +31,7 @@ from vesalius.training.leading import leads, wait_for_plan
 from vesalius.training.lightning_trainer import lightning_trainer, unwarned
 from vesalius.training.module import PretrainingModule
 from vesalius.training.monitors import MetricsWriter, Probe, ProbeRunner
-from vesalius.training.planning import Plan, plan_of
+from vesalius.training.planning import NOTHING, Plan, plan_of
 from vesalius.training.progress_bar import TrainingProgress
 from vesalius.training.recipe import Recipe
 from vesalius.training.region_snapshots import RegionSnapshots
@@ -122,7 +122,7 @@ class Pretraining:
             start, total = 0, wait_for_plan(self.folder)
         else:
             self._check_processes()
-            planned = self._plan_steps(built)
+            planned = NOTHING if self.recipe.training.steps == 0 else self._plan_steps(built)
             start, total = 0, planned.steps
             state = state | planned.as_state()
             state |= {
@@ -136,7 +136,7 @@ class Pretraining:
                 "alarms": [],
             }
             self.folder.create(self.recipe, state)
-            write_pool(self.folder.pool_file, self.pool.parts)
+            write_pool(self.folder.pool_file, self.pool.parts if planned.steps else [])
         if self.knowledge is not None and leads(self.recipe):
             keep_template(self.knowledge.maps[0], self.folder.guidance)
         module = PretrainingModule(built.step, steps_per_epoch=self._epoch, total_steps=total)
