@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#
 """Okabe and Ito (2008), told apart without colour vision; grey is for baselines."""
 
 _GREY = "#707070"
+_TITLE_WIDTH = 58
+"""Letters above one panel."""
+
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _LINES: tuple[Any, ...] = ("--", ":", "-.", (0, (1, 3)), (0, (6, 2)), (0, (3, 1, 1, 1, 1, 1)))
 
@@ -73,8 +77,11 @@ def figure_of(filled: FilledTable) -> Figure:
     for axes in grid.flat:
         told |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     if told:
-        figure.legend(told.values(), told.keys(), loc="outside lower left", fontsize=8, ncols=3, frameon=False)
-    figure.suptitle(filled.table.title, fontsize=10, x=0.01, ha="left")
+        figure.legend(
+            told.values(), told.keys(), loc="outside lower left", fontsize=8, ncols=min(3, columns + 1), frameon=False
+        )
+    title = textwrap.fill(filled.table.title, _TITLE_WIDTH * columns)
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     return figure
 
 
@@ -114,7 +121,7 @@ def _interval(axes: Axes, one: Cell, y: float, colour: str, label: str | None = 
 def _curves(axes: Axes, cells: Sequence[Cell], series: Sequence[_Series]) -> None:
     """Draw figures over the amount of labels, a line an arm, with the interval as a band.
 
-    What stands beside an arm is drawn for the first one alone: arms of one backbone share it.
+    What stands beside an arm is drawn for the first one alone, and names it where others have another.
     """
     arms, others = _numbers(series, "arm"), _numbers(series, "baseline")
     beside = next((one for one in series if one[0] == "beside"), None)
@@ -128,7 +135,11 @@ def _curves(axes: Axes, cells: Sequence[Cell], series: Sequence[_Series]) -> Non
         look: dict[str, Any] = {"color": _GREY, "linestyle": _LINES[others.get(key, 0) % len(_LINES)]}
         if key in arms:
             look = {"color": _COLOURS[arms[key] % len(_COLOURS)], "marker": _MARKS[arms[key] % len(_MARKS)]}
-        axes.plot(xs, [one.value for _, one in points], markersize=4, label=key[2], **look)
+        alike = {(one.amount, one.value) for one in cells if one.role == "beside"} <= {
+            (i.amount, i.value) for i in line
+        }
+        title = f"{key[2]}, {own[0].title}" if key[0] == "beside" and not alike else key[2]
+        axes.plot(xs, [one.value for _, one in points], markersize=4, label=title, **look)
         if points and not any(math.isnan(one.low) for _, one in points):
             lows, highs = [one.low for _, one in points], [one.high for _, one in points]
             axes.fill_between(xs, lows, highs, color=look["color"], alpha=0.12, linewidth=0)
