@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vesalius.errors import ConfigError
-from vesalius.evaluation.amounts import amount_words, in_order, is_count, labels_words, largest_of
+from vesalius.evaluation.amounts import amount_words, in_order, is_count, labels_words, largest_of, place_of
 
 
 def test_all_labels_are_the_largest_amount_whatever_the_counts() -> None:
@@ -23,3 +23,9 @@ def test_words() -> None:
 def test_what_is_no_amount(amount: float) -> None:
     with pytest.raises(ConfigError, match=r"whole number of images from 2 on"):
         in_order((amount,))
+
+
+def test_places_on_an_axis() -> None:
+    assert place_of(0.1, 12.0, counted=False) == 0.1
+    assert (place_of(0.1, 12.0, counted=True), place_of(150.0, 0.0, counted=True)) == (12.0, 150.0)
+    assert place_of(1.0, 0.0, counted=True) is None

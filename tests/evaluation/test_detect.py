@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -111,19 +113,19 @@ def test_an_interrupted_training_goes_on(
     whole = pipeline.evaluate_detect(run, data=objects, **QUICK)  # kept by the run
     monkeypatch.setattr(fit_detection, "_KEPT_EVERY", 3)
     taken: list[float] = []
-    step = fit_detection._step
+    step = fit_detection.optimizer_step
 
-    def killed(*given: object) -> float:
-        if len(taken) == 3:
+    def counted(*given: Any, most: int, **options: Any) -> None:
+        if len(taken) == most:
             raise KeyboardInterrupt
-        taken.append(step(*given))
-        return taken[-1]
+        taken.append(options["lr"])
+        step(*given, **options)
 
-    monkeypatch.setattr(fit_detection, "_step", killed)
+    monkeypatch.setattr(fit_detection, "optimizer_step", partial(counted, most=3))
     with pytest.raises(KeyboardInterrupt):
         pipeline.evaluate_detect(run, data=objects, cache=tmp_path / "killed", **QUICK)
     assert len(list((tmp_path / "killed" / "detected").glob("*.ckpt"))) == 1
-    monkeypatch.setattr(fit_detection, "_step", lambda *given: taken.append(step(*given)) or taken[-1])
+    monkeypatch.setattr(fit_detection, "optimizer_step", partial(counted, most=99))
     again = pipeline.evaluate_detect(run, data=objects, cache=tmp_path / "killed", **QUICK)
     assert len(taken) == 3 + 1 + 4  # one left of the first network, four of the second
     assert again.scores == whole.scores

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from vesalius.errors import ConfigError
 
-__all__ = ["ALL", "amount_words", "in_order", "is_count", "labels_words", "largest_of"]
+__all__ = ["ALL", "amount_words", "in_order", "is_count", "labels_words", "largest_of", "place_of"]
 
 ALL = 1.0
 """The share that takes every label; its training differs between seeds in the initialisation alone."""
@@ -46,6 +46,17 @@ def amount_words(amount: float) -> str:
 def labels_words(amount: float) -> str:
     """Say what is learned from: `5 % of the labels` or `150 labelled images`."""
     return f"{amount:,.0f} labelled images" if is_count(amount) else f"{amount_words(amount)} of the labels"
+
+
+def place_of(amount: float, images: float, *, counted: bool) -> float | None:
+    """Return where an amount stands on an axis; None where it is a share among counts, of images that are not known.
+
+    Args:
+        amount: Which.
+        images: Learned from, 0 where that is not known.
+        counted: Whether any amount on the axis counts images; then all stand at the images learned from.
+    """
+    return amount if not counted or is_count(amount) else images or None
 
 
 def _size(amount: float) -> tuple[bool, bool, float]:

@@ -14,9 +14,10 @@ from torch.optim import SGD
 from torch.utils.data import DataLoader, Dataset
 
 from vesalius.atomic import replacing
-from vesalius.errors import EvaluationError, VesaliusError
+from vesalius.errors import VesaliusError
 from vesalius.evaluation.coco_objects import ObjectImage, ObjectSet, masks_of, pixels_of
 from vesalius.evaluation.detection_options import DetectTraining
+from vesalius.evaluation.rounds import optimizer_step
 from vesalius.seeding import seeded
 
 __all__ = ["detections_of", "fit_detection"]
@@ -110,7 +111,8 @@ def fit_detection(
                 [{name: one.to(device) for name, one in target.items()} for _, target in batch],
             )
             loss = torch.stack(list(found.values())).sum()
-            losses.append(_step(optimizer, loss, options.rate(step, total)))
+            optimizer_step(optimizer, loss, lr=options.rate(step, total), task="detect")
+            losses.append(float(loss.detach()))
         advance(1)
         if (step + 1) % _KEPT_EVERY == 0 or step + 1 == total:
             _keep(checkpoint, network, optimizer, step + 1)
@@ -156,18 +158,6 @@ def _batches(
 ) -> Iterator[list[_Example] | VesaliusError]:
     examples = _Examples(images, channels, options, seed)
     return iter(DataLoader(examples, batch_size=None, sampler=list(steps), num_workers=options.workers))
-
-
-def _step(optimizer: SGD, loss: Tensor, lr: float) -> float:
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise EvaluationError(f"detect: the loss is {value} at a learning rate of {lr:g}; try a smaller one (lr)")
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    return value
 
 
 def _keep(path: Path | None, network: nn.Module, optimizer: SGD, step: int) -> None:

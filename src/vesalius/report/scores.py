@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from vesalius.evaluation.amounts import amount_words, in_order, is_count, labels_words
+from vesalius.evaluation.amounts import amount_words, in_order, is_count, labels_words, place_of
 from vesalius.records.result import Result, Score
 from vesalius.report.charts import Series, line_chart
 from vesalius.report.forest import Scale, shared_scale, strip
@@ -295,8 +295,6 @@ def _counted(result: Result) -> bool:
 
 
 def _place(result: Result, amount: float) -> float | None:
-    """Return where an amount stands on the axis; nowhere, if it is a share among counts of no known images."""
-    if not _counted(result) or is_count(amount):
-        return amount
+    """Return where an amount stands on the axis, see `place_of`."""
     images = max((score.images for score in result.scores if score.fraction == amount), default=0.0)
-    return images or None
+    return place_of(amount, images, counted=_counted(result))

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from vesalius.atomic import replacing
-from vesalius.evaluation.amounts import amount_words, is_count
+from vesalius.evaluation.amounts import amount_words, is_count, place_of
 from vesalius.report.wording import METRICS, plain_name
 from vesalius.study.cells import Cell
 from vesalius.study.tables import FilledTable
@@ -158,7 +158,6 @@ def _first(point: tuple[float, Cell]) -> float:
 
 
 def _across(one: Cell, arms: Sequence[Cell], *, counted: bool) -> float | None:
-    """Return where a figure stands: at its share, or at the images learned from where any amount counts them."""
-    if not counted or is_count(one.amount):
-        return one.amount
-    return max((arm.images for arm in arms if arm.amount == one.amount), default=0.0) or None
+    """Return where a figure stands, see `place_of`; baselines stand where the arms do."""
+    images = max((arm.images for arm in arms if arm.amount == one.amount), default=0.0)
+    return place_of(one.amount, images, counted=counted)
