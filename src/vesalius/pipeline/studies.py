@@ -101,9 +101,10 @@ def study(
     file = run.plan_file if plan_only else write_study(work.whole())
     failed = [f"- {run.title(one.arm, one.seed)}: {one.why}" for one in outcomes if one.state == "failed"]
     if failed:
+        count = f"{len(failed)} training{'s' if len(failed) > 1 else ''}"
         raise RunError(
-            f"{run.out}: {len(failed)} trainings failed (traces in failed/); what could be done is in {file}. The same "
-            "command tries these again:\n" + "\n".join(failed)
+            f"{run.out}: {count} failed (traces in failed/); what could be done is in {file}. The same command tries "
+            "these again:\n" + "\n".join(failed)
         )
     return file
 
