@@ -116,7 +116,7 @@ def _main(capsys, monkeypatch, *arguments: str) -> tuple[int, str, str]:
         (["pretrain", "dino/small", "--data", "{store}@trian", "--out", "{tmp}/run"], "trian"),
         (["pretrain", "dino/small", "--data", "{store}", "--out", "{store}"], "holds other files"),
         (["evaluate", "{tmp}", "--data", "{store}", "--label", "sex"], "{tmp}"),
-        (["explain", "export", "{tmp}", "{scans}"], "{tmp}: is no run folder"),
+        (["explain", "{tmp}", "{scans}"], "{tmp}: is no run folder"),
         (["report", "{tmp}", "--out", "{tmp}/page.html"], "{tmp}"),
         (["prepare", "{tmp}/nothing", "--out", "{tmp}/out"], "{tmp}/nothing"),
         (["prepare", "{scans}", "--out", "{tmp}/out", "--dataset", "kermani"], "did you mean 'kermany'?"),

@@ -27,7 +27,7 @@ def pair() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return warp(template, places), template, places
 
 
-@pytest.mark.parametrize("maps", [pytest.param("tuned", marks=pytest.mark.slow), "default"])
+@pytest.mark.parametrize("maps", ["tuned", "default"])
 def test_finds_a_known_affine_in_the_units_of_the_other_backend(
     pair: tuple[torch.Tensor, torch.Tensor, torch.Tensor], maps: Any
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 
 def _command(definition: Path, store: Path, out: Path, tiny: tuple[str, ...]) -> list[str]:
-    longer = [one.replace("epochs: 1", "epochs: 12, checkpoint_minutes: 0") for one in tiny]
+    longer = [one.replace(" epochs: 1,", " epochs: 12, checkpoint_minutes: 0,") for one in tiny]
     sets = [word for one in longer for word in ("--set", one)]
     words = ["study", str(definition), "--data", f"{store}@all", "--masks", str(store), "--out", str(out), *sets]
     return [sys.executable, "-m", "vesalius.cli", *words, "--tasks", "attention", "--arms", "unguided,guided"]
