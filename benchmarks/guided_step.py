@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from recipe_side import RecipeSide, peak_mib
+from recipe_side import RecipeSide, peak_mib, take_in_turn
 from result_files import kept_rows, machine, write_results
 
 GUIDANCE = {
@@ -70,15 +70,7 @@ def measure(store: Path, case: tuple[str, int, int, str], rounds: int) -> list[d
     peaks = {name: peak_mib("dino", overrides, store) for name, overrides in given.items()}
     with memory_kept():
         sides = {name: RecipeSide("dino", overrides, store) for name, overrides in given.items()}
-        seconds: dict[str, list[float]] = {name: [] for name in sides}
-        names = list(sides)
-        for number in range(rounds + 4):
-            # Each side comes first, second, ... equally often: a step is faster or slower by what ran before it.
-            start = number % len(names)
-            for name in (*names[start:], *names[:start]):
-                taken = sides[name].take()
-                if number >= 4:
-                    seconds[name].append(taken)
+        seconds = take_in_turn(sides, rounds)
     base = seconds["unguided"]
     rows = []
     for name, values in seconds.items():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
+
+_UNCOUNTED = 4
 
 
 class RecipeSide:
@@ -65,6 +67,22 @@ class RecipeSide:
         self.step.after_optimizer(now)
         self.taken += 1
         return time.perf_counter() - start
+
+
+def take_in_turn(sides: Mapping[str, RecipeSide], rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of every side's steps, a step of each in turn, after some that are not counted.
+
+    Each side comes first, second, ... equally often: a step is faster or slower by what ran before it.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    names = list(sides)
+    for number in range(_UNCOUNTED + rounds):
+        start = number % len(names)
+        for name in (*names[start:], *names[:start]):
+            taken = sides[name].take()
+            if number >= _UNCOUNTED:
+                seconds[name].append(taken)
+    return seconds
 
 
 def peak_mib(recipe: str, overrides: Sequence[str], store: Path, steps: int = 4) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from guided_step import make_store
-from recipe_side import RecipeSide, peak_mib
+from recipe_side import RecipeSide, peak_mib, take_in_turn
 from result_files import machine, write_results
 
 RECIPES = ("anatomy/dino-small", "anatomy/contrast-small", "anatomy/small", "medino/deformable-small")
@@ -29,13 +29,7 @@ def measure(store: Path, recipes: tuple[str, ...], rounds: int) -> list[dict[str
     peaks = {name: peak_mib(name, [], store) for name in recipes}
     with memory_kept():
         sides = {name: RecipeSide(name, [], store) for name in recipes}
-        seconds: dict[str, list[float]] = {name: [] for name in recipes}
-        for number in range(rounds + 4):
-            start = number % len(recipes)
-            for name in (*recipes[start:], *recipes[:start]):
-                taken = sides[name].take()
-                if number >= 4:
-                    seconds[name].append(taken)
+        seconds = take_in_turn(sides, rounds)
     base = recipes[0]
     return [
         {

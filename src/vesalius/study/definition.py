@@ -13,7 +13,7 @@ from vesalius.config import StrictModel, build, load_yaml
 from vesalius.errors import ConfigError, nearest
 from vesalius.evaluation.amounts import ALL, in_order
 
-__all__ = ["Study", "StudyArm", "StudyTable", "available_studies", "load_study"]
+__all__ = ["ON_MAPS", "Study", "StudyArm", "StudyTable", "available_studies", "load_study"]
 
 
 ON_MAPS = ("attention", "coordinates", "regions")

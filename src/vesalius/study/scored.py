@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vesalius.study.definition import StudyTable
+from vesalius.study.definition import ON_MAPS, StudyTable
 
 __all__ = ["ON_LABELS", "ON_MASKS", "Scored"]
 
-ON_MASKS = ("attention", "coordinates", "regions", "segment")
+ON_MASKS = (*ON_MAPS, "segment")
 """Tasks whose figures every image, or patient, has of its own, by its mask."""
 
 ON_LABELS = ("knn", "linear", "finetune")
