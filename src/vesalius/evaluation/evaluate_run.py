@@ -33,6 +33,7 @@ from vesalius.evaluation.untrained_twin import (
     calibrate_batch_norm,
     has_batch_norm,
     random_twin,
+    untrained_arms,
 )
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.progress import bar, say
@@ -89,16 +90,20 @@ def evaluate_run(
     probe = _probe(task, job, options)
     backbone = load_backbone(run / "backbone")
     how = _How(options.image_size, batch_size, device, choose_kind(backbone, options.features), options.precision)
-    twins = _twins(backbone, task, job, options, how)
+    twins = [random_twin(backbone, seed=TWIN_SEED + options.seed + one) for one in range(options.random_inits)]
     backbones: dict[str, list[Backbone]] = {"pretrained": [backbone], "random_init": twins}
+    untrained = untrained_arms(run)
     arms: dict[str, list[_Array]] = {}
     more: dict[str, Any] = {}
     if task == "finetune":
         side, where = image_side(backbone, options.image_size), choose_device(device)
         setup = Setup(where, autocast_bf16(options.precision, where), side)
-        tuning = Finetuning(job, probe, options.finetune, setup, (cache or run) / "finetuned")
+        tuning = Finetuning(job, probe, options.finetune, setup, (cache or run) / "finetuned", untrained)
         predictions, more = _finetune(tuning, backbones, progress=progress)
     else:
+        # Fine-tuned ones learn their statistics themselves, and a branch that begins switched off trains better.
+        for one in (one for arm in untrained for one in backbones[arm]):
+            calibrate_batch_norm(one, job.stores[0][0], job.train_rows, image_size=how.image_size, device=device)
         arms = _extract(cache or run, job, backbones, how, progress=progress)
         predictions = _predict(arms, job, probe, progress=progress)
     result = summarise(predictions, job.targets.values, job.patients, sides=job.sides, options=probe)
@@ -146,14 +151,6 @@ def _probe(task: str, job: EvaluationTask, options: EvaluationOptions) -> ProbeO
     )
     check_labels(targets.values, kind=probe.kind, name=probe.label, classes=len(probe.classes))
     return probe
-
-
-def _twins(backbone: Backbone, task: str, job: EvaluationTask, options: EvaluationOptions, how: _How) -> list[Backbone]:
-    twins = [random_twin(backbone, seed=TWIN_SEED + options.seed + one) for one in range(options.random_inits)]
-    if task == "finetune":
-        return twins  # they learn their statistics themselves, and a branch that begins switched off trains better
-    store, rows = job.stores[0][0], job.train_rows
-    return [calibrate_batch_norm(twin, store, rows, image_size=how.image_size, device=how.device) for twin in twins]
 
 
 def _extract(

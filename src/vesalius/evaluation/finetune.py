@@ -68,6 +68,7 @@ class Finetuning:
         options: How each classifier is trained.
         setup: Where and how large.
         folder: Of the kept fits.
+        untrained: Arms of random weights, which learn at a higher rate.
     """
 
     job: EvaluationTask
@@ -75,6 +76,7 @@ class Finetuning:
     options: FinetuneOptions
     setup: Setup
     folder: Path
+    untrained: frozenset[str] = frozenset({"random_init"})
 
     def run(
         self, backbones: Mapping[str, Sequence[Backbone]], advance: Callable[[int], None] = lambda _: None
@@ -88,7 +90,7 @@ class Finetuning:
         predictions, told = [], []
         for arm, inits in backbones.items():
             for fraction in self.probe.fractions:
-                rates = [self.options.rates(pretrained=arm == "pretrained")] * len(self.job.sides.pairs)
+                rates = [self.options.rates(pretrained=arm not in self.untrained)] * len(self.job.sides.pairs)
                 for seed in range(self.probe.seeds):
                     fits = self._fit_pairs(inits[seed % len(inits)], fraction, seed, rates, advance)
                     rates = [(fit.lr,) for fit, _ in fits]
@@ -114,7 +116,7 @@ class Finetuning:
         """
         total = 0
         for arm in arms:
-            searched = len(self.options.rates(pretrained=arm == "pretrained")) - 1
+            searched = len(self.options.rates(pretrained=arm not in self.untrained)) - 1
             for fraction in self.probe.fractions:
                 for seed in range(self.probe.seeds):
                     pairs = [longest_steps(len(one.train), self.options) for one in self._drawn(fraction, seed)]

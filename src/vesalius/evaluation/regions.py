@@ -30,7 +30,7 @@ from vesalius.evaluation.image_scores import score_images
 from vesalius.evaluation.intervals import draw_resamples
 from vesalius.evaluation.mask_parts import leave_out_labelled, mask_parts, with_images
 from vesalius.evaluation.options import differing
-from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_batch_norm, random_twin
+from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_batch_norm, random_twin, untrained_arms
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.methods.kmeans import kmeans
 from vesalius.methods.regions import refine_regions
@@ -106,8 +106,9 @@ def evaluate_regions(
     prior = RegionPool(ImagePool([(store, rows)]), [maps])
     backbone = load_backbone(RunFolder(run).backbone)
     twin = random_twin(backbone, seed=TWIN_SEED + options.seed)
-    calibrate_batch_norm(twin, store, rows, image_size=options.image_size, device=device)
     arms = {"pretrained": backbone, "random_init": twin}
+    for arm in untrained_arms(run):
+        calibrate_batch_norm(arms[arm], store, rows, image_size=options.image_size, device=device)
     figures: dict[str, dict[str, list[Tensor]]] = {name: {} for name in there}
     for start in range(0, len(rows), batch_size):
         chosen = np.arange(start, min(start + batch_size, len(rows)))

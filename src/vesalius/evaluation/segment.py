@@ -32,7 +32,7 @@ from vesalius.evaluation.options import differing
 from vesalius.evaluation.segment_counts import PLACES, SegmentCounts, figures_of
 from vesalius.evaluation.segment_networks import TrainedArm, check_draws
 from vesalius.evaluation.segment_options import SegmentOptions
-from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_batch_norm, random_twin
+from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_batch_norm, random_twin, untrained_arms
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.progress import bar, say
 from vesalius.records.result import Result
@@ -101,9 +101,9 @@ def evaluate_segment(
         check_draws(job)
         side = image_side(backbone, options.image_size)
         setup = Setup(where, autocast_bf16(options.precision, where), side)
-        counts, told = _trained(job, networks, setup, kept, progress=progress)
+        counts, told = _trained(job, networks, untrained_arms(run), setup, kept, progress=progress)
     else:
-        for twin in twins:
+        for twin in (one for name in untrained_arms(run) for one in networks[name]):
             calibrate_batch_norm(twin, store, rows, image_size=options.image_size, device=device)
         counts, told = _layers(job, networks, where, kept, size=(size[0], size[1]), progress=progress), {}
     counts |= _pixels(job, kept, size=(size[0], size[1]), progress=progress)
@@ -116,10 +116,16 @@ def evaluate_segment(
 
 
 def _trained(
-    job: SegmentCounts, networks: Mapping[str, Sequence[Backbone]], setup: Setup, kept: Path, *, progress: bool
+    job: SegmentCounts,
+    networks: Mapping[str, Sequence[Backbone]],
+    untrained: frozenset[str],
+    setup: Setup,
+    kept: Path,
+    *,
+    progress: bool,
 ) -> tuple[dict[str, Mapping[float, _Array]], dict[str, Any]]:
     """Train every network; return the counts by arm, and what is told of the trainings."""
-    arms = {name: TrainedArm(job, inits, name == "pretrained", setup, kept) for name, inits in networks.items()}
+    arms = {name: TrainedArm(job, inits, name not in untrained, setup, kept) for name, inits in networks.items()}
     steps = sum(arm.steps() for arm in arms.values())
     if progress:
         seconds = arms["pretrained"].seconds_a_step()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from jaxtyping import Int
@@ -12,14 +14,27 @@ from vesalius.backbones.interface import Backbone
 from vesalius.data.store import Store
 from vesalius.devices import choose_device
 from vesalius.evaluation.features import to_input
+from vesalius.training.run_folder import RunFolder
 
-__all__ = ["CALIBRATION_IMAGES", "TWIN_SEED", "calibrate_batch_norm", "has_batch_norm", "random_twin"]
+__all__ = [
+    "CALIBRATION_IMAGES",
+    "TWIN_SEED",
+    "calibrate_batch_norm",
+    "has_batch_norm",
+    "random_twin",
+    "untrained_arms",
+]
 
 CALIBRATION_IMAGES = 256
 TWIN_SEED = 1_000_003
 """Far from the small seeds of runs: a twin must not start from the very weights that a run started from."""
 
 _BATCH = 64
+
+
+def untrained_arms(run: Path) -> frozenset[str]:
+    """Return the arms of random weights: the twin, and a run's own that took no step from such."""
+    return frozenset({"random_init", *(["pretrained"] if RunFolder(run).as_initialised else [])})
 
 
 def random_twin(backbone: Backbone, *, seed: int) -> Backbone:

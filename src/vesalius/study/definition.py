@@ -45,6 +45,8 @@ class StudyTable(StrictModel):
         metric: Of that task.
         decoder: Of segmentation, see `vesalius.evaluation.segment_options`; another than `linear` is trained.
         features: Kind of frozen features of a probe, see `vesalius.evaluation.feature_kinds`.
+        k: Neighbours of k-NN.
+        protocol: Who learns and who is scored, see `vesalius.evaluation.protocol.make_sides`; not of tasks on maps.
         fraction: Amount of training labels that a probe, fine-tuning or segmentation learns from, see
             `vesalius.evaluation.amounts`.
         fractions: Several amounts in its place: a row each, and a curve.
@@ -64,6 +66,8 @@ class StudyTable(StrictModel):
     metric: str
     decoder: Literal["linear", "fpn", "unet", "deeplabv3", "fcn"] = "linear"
     features: str = "auto"
+    k: int = Field(default=20, ge=1)
+    protocol: Literal["auto", "split", "folds"] = "auto"
     fraction: float = ALL
     fractions: tuple[float, ...] = ()
     draws: int = Field(default=3, ge=1)
@@ -86,6 +90,10 @@ class StudyTable(StrictModel):
             raise ValueError(str(error)) from error
         if self.task in ON_MAPS and self.amounts != (ALL,):
             raise ValueError(f"task {self.task} learns from no labels; leave fraction out")
+        if self.task in ON_MAPS and self.protocol != "auto":
+            raise ValueError(f"task {self.task} learns from no labels; leave protocol out")
+        if self.task != "knn" and self.k != type(self).model_fields["k"].default:
+            raise ValueError(f"k = {self.k}: belongs to task knn, not {self.task}")
         return self
 
     @property

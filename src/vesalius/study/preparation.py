@@ -42,18 +42,11 @@ def planned_tasks(
     planned = []
     for table in study.tables.values():
         if table.task in ON_MASKS and table.task in tasks:
-            planned += [
-                Scored(table.task, store, fraction=amount, draws=table.draws, decoder=table.decoder)
-                for store in masks
-                for amount in table.amounts
-            ]
+            for store in masks:
+                planned += Scored.of(table, store)
         if table.task in ON_LABELS and table.task in tasks:
-            shown = [(store, label) for store, label in labels if table.shows(label)]
-            planned += [
-                Scored(table.task, store, label, table.features, amount, table.draws)
-                for store, label in shown
-                for amount in table.amounts
-            ]
+            for store, label in labels:
+                planned += Scored.of(table, store, label) if table.shows(label) else []
     if not planned:
         raise ConfigError(
             "the study would score nothing: give --masks STORE for attention, --label STORE=LABEL for probes"

@@ -30,6 +30,8 @@ class Scored:
         fraction: Amount of training labels that is learned from.
         draws: How often they are drawn.
         decoder: Of segmentation.
+        k: Neighbours of k-NN.
+        protocol: Who learns and who is scored, of tasks that learn from labels.
     """
 
     task: str
@@ -39,6 +41,26 @@ class Scored:
     fraction: float = 1.0
     draws: int = 3
     decoder: str = "linear"
+    k: int = 20
+    protocol: str = "auto"
+
+    @classmethod
+    def of(cls, table: StudyTable, store: Path, label: str = "") -> list[Scored]:
+        """Return what a table shows of one store, and of one label of it: a task for each amount of labels."""
+        return [
+            cls(
+                task=table.task,
+                store=store,
+                label=label,
+                features=table.features,
+                fraction=amount,
+                draws=table.draws,
+                decoder=table.decoder,
+                k=table.k,
+                protocol=table.protocol,
+            )
+            for amount in table.amounts
+        ]
 
     @property
     def name(self) -> str:
@@ -47,8 +69,10 @@ class Scored:
         fraction = "" if self.fraction == 1.0 else f"{self.fraction:g}"
         draws = "" if self.draws == 3 else f"{self.draws}-draws"
         decoder = "" if self.decoder == "linear" else self.decoder
+        neighbours = "" if self.k == 20 else f"k{self.k}"
+        protocol = "" if self.protocol == "auto" else self.protocol
         words = (self.task, decoder, self.store.name, self.label.replace(",", "+"), features, fraction, draws)
-        return "-".join(word for word in words if word)
+        return "-".join(word for word in (*words, neighbours, protocol) if word)
 
     def as_state(self) -> dict[str, Any]:
         """Return plain values, the store by its whole path."""
@@ -61,6 +85,5 @@ class Scored:
 
     def is_of(self, table: StudyTable) -> bool:
         """Say whether the table shows it."""
-        asked = (table.task, table.features, table.draws, table.decoder)
-        same = (self.task, self.features, self.draws, self.decoder) == asked and self.fraction in table.amounts
-        return same and (not self.label or table.shows(self.label))
+        shown = self in Scored.of(table, self.store, self.label)
+        return shown and (not self.label or table.shows(self.label))

@@ -20,7 +20,7 @@ __all__ = ["long_results", "write_study"]
 
 _FOLDER = "tables"
 _ARM = ("arm", "title", "recipe", "set", "seed")
-_TASK = ("task", "decoder", "features", "draws", "data")
+_TASK = ("task", "decoder", "features", "k", "draws", "data")
 _SIDES = ("label", "kind", "protocol", "train_images", "test_images", "train_patients", "test_patients")
 _FIGURE = ("scored", "of", "metric", "value", "low", "high", "fraction", "spread", "images")
 _COLUMNS = (*_ARM, *_TASK, *_SIDES, *_FIGURE)
@@ -52,7 +52,8 @@ def long_results(run: StudyRun) -> pd.DataFrame:
     for name, arm in run.study.arms.items():
         about = {"arm": name, "title": arm.title, "recipe": arm.recipe, "set": json.dumps(list(arm.set))}
         for task in run.tasks:
-            how = {"task": task.task, "decoder": task.decoder, "features": task.features, "draws": task.draws}
+            how = {key: getattr(task, key) for key in ("task", "decoder", "features", "draws")}
+            how["k"] = task.k if task.task == "knn" else None
             for seed, results in run.results(name, task).items():
                 rows += _rows(about | {"seed": seed} | how | {"data": task.store.name}, results)
     return pd.DataFrame(rows, columns=list(_COLUMNS))

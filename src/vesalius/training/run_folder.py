@@ -44,6 +44,14 @@ class RunFolder:
         """Whether a pretraining was begun here."""
         return self.recipe_file.is_file()
 
+    @property
+    def as_initialised(self) -> bool:
+        """Whether its backbone is random weights that took no step, as the untrained arms of studies are."""
+        if not (self.exists and self.state_file.is_file() and self.state().get("steps_taken") == 0):
+            return False
+        backbone = self.recipe().backbone
+        return not backbone.pretrained and backbone.weights is None
+
     def check_free(self) -> None:
         """Make sure that a run can begin here.
 

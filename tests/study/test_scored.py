@@ -1,0 +1,70 @@
+"""What tells one task of a study from another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from vesalius.errors import ConfigError
+from vesalius.study.definition import StudyTable, load_study
+from vesalius.study.scored import Scored
+
+NEIGHBOURS = """
+about: Few neighbours and many
+arms:
+  given: {title: As initialised, recipe: medino/deformable-small, set: ["guidance=null"], untrained: true}
+tables:
+  few: {title: Few, task: knn, metric: roc_auc, arms: [given], k: 3, protocol: folds}
+  many: {title: Many, task: knn, metric: roc_auc, arms: [given]}
+"""
+
+
+def _table(**options: object) -> StudyTable:
+    return StudyTable.model_validate({"title": "", "task": "knn", "metric": "roc_auc", "arms": ["a"], **options})
+
+
+@pytest.mark.parametrize("options", [{"k": 200}, {"protocol": "folds"}, {"fractions": (5, 1)}, {"features": "grid"}])
+def test_tables_of_other_options_show_other_tasks(options: dict[str, object]) -> None:
+    usual, other = _table(), _table(**options)
+    tasks = Scored.of(usual, Path("store"), "sex")
+    changed = [one for one in Scored.of(other, Path("store"), "sex") if one not in tasks]
+    assert changed
+    assert not {one.name for one in changed} & {one.name for one in tasks}
+    assert all(one.is_of(other) and not one.is_of(usual) for one in changed)
+    assert all(Scored.from_state(one.as_state()).name == one.name for one in changed)
+
+
+def test_neighbours_and_protocol_reach_the_evaluation(
+    go: Callable[..., Path], guided_store: Path, tmp_path: Path
+) -> None:
+    definition, out = tmp_path / "neighbours.yaml", tmp_path / "study"
+    definition.write_text(NEIGHBOURS)
+    go(definition, guided_store, out, masks=[], labels=[(guided_store, "sex")])
+    found = {
+        name: json.loads((out / "results" / "given-seed0" / f"{name}.json").read_text())[0]
+        for name in ("knn-store-sex-k3-folds", "knn-store-sex")
+    }
+    few, many = found.values()
+    assert (few["settings"]["k"], few["protocol"]) == (3, "folds")
+    assert many["settings"]["k"] == 20
+    rows = pd.read_csv(out / "results.csv")
+    assert set(rows["k"]) == {3, 20}
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("{title: T, task: linear, metric: roc_auc, arms: [given], k: 3}", "k = 3: belongs to task knn, not linear"),
+        ("{title: T, task: attention, metric: dice, arms: [given], protocol: split}", "leave protocol out"),
+        ("{title: T, task: knn, metric: roc_auc, arms: [given], protocol: fold}", "protocol"),
+    ],
+)
+def test_options_of_other_tasks_are_refused(table: str, told: str, tmp_path: Path) -> None:
+    definition = tmp_path / "study.yaml"
+    definition.write_text(NEIGHBOURS.split("tables:")[0] + f"tables:\n  one: {table}\n")
+    with pytest.raises(ConfigError, match=told):
+        load_study(definition)
