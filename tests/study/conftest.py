@@ -105,7 +105,13 @@ def go() -> Callable[..., Path]:
 
     def run(definition: Path, store: Path, out: Path, **options) -> Path:
         quiet = Console(quiet=True)
-        given = {"masks": [store], "labels": [(store, "any_finding")], "overrides": TINY, "console": quiet} | options
-        return pipeline.study(definition, data=f"{store}@all", out=out, **given)
+        given = {
+            "data": f"{store}@all",
+            "masks": [store],
+            "labels": [(store, "any_finding")],
+            "overrides": TINY,
+            "console": quiet,
+        } | options
+        return pipeline.study(definition, out=out, **given)
 
     return run

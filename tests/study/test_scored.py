@@ -65,6 +65,6 @@ def test_neighbours_and_protocol_reach_the_evaluation(
 )
 def test_options_of_other_tasks_are_refused(table: str, told: str, tmp_path: Path) -> None:
     definition = tmp_path / "study.yaml"
-    definition.write_text(NEIGHBOURS.split("tables:")[0] + f"tables:\n  one: {table}\n")
+    definition.write_text(NEIGHBOURS.split("tables:", maxsplit=1)[0] + f"tables:\n  one: {table}\n")
     with pytest.raises(ConfigError, match=told):
         load_study(definition)

@@ -11,10 +11,16 @@ from vesalius.data.batches import ImagePool
 from vesalius.data.store import open_store
 from vesalius.errors import StoreError
 
-__all__ = ["Data", "open_pool"]
+__all__ = ["Data", "named_store", "open_pool"]
 
 Data = str | Path | Sequence[str | Path]
 """One store, or several: `STORE` means its train split, `STORE@all` and `STORE@train+val` others."""
+
+
+def named_store(entry: str | Path) -> tuple[Path, str]:
+    """Return the path and the splits that one entry names."""
+    path, sign, wanted = str(entry).rpartition("@")
+    return (Path(path), wanted) if sign and not Path(entry).exists() else (Path(entry), "train")
 
 
 def open_pool(data: Data) -> tuple[ImagePool, dict[str, Any]]:
@@ -28,10 +34,8 @@ def open_pool(data: Data) -> tuple[ImagePool, dict[str, Any]]:
         raise StoreError("no data: name at least one store that `vesalius prepare` wrote")
     parts, names, splits, digest, patients = [], [], [], hashlib.sha256(), set()
     for entry in entries:
-        path, sign, wanted = str(entry).rpartition("@")
-        if not sign or Path(entry).exists():
-            path, wanted = str(entry), "train"
-        store = open_store(Path(path))
+        path, wanted = named_store(entry)
+        store = open_store(path)
         rows = store.rows() if wanted == "all" else store.rows(split=wanted.split("+"))
         parts.append((store, rows))
         names.append(store.path.name)

@@ -165,7 +165,8 @@ def logits_of(
 def _plan(options: SegmentTraining, image_size: int) -> ViewPlan:
     """Return the view learned from: crops, small turns, another exposure."""
     spec = ViewSpec(
-        name="view", size=image_size, area=(0.6, 1.0), aspect=(0.85, 1.18), flip_p=options.flip, rotation_p=0.5,
-        rotation_deg=10, interpolation="bilinear", brightness=0.2, contrast=0.2, gamma=0.2,
+        name="view", size=image_size, area=(options.smallest_crop, 1.0), aspect=(0.85, 1.18), flip_p=options.flip,
+        rotation_p=0.5, rotation_deg=options.rotation, interpolation="bilinear", brightness=0.2, contrast=0.2,
+        gamma=0.2,
     )  # fmt: skip
     return ViewPlan(name="segment", specs=(spec,), teacher_views=(0,))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vesalius.data.open_pool import Data
+    from vesalius.pipeline.study_work import StudyWork
+    from vesalius.study.run_study import Outcome, StudyRun
 
 __all__ = ["study"]
 
@@ -40,7 +43,8 @@ def study(
 
     Args:
         name: Shipped study (`medino`) or YAML file.
-        data: Unlabelled stores to pretrain on, as for `pretrain`; with the knowledge maps that the arms name.
+        data: Unlabelled stores to pretrain on, as for `pretrain`; with the knowledge maps that the arms name. A study
+            whose `pool` is `own` trains its arms on each by itself.
         out: Folder of the study; the same command again goes on with it, and a further arm joins those there.
         masks: Stores whose masks attention, regions and segmentation are scored by.
         labels: (store, label) pairs for the probes and fine-tuning.
@@ -68,13 +72,14 @@ def study(
 
     from vesalius.pipeline.study_work import StudyWork, check_jobs
     from vesalius.study.definition import load_study
-    from vesalius.study.write_study import write_study
+    from vesalius.study.write_study import write_joined, write_study
 
     console = console or Console()
     check_jobs(engine, jobs)
     here = engine == "local"
+    definition = load_study(name)
     work = StudyWork(
-        study=load_study(name),
+        study=definition,
         data=data if here else _whole_paths(data),
         out=Path(out) if here else Path(out).resolve(),
         masks=tuple(Path(store) if here else Path(store).resolve() for store in masks),
@@ -87,26 +92,55 @@ def study(
         threads=_share_of_cores(jobs) if here else None,
     )
 
-    def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False)
-
-    run = work.begin(say)
-    outcomes = run.left_out()
-    if not plan_only:
-        alone = here and jobs == 1
-        outcomes += work.one_by_one(run, console) if alone else work.together(run, engine=engine, jobs=jobs, say=say)
-    left = sum(one.state == "elsewhere" for one in outcomes)
+    parts = work.parts()
+    runs = [part.begin(_speaker(console)) for part in parts]
+    found: list[tuple[StudyRun, Outcome]] = []
+    files = []
+    for part, run in zip(parts, runs, strict=True):
+        if not plan_only:
+            found += [(run, one) for one in _train(part, run, engine=engine, jobs=jobs, console=console)]
+        found += [(run, one) for one in run.left_out()]
+        files.append(run.plan_file if plan_only else write_study(part.whole()))
+    left = sum(one.state == "elsewhere" for _, one in found)
     if left:
-        say(f"left to other processes: {left}; the tables lack what those have not done")
-    file = run.plan_file if plan_only else write_study(work.whole())
-    failed = [f"- {run.title(one.arm, one.seed)}: {one.why}" for one in outcomes if one.state == "failed"]
-    if failed:
-        count = f"{len(failed)} training{'s' if len(failed) > 1 else ''}"
-        raise RunError(
-            f"{run.out}: {count} failed (traces in failed/); what could be done is in {file}. The same command tries "
-            "these again:\n" + "\n".join(failed)
-        )
+        _speaker(console)(f"left to other processes: {left}; the tables lack what those have not done")
+    joined = definition.pool == "own" and not plan_only
+    file = write_joined([part.whole() for part in parts], work.out) if joined else files[0]
+    _tell_failed(work.out, file, found)
     return file
+
+
+def _speaker(console: Console) -> Callable[[str], None]:
+    return partial(console.print, highlight=False, markup=False)
+
+
+def _train(part: StudyWork, run: StudyRun, *, engine: str, jobs: int, console: Console) -> list[Outcome]:
+    """Train and score every arm of one study, in this process or in several."""
+    say = _speaker(console)
+    if part.study.pool == "own":
+        say(f"{run.out.name}:")
+    if engine == "local" and jobs == 1:
+        return part.one_by_one(run, console)
+    return part.together(run, engine=engine, jobs=jobs, say=say)
+
+
+def _tell_failed(out: Path, file: Path, found: Sequence[tuple[StudyRun, Outcome]]) -> None:
+    """Say which trainings failed, now that all others are done.
+
+    Raises:
+        RunError: Some did.
+    """
+    lines = []
+    for run, one in found:
+        if one.state == "failed":
+            store = "" if run.out == out else f"{run.out.name}, "
+            lines.append(f"- {store}{run.title(one.arm, one.seed)}: {one.why}")
+    if lines:
+        count = f"{len(lines)} training{'s' if len(lines) > 1 else ''}"
+        raise RunError(
+            f"{out}: {count} failed (traces in failed/); what could be done is in {file}. The same command tries "
+            "these again:\n" + "\n".join(lines)
+        )
 
 
 def _whole_paths(data: Data) -> Data:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vesalius.data.engines import check_engine, run_in_order
-from vesalius.errors import ConfigError, VesaliusError
+from vesalius.data.open_pool import named_store
+from vesalius.errors import ConfigError, RunError, VesaliusError
 from vesalius.pipeline.pretraining import plan_pretrainings, pretrain
 from vesalius.pipeline.scoring import (
     evaluate,
@@ -20,7 +21,7 @@ from vesalius.pipeline.scoring import (
     evaluate_regions,
     evaluate_segment,
 )
-from vesalius.study.about import all_tasks
+from vesalius.study.about import ABOUT, all_tasks
 from vesalius.study.definition import Study, StudyArm
 from vesalius.study.preparation import check_arms, planned_tasks, stores_scored
 from vesalius.study.run_study import Outcome, StudyRun, Verbs
@@ -70,6 +71,35 @@ class StudyWork:
     overrides: tuple[str, ...]
     budget_minutes: float | None
     threads: int | None = None
+
+    def parts(self) -> list[StudyWork]:
+        """Return the studies that it is made of: itself, or one a store where each is pretrained on by itself.
+
+        Raises:
+            ConfigError: Two stores of one name, or a store that is scored and not pretrained on.
+        """
+        if self.study.pool == "shared":
+            return [self]
+        data = [self.data] if isinstance(self.data, str | Path) else list(self.data)
+        by_store = {named_store(one)[0].resolve(): one for one in data}
+        names = [store.name for store in by_store]
+        for store in (*self.masks, *(store for store, _ in self.labels)):
+            if store.resolve() not in by_store:
+                raise ConfigError(f"{store}: is scored, and this study pretrains on what it scores; give it as --data")
+        if len(by_store) < len(data) or len(set(names)) < len(names):
+            raise ConfigError(f"--data {', '.join(map(str, data))}: two stores of one name; rename one of the folders")
+        if (self.out / ABOUT).is_file():
+            raise RunError(f"{self.out}: holds a study whose arms share their images; name another folder")
+        return [
+            replace(
+                self,
+                data=own,
+                out=self.out / store.name,
+                masks=tuple(one for one in self.masks if one.resolve() == store),
+                labels=tuple(one for one in self.labels if one[0].resolve() == store),
+            )
+            for store, own in by_store.items()
+        ]
 
     def run(self) -> StudyRun:
         """Return the study in its folder, of the arms asked for."""

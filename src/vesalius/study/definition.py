@@ -113,6 +113,8 @@ class Study(StrictModel):
         about: What is compared, and after whom.
         arms: By name.
         tables: By name.
+        pool: `shared`: all arms are trained on all stores of `--data`. `own`: every store is a study of its own, whose
+            arms are trained on its images and scored on it alone; the tables show all of them (Matsoukas 2022).
         image_size: Side of the input at scoring; None for the size of the training.
         finetune: Assignments for every fine-tuning, see `vesalius.evaluation.finetune_options`.
         segment: Assignments for every segmentation network, see `vesalius.evaluation.segment_options`.
@@ -121,6 +123,7 @@ class Study(StrictModel):
     about: str
     arms: Mapping[str, StudyArm] = Field(min_length=1)
     tables: Mapping[str, StudyTable] = Field(min_length=1)
+    pool: Literal["shared", "own"] = "shared"
     image_size: int | None = None
     finetune: tuple[str, ...] = ()
     segment: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ from vesalius.study.scored import Scored
 from vesalius.study.scores import labels_of, results_of
 from vesalius.study.trainings import Draws, Training, Trainings, over_label_draws
 
-__all__ = ["Difference", "difference_of", "difference_words", "holm", "paired_differences"]
+__all__ = ["Difference", "corrected", "difference_of", "difference_words", "holm", "paired_differences"]
 
 _LEVEL = 0.95
 _DISTANCES = ("hd95", "error")  # the smaller the better
@@ -84,6 +84,11 @@ def paired_differences(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]
                 one = _compared(run, table, trainings, arm, other)
                 if one is not None:
                     found.append(replace(one, about=f"{task.store.name}, {label}{few}: {one.about}"))
+    return corrected(found)
+
+
+def corrected(found: Sequence[Difference]) -> list[Difference]:
+    """Return comparisons with their p-values adjusted for all of them together."""
     adjusted = holm([one.p for one in found])
     return [replace(one, adjusted=p) for one, p in zip(found, adjusted, strict=True)]
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 
 from vesalius.evaluation.amounts import ALL, amount_words
 from vesalius.study.cells import Cell, table_cells
 from vesalius.study.definition import StudyTable
-from vesalius.study.differences import Difference, difference_words, paired_differences
+from vesalius.study.differences import Difference, corrected, difference_words, paired_differences
 from vesalius.study.run_study import StudyRun
 
-__all__ = ["FilledTable", "fill_tables", "study_tables"]
+__all__ = ["FilledTable", "fill_tables", "join_tables", "study_tables"]
 
 _ALIKE = 1e-9
 """Standard deviation of figures that differ by rounding alone."""
@@ -88,6 +88,19 @@ def fill_tables(run: StudyRun) -> list[FilledTable]:
             differences = paired_differences(run, table, tasks)
             filled.append(FilledTable(name=name, table=table, cells=tuple(cells), differences=tuple(differences)))
     return filled
+
+
+def join_tables(studies: Sequence[Sequence[FilledTable]]) -> list[FilledTable]:
+    """Join the tables of one name of several studies: figures of all, comparisons corrected for all together."""
+    by_name: dict[str, list[FilledTable]] = {}
+    for one in itertools.chain.from_iterable(studies):
+        by_name.setdefault(one.name, []).append(one)
+    joined = []
+    for tables in by_name.values():
+        cells = tuple(itertools.chain.from_iterable(one.cells for one in tables))
+        differences = corrected([each for one in tables for each in one.differences])
+        joined.append(replace(tables[0], cells=cells, differences=tuple(differences)))
+    return joined
 
 
 def study_tables(about: str, filled: Sequence[FilledTable], failures: Mapping[str, str]) -> str:

@@ -11,12 +11,13 @@ from typing import Any
 import pandas as pd
 
 from vesalius.atomic import replace_text, replacing
+from vesalius.locks import holding
 from vesalius.records.result import Result
 from vesalius.study.figures import draw_table
 from vesalius.study.run_study import StudyRun
-from vesalius.study.tables import FilledTable, fill_tables, study_tables
+from vesalius.study.tables import FilledTable, fill_tables, join_tables, study_tables
 
-__all__ = ["long_results", "write_study"]
+__all__ = ["long_results", "write_joined", "write_study"]
 
 _FOLDER = "tables"
 _ARM = ("arm", "title", "recipe", "set", "seed")
@@ -33,12 +34,25 @@ def write_study(run: StudyRun) -> Path:
     `.tex` and `.png`, with its comparisons as `-differences.csv`. One process of the study writes at a time.
     """
     with run.writing():
-        filled = fill_tables(run)
-        _write_results(long_results(run), run.out)
-        for one in filled:
-            _write_table(one, run.out / _FOLDER)
-        file = run.out / "tables.md"
-        replace_text(file, study_tables(run.study.about, filled, run.failures()))
+        return _write(run.out, run.study.about, fill_tables(run), long_results(run), run.failures())
+
+
+def write_joined(runs: Sequence[StudyRun], out: Path) -> Path:
+    """Write what several studies of one definition found, store by store, as `write_study` does of one."""
+    results = pd.concat([long_results(run) for run in runs], ignore_index=True)
+    failures = {f"{run.out.name}: {title}": why for run in runs for title, why in run.failures().items()}
+    with holding(out / ".locks" / "study", wait=True):
+        return _write(out, runs[0].study.about, join_tables([fill_tables(run) for run in runs]), results, failures)
+
+
+def _write(
+    out: Path, about: str, filled: Sequence[FilledTable], results: pd.DataFrame, failures: Mapping[str, str]
+) -> Path:
+    _write_results(results, out)
+    for one in filled:
+        _write_table(one, out / _FOLDER)
+    file = out / "tables.md"
+    replace_text(file, study_tables(about, filled, failures))
     return file
 
 
