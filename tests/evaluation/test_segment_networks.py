@@ -101,6 +101,32 @@ def test_the_encoder_of_few_images_keeps_its_weights(
         assert any(name.startswith("encoder.backbone.") for name in names) != frozen
 
 
+def test_views_are_turned_and_cropped_as_far_as_asked(
+    run: Path, phantom_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    whole = fit_segmentation.make_views
+
+    def watch(*given: Any, **options: Any) -> Any:
+        views = whole(*given, **options)
+        seen.append(views[0].affine)
+        return views
+
+    monkeypatch.setattr(fit_segmentation, "make_views", watch)
+    most = {}
+    for rotation, crop in ((0, 1.0), (180, 0.2)):
+        seen.clear()
+        own = [*QUICK["overrides"], f"rotation={rotation}", f"smallest_crop={crop}"]
+        pipeline.evaluate_segment(run, data=phantom_store, **QUICK | {"overrides": own, "cache": tmp_path})
+        matrices = torch.cat(seen)[:, :2, :2].double()
+        angles = torch.rad2deg(torch.atan2(matrices[:, 1, 0], matrices[:, 0, 0])).abs()
+        most[rotation] = (float(angles.max()), float(torch.linalg.det(matrices).min()))
+    (still, whole_area), (turned, part) = most[0], most[180]
+    assert still == pytest.approx(0, abs=1e-6)
+    assert turned > 90
+    assert part < whole_area / 2
+
+
 def test_it_learns(run: Path, phantom_store: Path, tmp_path: Path) -> None:
     given = QUICK | {"overrides": ["rounds=3", "round_steps=15", "batch_size=8", "lr=0.01"], "parts": ["heart"]}
     [heart] = pipeline.evaluate_segment(run, data=phantom_store, **given, cache=tmp_path)

@@ -157,6 +157,8 @@ def test_too_few_images_are_refused_before_anything_is_written(pretrain, tmp_pat
     with pytest.raises(TrainingError, match="64 images are fewer than one batch of 65"):
         pretrain("run", "training.batch_size=65")
     assert not (tmp_path / "run").exists()
+    run = pretrain("untrained", "training.batch_size=65", "training.steps=0")  # takes no batch
+    assert json.loads((run / "run.json").read_text())["status"] == "done"
 
 
 def test_the_seed_decides(pretrain, figures) -> None:

@@ -85,7 +85,7 @@ def check_arms(study: Study, data: Data, overrides: Sequence[str]) -> tuple[str,
     digests: dict[str, list[str]] = {}
     for name, arm in study.arms.items():
         recipe, _ = resolve_recipe(load_recipe(arm.recipe, overrides=[*arm.set, *overrides]), len(pool))
-        if several(recipe):
+        if several(recipe) and not arm.untrained:
             raise ConfigError(
                 f"{arm.title}: a study trains in one process, and the recipe asks for several (training.devices, "
                 "training.nodes); set devices=1 and start the study once a device, or train the arm by `vesalius "

@@ -121,8 +121,10 @@ class Pretraining:
         elif not leads(self.recipe):
             start, total = 0, wait_for_plan(self.folder)
         else:
-            self._check_processes()
-            planned = NOTHING if self.recipe.training.steps == 0 else self._plan_steps(built)
+            planned = NOTHING
+            if self.recipe.training.steps != 0:
+                self._check_processes()
+                planned = self._plan_steps(built)
             start, total = 0, planned.steps
             state = state | planned.as_state()
             state |= {
