@@ -9,7 +9,7 @@ from PIL import Image
 from vesalius.data.fit import fit, fit_mask, placement
 from vesalius.errors import ConfigError
 
-MODES = ["pad", "crop", "squash"]
+MODES = ["pad", "crop", "crop:0.6", "squash"]
 side = st.integers(8, 300)
 
 
@@ -43,8 +43,8 @@ def test_placement_covers_what_its_mode_promises(width: int, height: int, size: 
     right, bottom = place.to_source(float(size), float(size))
     if mode == "squash":
         assert (left, top, right, bottom) == pytest.approx((0, 0, width, height))
-    elif mode == "crop":
-        shorter = min(width, height)
+    elif mode.startswith("crop"):
+        shorter = min(width, height) * (0.6 if mode == "crop:0.6" else 1)
         assert (right - left, bottom - top) == pytest.approx((shorter, shorter))
         assert (left + right, top + bottom) == pytest.approx((width, height))
     else:
@@ -138,6 +138,11 @@ def test_slivers_and_bad_options() -> None:
     assert fit(np.ones((8, 3000), np.uint8), 16)[0].shape == (16, 16)
     with pytest.raises(ConfigError, match="did you mean 'crop'"):
         fit(np.zeros((8, 8), np.uint8), 16, "croop")
+    with pytest.raises(ConfigError, match=r"'pad:0\.5' is not one of"):
+        fit(np.zeros((8, 8), np.uint8), 16, "pad:0.5")
+    for share in ("0", "1.5", "half", "nan", ""):
+        with pytest.raises(ConfigError, match="above 0 and at most 1"):
+            fit(np.zeros((8, 8), np.uint8), 16, f"crop:{share}")
     with pytest.raises(ConfigError, match="apply the window"):
         fit(np.zeros((8, 8), np.int32), 16)
     with pytest.raises(ConfigError, match="below 1"):

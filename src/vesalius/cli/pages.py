@@ -30,7 +30,7 @@ def explain(
     compare: Annotated[list[Path] | None, typer.Option(help="Another run beside, in a figure; repeatable.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Side of the input; by default the weights' own.")] = None,
     upsampling: Annotated[str, typer.Option(help="Of attention maps: bilinear or nearest.")] = "bilinear",
-    fit: Annotated[str, typer.Option(help="Without --store, images not square: pad, crop or squash.")] = "pad",
+    fit: Annotated[str, typer.Option(help="Without --store, images not square: pad, crop[:SHARE] or squash.")] = "pad",
     window: Annotated[str, typer.Option(help="Without --store, as in `prepare`.")] = "auto",
     frame: Annotated[int | None, typer.Option(help="Frame or slice; by default the middle one.")] = None,
     axis: Annotated[str, typer.Option(help="Of NIfTI volumes: axial, coronal, sagittal, 0, 1 or 2.")] = "axial",

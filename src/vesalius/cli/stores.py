@@ -20,7 +20,9 @@ def prepare(
     dataset: Annotated[str, typer.Option(help="Layout: auto, folder, kermany, nih, chexpert, jsrt, ...")] = "auto",
     size: Annotated[int, typer.Option(help="Side of the stored square images, pixels.")] = 256,
     bits: Annotated[int, typer.Option(help="8 or 16 bits a pixel.")] = 8,
-    fit: Annotated[str, typer.Option(help="What happens to images that are not square: pad, crop or squash.")] = "pad",
+    fit: Annotated[
+        str, typer.Option(help="How images become square: pad, squash, crop, or crop:0.7 (that share of the centre).")
+    ] = "pad",
     channels: Annotated[str, typer.Option(help="auto, 1 or 3.")] = "auto",
     window: Annotated[str, typer.Option(help="auto, header, bits, percentiles, range, or LOW,HIGH.")] = "auto",
     frames: Annotated[

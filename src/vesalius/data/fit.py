@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Shaped
@@ -11,12 +10,11 @@ from PIL import Image
 
 from vesalius.errors import ConfigError, nearest
 
-__all__ = ["FitMode", "Placement", "fit", "fit_mask", "placement"]
+__all__ = ["FIT_MODES", "Placement", "fit", "fit_mask", "placement"]
 
-FitMode: TypeAlias = Literal["pad", "crop", "squash"]
-"""`pad`: all of the image, black bars. `crop`: the central square. `squash`: all of it, aspect ratio lost."""
-
-_MODES = ("pad", "crop", "squash")
+FIT_MODES = ("pad", "crop", "squash")
+"""`pad`: all of the image, black bars. `crop`: the central square, `crop:0.7` that share of its side. `squash`: all of
+the image, aspect ratio lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +66,7 @@ def fit(
     Args:
         pixels: uint8, uint16 or float32, gray or with three channels. uint16 is computed in float32 and rounded once.
         size: Side of the store's square.
-        mode: See `FitMode`.
+        mode: See `FIT_MODES`.
 
     Returns:
         The square in the same dtype, and its placement.
@@ -111,15 +109,14 @@ def fit_mask(mask: Shaped[np.ndarray, "height width"], size: int, mode: str = "p
 
 
 def _plan(width: int, height: int, size: int, mode: str) -> _Plan:
-    if mode not in _MODES:
-        raise ConfigError(f"fit {mode!r} is not one of {', '.join(_MODES)}{nearest(mode, _MODES)}")
+    mode, share = _parsed(mode)
     if size < 1:
         raise ConfigError(f"size {size} is below 1")
     box = (0.0, 0.0, float(width), float(height))
     left = top = 0
     new_width = new_height = size
     if mode == "crop":
-        side = min(width, height)
+        side = share * min(width, height)
         x, y = (width - side) / 2, (height - side) / 2
         box = (x, y, x + side, y + side)
     elif mode == "pad":
@@ -132,6 +129,20 @@ def _plan(width: int, height: int, size: int, mode: str) -> _Plan:
         scale_x=scale_x, scale_y=scale_y, offset_x=box[0] - left * scale_x, offset_y=box[1] - top * scale_y
     )
     return _Plan(left, top, new_width, new_height, box, place)
+
+
+def _parsed(mode: str) -> tuple[str, float]:
+    """Return the mode, and the share of the central square's side that is kept."""
+    name, sign, told = mode.partition(":")
+    if name not in FIT_MODES or (sign and name != "crop"):
+        raise ConfigError(f"fit {mode!r} is not one of {', '.join(FIT_MODES)}, crop:SHARE{nearest(name, FIT_MODES)}")
+    try:
+        share = float(told) if sign else 1.0
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise ConfigError(f"fit {mode!r}: give the share of the central square that is kept, above 0 and at most 1")
+    return name, share
 
 
 def _resize(pixels: Shaped[np.ndarray, "height width *channels"], plan: _Plan) -> Shaped[np.ndarray, "..."]:

@@ -64,7 +64,7 @@ def prepare(
         dataset: Name of an adapter, or `auto` for the one whose layout the folder has.
         size: Side of the stored square in pixels.
         bits: 8 or 16.
-        fit: How a non-square image becomes square: `pad`, `crop` or `squash`.
+        fit: How a non-square image becomes square: `pad`, `crop`, `crop:SHARE` or `squash`.
         channels: 1, 3, or `auto`: 3 if any of up to 64 images spread evenly over the set is truly coloured, else 1.
             Colour met later in a gray store becomes gray by luminance, and is marked in the manifest.
         window: Range of intensities to keep, see `vesalius.data.windows`.

@@ -33,7 +33,7 @@ class DecodeOptions:
     Attributes:
         size: Side of the stored square.
         bits: 8 or 16.
-        fit: `pad`, `crop` or `squash`.
+        fit: `pad`, `crop`, `crop:SHARE` or `squash`.
         channels: 1 or 3; colour becomes gray by luminance, gray becomes three equal channels.
         window: See `vesalius.data.windows`.
         frames: `first` or `middle` frame of a file; `given` or `all` for the one its sample names; `auto` for that of

@@ -35,8 +35,10 @@ class RoundOptions(StrictModel):
         rounds: At most.
         round_steps: Fewest steps of a round.
         warmup_steps: Linear from 0; at most a tenth of the longest training.
-        patience: Rounds without a better score after which the rate falls to a tenth.
-        min_lr: A rate that would fall below it ends the training.
+        schedule: `plateau` lowers the rate where validation saturates, and ends there; `cosine` from the peak to
+            `min_lr` over all rounds, for a budget that is too small to saturate.
+        patience: Of `plateau`: rounds without a better score after which the rate falls to a tenth.
+        min_lr: The lowest rate; one that would fall below it ends a training by `plateau`.
         validation_share: Share of the training side's patients held out for the choice of round and rate, the same ones
             for every arm and share of the labels. A store's own `val` split is taken where the protocol is `split`.
     """
@@ -50,6 +52,7 @@ class RoundOptions(StrictModel):
     rounds: int = Field(default=30, ge=1)
     round_steps: int = Field(default=20, ge=1)
     warmup_steps: int = Field(default=1000, ge=0)
+    schedule: Literal["plateau", "cosine"] = "plateau"
     patience: int = Field(default=3, ge=1)
     min_lr: float = Field(default=1e-6, gt=0)
     validation_share: float = Field(default=0.2, gt=0, lt=1)

@@ -14,6 +14,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from vesalius.errors import EvaluationError
 from vesalius.evaluation.round_options import RoundOptions
+from vesalius.schedules import Progress, warmup_cosine
 
 __all__ = ["Fit", "best_of_rates", "build_optimizer", "longest_steps", "optimizer_step", "train_in_rounds"]
 
@@ -80,17 +81,21 @@ def train_in_rounds(
     kept: dict[str, Tensor] = {}
     for number in range(options.rounds):
         for step in range(number * a_round, (number + 1) * a_round):
-            rate = lr * scale * min(1.0, (step + 1) / max(1, warmup))
+            now = Progress(step=step, total_steps=longest, steps_per_epoch=a_round)
+            if options.schedule == "cosine":
+                rate = warmup_cosine(lr, min(lr, options.min_lr), now, warmup)
+            else:
+                rate = lr * scale * min(1.0, (step + 1) / max(1, warmup))
             take(_batch(images, options.batch_size, seed, step), step, rate)
         advance(a_round)
         value, loss = validate()
-        now = Fit(lr=lr, value=value, loss=loss, best_round=number + 1, rounds=number + 1)
-        if best is None or now.goodness > best.goodness:
-            best, waited = now, 0
+        fit = Fit(lr=lr, value=value, loss=loss, best_round=number + 1, rounds=number + 1)
+        if best is None or fit.goodness > best.goodness:
+            best, waited = fit, 0
             kept = {name: one.detach().clone() for name, one in network.state_dict().items()}
             continue
         waited += 1
-        if waited >= options.patience:
+        if waited >= options.patience and options.schedule == "plateau":
             scale, waited = scale / 10, 0
             if lr * scale < options.min_lr * (1 - 1e-9):
                 break
