@@ -162,6 +162,12 @@ def test_bad_input(run: Path, phantom_store: Path, tmp_path: Path) -> None:
         pipeline.evaluate_segment(run, data=phantom_store, **QUICK | {"overrides": diverging, "cache": tmp_path})
 
 
+def test_a_validation_set_that_chooses_nothing_is_refused(run: Path, phantom_store: Path, tmp_path: Path) -> None:
+    few = QUICK | {"overrides": ["validation_share=0.001"], "cache": tmp_path}
+    with pytest.raises(LabelError, match=r"the 1 images held out lack a second image; use a larger share"):
+        pipeline.evaluate_segment(run, data=phantom_store, **few)
+
+
 def test_a_part_that_no_labelled_image_shows_is_named(phantom_store: Path) -> None:
     store = open_store(phantom_store)
     options = SegmentOptions(decoder="fpn", protocol="folds", folds=2, training=SegmentTraining())
