@@ -150,3 +150,51 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     yield mount
     for disk in mounted:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.fixture(scope="session")
+def write_shapes() -> Callable[..., Path]:
+    """Write a folder in COCO's format: `write_shapes(folder, {"train": 8, "val": 4})`."""
+
+    import json
+
+    import numpy as np
+    from PIL import Image
+
+    def write(folder: Path, tables: dict[str, int], *, side: int = 48) -> Path:
+        """Gray images with one to three bright rectangles of two classes; category ids are not consecutive."""
+        generator = np.random.default_rng(0)
+        for table, count in tables.items():
+            (folder / table).mkdir(parents=True)
+            content = {
+                "images": [],
+                "annotations": [],
+                "categories": [{"id": 3, "name": "tall"}, {"id": 7, "name": "wide"}],
+            }
+            for number in range(count):
+                pixels = generator.integers(0, 60, (side, side + 8), dtype=np.uint8)
+                content["images"].append(
+                    {"id": 10 + number, "file_name": f"{number}.png", "height": side, "width": side + 8}
+                )
+                for _ in range(int(generator.integers(1, 4))):
+                    tall = bool(generator.integers(2))
+                    width, height = (8, 20) if tall else (20, 8)
+                    x, y = (int(one) for one in generator.integers(2, side - 22, 2))
+                    pixels[y : y + height, x : x + width] = 220 if tall else 150
+                    content["annotations"].append(
+                        {
+                            "id": len(content["annotations"]) + 1,
+                            "image_id": 10 + number,
+                            "category_id": 3 if tall else 7,
+                            "bbox": [x, y, width, height],
+                            "area": width * height,
+                            "iscrowd": 0,
+                            "segmentation": [[x, y, x + width, y, x + width, y + height, x, y + height]],
+                        }
+                    )
+                Image.fromarray(pixels).save(folder / table / f"{number}.png")
+            (folder / "annotations").mkdir(exist_ok=True)
+            (folder / "annotations" / f"instances_{table}.json").write_text(json.dumps(content))
+        return folder
+
+    return write

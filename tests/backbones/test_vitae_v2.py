@@ -125,7 +125,7 @@ def test_weights_go_to_a_file_and_back_and_are_folded_to_gray(tmp_path: Path) ->
 
 
 def test_its_inductive_biases_can_be_left_out_at_equal_parameters() -> None:
-    """As the arms of `vesalius study dino-cxr` do; the backbone's description remembers it."""
+    """As the arms of `vesalius study dino-cxr-small` do; the backbone's description remembers it."""
     whole = parameters(create_backbone(BackboneConfig(name="vitae_v2_half", image_size=64)))
     for arguments in ({"pyramid": False}, {"parallel": False, "mlp_ratio": 5.5}):
         backbone = create_backbone(BackboneConfig(name="vitae_v2_half", image_size=64, arguments=arguments))

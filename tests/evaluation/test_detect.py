@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,46 +31,9 @@ QUICK = {
 }
 
 
-def write_coco(folder: Path, tables: dict[str, int], *, side: int = 48) -> Path:
-    """Gray images with one to three bright rectangles of two classes; category ids are not consecutive."""
-    generator = np.random.default_rng(0)
-    for table, count in tables.items():
-        (folder / table).mkdir(parents=True)
-        content = {
-            "images": [],
-            "annotations": [],
-            "categories": [{"id": 3, "name": "tall"}, {"id": 7, "name": "wide"}],
-        }
-        for number in range(count):
-            pixels = generator.integers(0, 60, (side, side + 8), dtype=np.uint8)
-            content["images"].append(
-                {"id": 10 + number, "file_name": f"{number}.png", "height": side, "width": side + 8}
-            )
-            for _ in range(int(generator.integers(1, 4))):
-                tall = bool(generator.integers(2))
-                width, height = (8, 20) if tall else (20, 8)
-                x, y = (int(one) for one in generator.integers(2, side - 22, 2))
-                pixels[y : y + height, x : x + width] = 220 if tall else 150
-                content["annotations"].append(
-                    {
-                        "id": len(content["annotations"]) + 1,
-                        "image_id": 10 + number,
-                        "category_id": 3 if tall else 7,
-                        "bbox": [x, y, width, height],
-                        "area": width * height,
-                        "iscrowd": 0,
-                        "segmentation": [[x, y, x + width, y, x + width, y + height, x, y + height]],
-                    }
-                )
-            Image.fromarray(pixels).save(folder / table / f"{number}.png")
-        (folder / "annotations").mkdir(exist_ok=True)
-        (folder / "annotations" / f"instances_{table}.json").write_text(json.dumps(content))
-    return folder
-
-
 @pytest.fixture(scope="module")
-def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_coco(tmp_path_factory.mktemp("coco") / "shapes", {"train": 8, "val": 4})
+def objects(write_shapes: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shapes(tmp_path_factory.mktemp("coco") / "shapes", {"train": 8, "val": 4})
 
 
 @pytest.fixture(scope="module")
@@ -168,9 +132,9 @@ def test_regions_are_read_where_they_lie_whatever_the_shape(height: int, width: 
     assert abs(float(found.mean()) - 12) <= 2  # half a place is torchvision's own
 
 
-def test_runs_of_both_kinds_and_any_numbers_are_read(tmp_path: Path) -> None:
+def test_runs_of_both_kinds_and_any_numbers_are_read(write_shapes: Callable[..., Path], tmp_path: Path) -> None:
     """Compressed run lengths, objects numbered from 0, blank images: what COCO's own code reads, or trips over."""
-    folder = write_coco(tmp_path / "runs", {"val": 6})
+    folder = write_shapes(tmp_path / "runs", {"val": 6})
     table = folder / "annotations" / "instances_val.json"
     content = json.loads(table.read_text())
     before = read_objects(folder)
@@ -190,8 +154,8 @@ def test_runs_of_both_kinds_and_any_numbers_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_it_learns_to_find_the_shapes(run: Path, tmp_path: Path) -> None:
-    objects = write_coco(tmp_path / "shapes", {"train": 60, "val": 20}, side=96)
+def test_it_learns_to_find_the_shapes(write_shapes: Callable[..., Path], run: Path, tmp_path: Path) -> None:
+    objects = write_shapes(tmp_path / "shapes", {"train": 60, "val": 20}, side=96)
     options = QUICK | {
         "overrides": ("size=96", "batch_size=4", "steps=300", "lr=0.04", "warmup_steps=30", "proposals=100")
     }
@@ -211,8 +175,8 @@ def test_the_schedule() -> None:
         DetectTraining(size=100)
 
 
-def test_one_table_is_divided_by_the_seed(tmp_path: Path) -> None:
-    folder = write_coco(tmp_path / "one", {"val2017": 9})
+def test_one_table_is_divided_by_the_seed(write_shapes: Callable[..., Path], tmp_path: Path) -> None:
+    folder = write_shapes(tmp_path / "one", {"val2017": 9})
     sets = [read_objects(folder, seed=seed) for seed in (0, 0, 1)]
     numbers = [tuple(one.number for one in each.test) for each in sets]
     assert numbers[0] == numbers[1] != numbers[2]
@@ -229,7 +193,7 @@ def test_one_table_is_divided_by_the_seed(tmp_path: Path) -> None:
     assert masks[0].sum() == (x1 - x0) * (y1 - y0) == masks[0, y0:y1, x0:x1].sum()
 
 
-def test_bad_input(run: Path, objects: Path, tmp_path: Path) -> None:
+def test_bad_input(write_shapes: Callable[..., Path], run: Path, objects: Path, tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"no annotations/instances_<set>.json"):
         pipeline.evaluate_detect(run, data=tmp_path, **QUICK)
     with pytest.raises(ConfigError, match=r"unknown key 'sise'.*did you mean 'size'"):
@@ -279,7 +243,7 @@ def test_bad_input(run: Path, objects: Path, tmp_path: Path) -> None:
     with pytest.raises(ManifestError):
         read_objects(folder)
     with pytest.raises(SplitError, match="2 images; at least 3"):
-        read_objects(write_coco(tmp_path / "few", {"val": 2}))
+        read_objects(write_shapes(tmp_path / "few", {"val": 2}))
     dilated = BackboneConfig(name="resnet18", image_size=64, in_chans=1, arguments={"output_stride": 16})
     with pytest.raises(BackboneError, match="maps at strides 4 to 32"):
         detection_network(create_backbone(dilated), 2, size=64)

@@ -15,12 +15,15 @@ __all__ = ["study"]
 
 @app.command()
 def study(
-    name: Annotated[str, typer.Argument(help="Shipped study (medino, methods) or YAML file.")],
+    name: Annotated[str, typer.Argument(help="Shipped study (methods, medino-small) or YAML file.")],
     data: Stores,
     out: Annotated[Path, typer.Option(help="Folder of the study; the same command goes on with it.")],
     masks: Annotated[list[Path] | None, typer.Option(help="Store whose masks are scored by; repeatable.")] = None,
     label: Annotated[
         list[str] | None, typer.Option(metavar="STORE=LABEL", help="Store and label of a probe; repeatable.")
+    ] = None,
+    objects: Annotated[
+        list[Path] | None, typer.Option(help="Folder in COCO's format for detection; repeatable.")
     ] = None,
     tasks: Annotated[str, typer.Option(help="Which of the study's tasks, by commas; all by default.")] = "",
     arms: Annotated[str, typer.Option(help="Which arms, by commas; all by default.")] = "",
@@ -46,6 +49,7 @@ def study(
         out=out,
         masks=list(masks or []),
         labels=[_pair(text) for text in label or []],
+        objects=list(objects or []),
         tasks=[task for task in tasks.split(",") if task],
         arms=[arm for arm in arms.split(",") if arm],
         seeds=seeds,

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from torch import nn
 
@@ -25,6 +24,7 @@ from vesalius.evaluation.average_precision import METRICS, average_precision
 from vesalius.evaluation.coco_objects import ObjectSet, read_objects
 from vesalius.evaluation.detection_network import detection_network
 from vesalius.evaluation.detection_options import DetectOptions
+from vesalius.evaluation.detection_table import to_table
 from vesalius.evaluation.features import autocast_bf16, backbone_fingerprint
 from vesalius.evaluation.fit_detection import detections_of, fit_detection
 from vesalius.evaluation.image_scores import ImageScores
@@ -37,6 +37,7 @@ from vesalius.locks import holding
 from vesalius.progress import bar, say
 from vesalius.records.result import Result, Score
 from vesalius.seeding import seeded
+from vesalius.training.allocator import memory_kept_on
 from vesalius.training.run_folder import RunFolder
 
 __all__ = ["evaluate_detect"]
@@ -86,10 +87,11 @@ def evaluate_detect(
     networks = {"pretrained": backbone, "random_init": twin}
     steps = options.training.steps_of(len(objects.train))
     if progress and not all(training.kept(one) for one in networks.values()):
-        seconds = training.seconds_a_step(backbone)
+        with memory_kept_on(where.type):
+            seconds = training.seconds_a_step(backbone)
         cost = f"2 trainings of {steps:,} steps, {seconds:.2f} s each: {2 * steps * seconds / 60:.0f} minutes"
         say(f"detect: {cost}; what is done stays done", show=True)
-    with bar("detect", 2 * (steps + len(objects.test)), show=progress) as advance:
+    with bar("detect", 2 * (steps + len(objects.test)), show=progress) as advance, memory_kept_on(where.type):
         detected = {arm: training.detections(one, advance) for arm, one in networks.items()}
     return _written(run, objects, options, detected, backbone.name)
 
@@ -220,15 +222,8 @@ def _written(
         f"{told.stands(METRICS[0], ('random_init',))}.",
     )
     folder = result_folder(run, task="detect", label="objects", fingerprint=objects.fingerprint, changed=changed)
-    rows = [{"arm": arm} | _row(one) for arm, found in detected.items() for one in found]
-    write_result(folder, result, predictions=pd.DataFrame(rows))
+    write_result(folder, result, predictions=to_table(detected))
     return result
-
-
-def _row(one: Mapping[str, Any]) -> dict[str, Any]:
-    x, y, width, height = one["bbox"]
-    about = {"image": one["image_id"], "category": one["category_id"], "score": one["score"]}
-    return about | {"x": x, "y": y, "width": width, "height": height, "mask": one["segmentation"]["counts"]}
 
 
 def _check_installed() -> None:

@@ -38,6 +38,7 @@ from vesalius.evaluation.untrained_twin import (
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.progress import bar, say
 from vesalius.records.result import Result
+from vesalius.training.allocator import memory_kept_on
 
 __all__ = ["evaluate_run"]
 
@@ -99,7 +100,8 @@ def evaluate_run(
         side, where = image_side(backbone, options.image_size), choose_device(device)
         setup = Setup(where, autocast_bf16(options.precision, where), side)
         tuning = Finetuning(job, probe, options.finetune, setup, (cache or run) / "finetuned", untrained)
-        predictions, more = _finetune(tuning, backbones, progress=progress)
+        with memory_kept_on(where.type):
+            predictions, more = _finetune(tuning, backbones, progress=progress)
     else:
         # Fine-tuned ones learn their statistics themselves, and a branch that begins switched off trains better.
         for one in (one for arm in untrained for one in backbones[arm]):

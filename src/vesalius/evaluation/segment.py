@@ -36,6 +36,7 @@ from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_batch_norm, 
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.progress import bar, say
 from vesalius.records.result import Result
+from vesalius.training.allocator import memory_kept_on
 from vesalius.training.run_folder import RunFolder
 
 __all__ = ["evaluate_segment"]
@@ -101,7 +102,8 @@ def evaluate_segment(
         check_draws(job)
         side = image_side(backbone, options.image_size)
         setup = Setup(where, autocast_bf16(options.precision, where), side)
-        counts, told = _trained(job, networks, untrained_arms(run), setup, kept, progress=progress)
+        with memory_kept_on(where.type):
+            counts, told = _trained(job, networks, untrained_arms(run), setup, kept, progress=progress)
     else:
         for twin in (one for name in untrained_arms(run) for one in networks[name]):
             calibrate_batch_norm(twin, store, rows, image_size=options.image_size, device=device)

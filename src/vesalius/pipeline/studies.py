@@ -26,6 +26,7 @@ def study(
     out: str | Path,
     masks: Sequence[str | Path] = (),
     labels: Sequence[tuple[str | Path, str]] = (),
+    objects: Sequence[str | Path] = (),
     tasks: Sequence[str] = (),
     arms: Sequence[str] = (),
     seeds: int = 1,
@@ -48,8 +49,9 @@ def study(
         out: Folder of the study; the same command again goes on with it, and a further arm joins those there.
         masks: Stores whose masks attention, regions and segmentation are scored by.
         labels: (store, label) pairs for the probes and fine-tuning.
-        tasks: Of `attention`, `coordinates`, `regions`, `segment`, `knn`, `linear`, `finetune`; by default all that the
-            tables show.
+        objects: Folders in COCO's format that detection is scored on.
+        tasks: Of `attention`, `coordinates`, `regions`, `segment`, `detect`, `knn`, `linear`, `finetune`; by default
+            all that the tables show.
         arms: Which; by default all.
         seeds: Trainings an arm.
         overrides: Assignments for every arm, after its own, as in `training.epochs=10`.
@@ -84,6 +86,7 @@ def study(
         out=Path(out) if here else Path(out).resolve(),
         masks=tuple(Path(store) if here else Path(store).resolve() for store in masks),
         labels=tuple((Path(store) if here else Path(store).resolve(), label) for store, label in labels),
+        objects=tuple(Path(folder) if here else Path(folder).resolve() for folder in objects),
         tasks=tuple(tasks),
         arms=tuple(arms),
         seeds=seeds,

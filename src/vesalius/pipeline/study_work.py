@@ -18,6 +18,7 @@ from vesalius.pipeline.scoring import (
     evaluate,
     evaluate_attention,
     evaluate_coordinates,
+    evaluate_detect,
     evaluate_regions,
     evaluate_segment,
 )
@@ -52,6 +53,7 @@ class StudyWork:
         out: Its folder.
         masks: Stores whose masks are scored by.
         labels: Stores and labels.
+        objects: Folders in COCO's format, which detection is scored on.
         tasks: Which; empty for all that the tables show.
         arms: Which; empty for all.
         seeds: Trainings an arm.
@@ -65,6 +67,7 @@ class StudyWork:
     out: Path
     masks: tuple[Path, ...]
     labels: tuple[tuple[Path, str], ...]
+    objects: tuple[Path, ...]
     tasks: tuple[str, ...]
     arms: tuple[str, ...]
     seeds: int
@@ -80,6 +83,8 @@ class StudyWork:
         """
         if self.study.pool == "shared":
             return [self]
+        if self.objects:
+            raise ConfigError("--objects: this study pretrains on what it scores, and these are no stores")
         data = [self.data] if isinstance(self.data, str | Path) else list(self.data)
         by_store = {named_store(one)[0].resolve(): one for one in data}
         names = [store.name for store in by_store]
@@ -169,7 +174,7 @@ class StudyWork:
 
     def _run_of(self, study: Study) -> StudyRun:
         tasks = self.tasks or sorted({table.task for table in study.tables.values()})
-        scored = planned_tasks(study, tasks, masks=self.masks, labels=self.labels)
+        scored = planned_tasks(study, tasks, masks=self.masks, labels=self.labels, objects=self.objects)
         return StudyRun(study, self.out, self.seeds, scored)
 
 
@@ -196,6 +201,8 @@ def _score(study: Study, cache: Path, folder: Path, task: Scored) -> Sequence[Re
         trained = task.decoder != "linear"
         how |= {"decoder": task.decoder, "overrides": study.segment if trained else ()}
         return evaluate_segment(folder, **how, **few)
+    if task.task == "detect":
+        return [evaluate_detect(folder, data=task.store, cache=cache, overrides=study.detect)]
     if task.task == "regions":
         return evaluate_regions(folder, **how)
     verb = evaluate_attention if task.task == "attention" else evaluate_coordinates

@@ -32,8 +32,9 @@ def about_of(
         told["image_size"] = study.image_size
     if study.finetune:
         told["finetune"] = list(study.finetune)
-    if study.segment:
-        told["segment"] = list(study.segment)
+    for key in ("segment", "detect"):
+        if getattr(study, key):
+            told[key] = list(getattr(study, key))
     arms: dict[str, Any] = {
         name: {"recipe": arm.recipe, "set": list(arm.set)} | ({"untrained": True} if arm.untrained else {})
         for name, arm in study.arms.items()
@@ -75,5 +76,5 @@ def all_tasks(out: Path, tasks: Sequence[Scored]) -> tuple[Scored, ...]:
     """Return the tasks of this call, and those of earlier ones whose stores are where they were."""
     there = json.loads((out / ABOUT).read_text(encoding="utf-8")).get("tasks", {})
     earlier = {name: Scored.from_state(one) for name, one in there.items()}
-    kept = {name: one for name, one in earlier.items() if (one.store / "store.json").is_file()}
+    kept = {name: one for name, one in earlier.items() if one.is_there}
     return tuple((kept | {one.name: one for one in tasks}).values())

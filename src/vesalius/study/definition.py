@@ -41,7 +41,7 @@ class StudyTable(StrictModel):
 
     Attributes:
         title: Above it.
-        task: `attention`, `coordinates`, `segment`, `regions`, `knn`, `linear` or `finetune`.
+        task: `attention`, `coordinates`, `segment`, `regions`, `detect`, `knn`, `linear` or `finetune`.
         metric: Of that task.
         decoder: Of segmentation, see `vesalius.evaluation.segment_options`; another than `linear` is trained.
         features: Kind of frozen features of a probe, see `vesalius.evaluation.feature_kinds`.
@@ -92,6 +92,10 @@ class StudyTable(StrictModel):
             raise ValueError(f"task {self.task} learns from no labels; leave fraction out")
         if self.task in ON_MAPS and self.protocol != "auto":
             raise ValueError(f"task {self.task} learns from no labels; leave protocol out")
+        if self.task == "detect" and (self.protocol != "auto" or self.amounts != (ALL,)):
+            raise ValueError(
+                "task detect learns from all objects, on the folder's sides; leave fraction and protocol out"
+            )
         if self.task != "knn" and self.k != type(self).model_fields["k"].default:
             raise ValueError(f"k = {self.k}: belongs to task knn, not {self.task}")
         return self
@@ -118,6 +122,7 @@ class Study(StrictModel):
         image_size: Side of the input at scoring; None for the size of the training.
         finetune: Assignments for every fine-tuning, see `vesalius.evaluation.finetune_options`.
         segment: Assignments for every segmentation network, see `vesalius.evaluation.segment_options`.
+        detect: Assignments for every detector, see `vesalius.evaluation.detection_options`.
     """
 
     about: str
@@ -127,6 +132,7 @@ class Study(StrictModel):
     image_size: int | None = None
     finetune: tuple[str, ...] = ()
     segment: tuple[str, ...] = ()
+    detect: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _check_titles(self) -> Study:

@@ -10,9 +10,10 @@ from vesalius.data.open_pool import Data, open_pool
 from vesalius.data.region_maps import open_regions
 from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, nearest
+from vesalius.evaluation.coco_objects import read_objects
 from vesalius.evaluation.targets import read_targets
-from vesalius.study.definition import Study
-from vesalius.study.scored import ON_LABELS, ON_MASKS, Scored
+from vesalius.study.definition import Study, StudyTable
+from vesalius.study.scored import ON_LABELS, ON_MASKS, ON_OBJECTS, Scored
 from vesalius.training.leading import several
 from vesalius.training.recipe import load_recipe
 from vesalius.training.resolve_recipe import resolve_recipe
@@ -21,7 +22,12 @@ __all__ = ["check_arms", "planned_tasks", "stores_scored"]
 
 
 def planned_tasks(
-    study: Study, tasks: Sequence[str], *, masks: Sequence[Path], labels: Sequence[tuple[Path, str]]
+    study: Study,
+    tasks: Sequence[str],
+    *,
+    masks: Sequence[Path],
+    labels: Sequence[tuple[Path, str]],
+    objects: Sequence[Path] = (),
 ) -> tuple[Scored, ...]:
     """Return every task on every store that it takes, for probes as the study's tables ask for them.
 
@@ -29,8 +35,9 @@ def planned_tasks(
         ConfigError: An unknown task, or none that the stores given can serve.
         StoreError: A store that is not there, or has no masks.
         LabelError: A label that a store does not have.
+        ManifestError: A folder that is not in COCO's format.
     """
-    known = (*ON_MASKS, *ON_LABELS)
+    known = (*ON_MASKS, *ON_LABELS, *ON_OBJECTS)
     for task in tasks:
         if task not in known:
             raise ConfigError(f"no task '{task}'{nearest(task, known)}; use {', '.join(known)}")
@@ -38,26 +45,36 @@ def planned_tasks(
         open_store(store).masks  # noqa: B018 (refuses a store without masks)
     for store, label in labels:
         read_targets(open_store(store), label)  # refuses what no image knows, before anything is trained
-    _check_names([*masks, *(store for store, _ in labels)])
-    planned = []
-    for table in study.tables.values():
-        if table.task in ON_MASKS and table.task in tasks:
-            for store in masks:
-                planned += Scored.of(table, store)
-        if table.task in ON_LABELS and table.task in tasks:
-            for store, label in labels:
-                planned += Scored.of(table, store, label) if table.shows(label) else []
+    for folder in objects:
+        read_objects(folder)
+    _check_names([*masks, *(store for store, _ in labels), *objects])
+    planned = [
+        one
+        for table in study.tables.values()
+        if table.task in tasks
+        for one in _tasks_of(table, masks=masks, labels=labels, objects=objects)
+    ]
     if not planned:
         raise ConfigError(
-            "the study would score nothing: give --masks STORE for attention, --label STORE=LABEL for probes"
+            "the study would score nothing: give --masks STORE for attention and segmentation, --label STORE=LABEL for "
+            "probes and fine-tuning, --objects FOLDER for detection"
         )
     return tuple(dict.fromkeys(planned))
 
 
+def _tasks_of(
+    table: StudyTable, *, masks: Sequence[Path], labels: Sequence[tuple[Path, str]], objects: Sequence[Path]
+) -> list[Scored]:
+    """Return what one table asks for of all that is given."""
+    if table.task in ON_LABELS:
+        return [one for store, label in labels if table.shows(label) for one in Scored.of(table, store, label)]
+    return [one for given in (masks if table.task in ON_MASKS else objects) for one in Scored.of(table, given)]
+
+
 def stores_scored(tasks: Sequence[Scored]) -> dict[str, list[str]]:
-    """Return the fingerprints of images and masks of every store that is scored, by its name, as results carry it."""
-    opened = {task.store.name: open_store(task.store) for task in tasks}
-    return {name: [store.fingerprint, store.mask_fingerprint] for name, store in opened.items()}
+    """Return the fingerprints of every store that is scored, by its name, as results carry it."""
+    by_name = {task.store.name: task for task in tasks}
+    return {name: task.fingerprints for name, task in by_name.items()}
 
 
 def _check_names(stores: Sequence[Path]) -> None:

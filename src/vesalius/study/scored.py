@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vesalius.data.store import open_store
+from vesalius.evaluation.coco_objects import read_objects
 from vesalius.study.definition import ON_MAPS, StudyTable
 
-__all__ = ["ON_LABELS", "ON_MASKS", "Scored"]
+__all__ = ["ON_LABELS", "ON_MASKS", "ON_OBJECTS", "Scored"]
 
 ON_MASKS = (*ON_MAPS, "segment")
 """Tasks whose figures every image, or patient, has of its own, by its mask."""
@@ -17,14 +19,17 @@ ON_MASKS = (*ON_MAPS, "segment")
 ON_LABELS = ("knn", "linear", "finetune")
 """Classifiers, whose figures are of all images together."""
 
+ON_OBJECTS = ("detect",)
+"""Tasks on a folder in COCO's format."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
     """One task on one store.
 
     Attributes:
-        task: Of `ON_MASKS` or `ON_LABELS`.
-        store: Where.
+        task: Of `ON_MASKS`, `ON_LABELS` or `ON_OBJECTS`.
+        store: Where; of detection the folder.
         label: To predict; empty for tasks on masks, which take all parts.
         features: Kind of frozen features of a probe.
         fraction: Amount of training labels that is learned from.
@@ -73,6 +78,19 @@ class Scored:
         protocol = "" if self.protocol == "auto" else self.protocol
         words = (self.task, decoder, self.store.name, self.label.replace(",", "+"), features, fraction, draws)
         return "-".join(word for word in (*words, neighbours, protocol) if word)
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """Of what it is scored on: images and masks, or images with their objects."""
+        if self.task in ON_OBJECTS:
+            return [read_objects(self.store).fingerprint]
+        store = open_store(self.store)
+        return [store.fingerprint, store.mask_fingerprint]
+
+    @property
+    def is_there(self) -> bool:
+        """Whether what it is scored on is where it was."""
+        return self.store.is_dir() if self.task in ON_OBJECTS else (self.store / "store.json").is_file()
 
     def as_state(self) -> dict[str, Any]:
         """Return plain values, the store by its whole path."""

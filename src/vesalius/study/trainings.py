@@ -10,14 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from vesalius.data.store import open_store
+from vesalius.evaluation.average_precision import average_precision
+from vesalius.evaluation.coco_objects import read_objects
+from vesalius.evaluation.detection_table import from_table
 from vesalius.evaluation.image_scores import resampled_means
 from vesalius.evaluation.intervals import bootstrap_metrics, draw_resamples
 from vesalius.evaluation.write_result import result_folder
 from vesalius.records.result import Result
 from vesalius.study.definition import StudyTable
 from vesalius.study.run_study import StudyRun
-from vesalius.study.scored import ON_MASKS, Scored
+from vesalius.study.scored import ON_MASKS, ON_OBJECTS, Scored
 from vesalius.study.scores import own_arm, results_of, score_of
 
 __all__ = ["Draws", "Training", "Trainings", "over_label_draws"]
@@ -52,7 +54,8 @@ class Trainings:
 
     def __init__(self, run: StudyRun, table: StudyTable, task: Scored, label: str) -> None:
         self._run, self._table, self._task, self._label = run, table, task, label
-        self._store = open_store(task.store)
+        self._fingerprint = task.fingerprints[0]
+        self._truth = read_objects(task.store).truth if task.task in ON_OBJECTS else {}
         self._known: dict[tuple[str, str, frozenset[str] | None], dict[int, Training]] = {}
 
     def of(self, arm: str, baseline: str = "", shared: frozenset[str] | None = None) -> Mapping[int, Training]:
@@ -88,6 +91,8 @@ class Trainings:
         if score is None:
             return None
         predictions = self._predictions(arm, seed, result)
+        if self._task.task in ON_OBJECTS:
+            return Training(score.value, [self._draw_images(from_table(predictions, inside, self._truth), result)])
         own = predictions[predictions["arm"] == inside].sort_values("image_id")
         if self._task.task not in ON_MASKS:
             return Training(score.value, [self._draw_labels(one, result) for _, one in own.groupby("seed")])
@@ -104,10 +109,15 @@ class Trainings:
             self._run.folder(arm, seed),
             task=self._task.task,
             label=self._label,
-            fingerprint=self._store.fingerprint,
+            fingerprint=self._fingerprint,
             changed=result.settings["changed"],
         )
         return pd.read_parquet(folder / "predictions.parquet")
+
+    def _draw_images(self, detections: list[dict[str, Any]], result: Result) -> Draws:
+        """Resample the images of a detector, whose patients are not known."""
+        resamples = int(result.settings["bootstrap"])
+        return average_precision(self._truth, detections, resamples=resamples, seed=0)[self._table.metric][1]
 
     def _draw_labels(self, own: pd.DataFrame, result: Result) -> Draws:
         """Resample the patients for one draw of labels."""
