@@ -119,6 +119,18 @@ def test_another_store_may_be_the_test_side_but_not_the_same_patients(run: Path,
         evaluate_run(run, store, task="knn", label="side", test_store=store, **FAST)
 
 
+def test_labels_that_no_image_knows_are_not_proposed(stores) -> None:
+    manifest = stores[0].manifest.copy()
+    manifest["label_site"] = np.nan
+    store = dataclasses.replace(stores[0])
+    vars(store)["manifest"] = manifest  # cached there
+    with pytest.raises(LabelError, match=r"no image knows 'site'; labels that can be evaluated: \['side'\]"):
+        read_targets(store, "site")
+    manifest["label_side"] = np.nan
+    with pytest.raises(LabelError, match="no image knows 'site'; nor any other label that can be evaluated"):
+        read_targets(store, "site")
+
+
 def test_only_images_that_know_the_label_take_part_and_several_labels_make_one_task(run: Path, stores) -> None:
     store, _ = stores
     assert len(read_targets(store, "site").rows) == 72

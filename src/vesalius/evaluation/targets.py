@@ -49,7 +49,7 @@ def read_targets(store: Store, label: str) -> Targets:
         LabelError: No such label, a kind that cannot be classified, or no image that knows it.
     """
     names = [label] if label in store.labels else [name.strip() for name in label.split(",") if name.strip()]
-    usable = sorted(name for name, about in store.labels.items() if about["kind"] in KINDS)
+    usable = sorted(name for name, about in store.labels.items() if about["kind"] in KINDS and _is_known(store, name))
     for name in names or [label]:
         if name not in store.labels:
             raise LabelError(
@@ -66,7 +66,8 @@ def read_targets(store: Store, label: str) -> Targets:
     table[soft] = np.nan
     rows = np.flatnonzero(~np.isnan(table).all(axis=1)).astype(np.int64)
     if not len(rows):
-        raise LabelError(f"{store.path}: no image knows '{label}'; labels that can be evaluated: {usable}")
+        others = f"labels that can be evaluated: {usable}" if usable else "nor any other label that can be evaluated"
+        raise LabelError(f"{store.path}: no image knows '{label}'; {others}")
     if len(names) > 1:
         return Targets(label, "multilabel", tuple(names), rows, table[rows], notes)
     classes = tuple(str(one) for one in store.labels[names[0]]["classes"])
@@ -104,6 +105,10 @@ def check_labels(labels: Num[np.ndarray, "images ..."], *, kind: str, name: str,
             f"{name}: all {len(labels)} images are of one class ({int(present[0])}), so nothing can be told apart; "
             "choose another label, or add images of the other class"
         )
+
+
+def _is_known(store: Store, name: str) -> bool:
+    return bool(store.manifest[label_column(name)].notna().any())
 
 
 def _column(store: Store, name: str) -> npt.NDArray[np.float64]:
