@@ -47,7 +47,7 @@ def test_each_store_is_a_study_and_the_tables_show_all(
     shutil.copytree(phantom_store, stores[1])
     given = {"data": [f"{one}@all" for one in stores], "masks": [], "labels": [(one, "sex") for one in stores]}
     text = go(own, guided_store, out, **given).read_text()
-    first, second = (store.name for store in stores)
+    first, second = sorted(store.name for store in stores)
     assert f"| arm | {first}, sex | {second}, sex |" in text
     pools = [
         json.loads((out / name / "runs" / "own-seed0" / "run.json").read_text())["data"]["store"]
@@ -65,6 +65,26 @@ def test_each_store_is_a_study_and_the_tables_show_all(
     assert both["value"].tolist() == alone["value"].tolist()
     assert (both["adjusted"].to_numpy() >= alone["adjusted"].to_numpy()).all()
     assert go(own, guided_store, out, **given).read_text() == text
+
+
+def test_stores_of_earlier_calls_stand_in_the_tables_and_those_with_nothing_to_score_are_left_out(
+    go: Go, own: Path, guided_store: Path, phantom_store: Path, tmp_path: Path
+) -> None:
+    other, out = tmp_path / "other", tmp_path / "study"
+    shutil.copytree(phantom_store, other)
+    both = [f"{guided_store}@all", f"{other}@all"]
+    given = {"masks": [], "arms": ["given"]}
+    text = go(own, guided_store, out, data=both, labels=[(other, "sex")], **given).read_text()
+    assert not (out / "store").exists()
+    assert "| arm | other, sex |" in text
+    text = go(own, guided_store, out, labels=[(guided_store, "sex")], **given).read_text()
+    assert "| arm | other, sex | store, sex |" in text
+    # An arm that one store has and another one has not is a dash there.
+    text = go(own, guided_store, out, labels=[(guided_store, "sex")], masks=[]).read_text()
+    assert re.search(r"\| DINO \| - \| 0\.\d{3} \[", text)
+    assert set(pd.read_parquet(out / "results.parquet")["data"]) == {"other", "store"}
+    with pytest.raises(ConfigError, match=r"would score nothing.*no table of these tasks and arms shows sex"):
+        go(own, guided_store, tmp_path / "none", labels=[(guided_store, "sex")], masks=[], tasks=["linear"])
 
 
 def test_what_fails_is_told_with_its_store(go: Go, own: Path, guided_store: Path, tmp_path: Path) -> None:
@@ -85,7 +105,7 @@ def test_stores_that_are_scored_alone_are_refused(
     with pytest.raises(ConfigError, match="this study pretrains on what it scores; give it as --data"):
         go(own, guided_store, tmp_path / "study", masks=[], labels=[(phantom_store, "sex")])
     twice = [f"{guided_store}@all", f"{guided_store}@train"]
-    with pytest.raises(ConfigError, match="two stores of one name"):
+    with pytest.raises(ConfigError, match="two of these have one name"):
         go(own, guided_store, tmp_path / "study", data=twice, masks=[], labels=[(guided_store, "sex")])
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "study.json").write_text("{}")

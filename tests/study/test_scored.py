@@ -9,8 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from vesalius.errors import ConfigError
+from vesalius.data.store import open_store
+from vesalius.errors import ConfigError, SplitError
+from vesalius.study import preparation
 from vesalius.study.definition import StudyTable, load_study
+from vesalius.study.preparation import planned_tasks
 from vesalius.study.scored import Scored
 
 NEIGHBOURS = """
@@ -68,3 +71,39 @@ def test_options_of_other_tasks_are_refused(table: str, told: str, tmp_path: Pat
     definition.write_text(NEIGHBOURS.split("tables:", maxsplit=1)[0] + f"tables:\n  one: {table}\n")
     with pytest.raises(ConfigError, match=told):
         load_study(definition)
+
+
+def test_what_no_table_shows_is_not_trained(go: Callable[..., Path], guided_store: Path, tmp_path: Path) -> None:
+    definition, out = tmp_path / "study.yaml", tmp_path / "study"
+    arms = NEIGHBOURS.replace(
+        "tables:", '  idle: {title: Idle, recipe: medino/deformable-small, set: ["guidance=null"]}\ntables:'
+    )
+    masks = "  masks: {title: Masks, task: segment, metric: dice, arms: [given, idle]}\n"
+    definition.write_text(arms + masks)
+    go(definition, guided_store, out, masks=[], labels=[(guided_store, "sex")])
+    assert [one.name for one in (out / "runs").iterdir()] == ["given-seed0"]
+
+
+def test_own_sides_that_are_empty_are_refused_before_anything_is_trained(
+    guided_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(guided_store)
+    vars(store)["manifest"] = store.manifest.assign(split="train")
+    monkeypatch.setattr(preparation, "open_store", lambda path: store)
+    definition = tmp_path / "study.yaml"
+    definition.write_text(NEIGHBOURS.replace("protocol: folds", "protocol: split"))
+    study = load_study(definition)
+    with pytest.raises(SplitError, match=r"no image of the test side has label 'sex'.*--split patient"):
+        planned_tasks(study, ["knn"], masks=[], labels=[(guided_store, "sex")])
+
+
+def test_options_of_tasks_are_refused_at_once(tmp_path: Path) -> None:
+    definition = tmp_path / "study.yaml"
+    for line, told in (
+        ("finetune: [round=3]", "rounds"),
+        ("detect: [steps=-1]", "steps"),
+        ("segment: [loss=no]", "loss"),
+    ):
+        definition.write_text(f"{line}\n{NEIGHBOURS}")
+        with pytest.raises(ConfigError, match=told):
+            load_study(definition)

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["METRICS", "average_precision"]
+from vesalius.errors import ConfigError
+
+__all__ = ["METRICS", "average_precision", "check_installed"]
 
 METRICS = ("ap_box", "ap50_box", "ap75_box", "ap_mask", "ap50_mask", "ap75_mask")
 """Mean over IoU of .5 to .95, at .5 and at .75; of boxes and of masks."""
@@ -79,3 +81,17 @@ def _accumulated(run: Any, images: npt.NDArray[np.int64] | None = None) -> dict[
 def _mean(precision: npt.NDArray[np.float64]) -> float:
     there = precision[precision > -1]
     return float(there.mean()) if len(there) else float("nan")
+
+
+def check_installed() -> None:
+    """Refuse detection where what it needs is not there.
+
+    Raises:
+        ConfigError: pycocotools is not installed.
+    """
+    try:
+        import pycocotools  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            f"detection needs a package that is not installed ({error.name}): pip install 'vesalius[detection]'"
+        ) from error

@@ -18,9 +18,8 @@ from torch import nn
 from vesalius.backbones.interface import Backbone
 from vesalius.backbones.load import load_backbone
 from vesalius.devices import choose_device
-from vesalius.errors import ConfigError
 from vesalius.evaluation.amounts import ALL
-from vesalius.evaluation.average_precision import METRICS, average_precision
+from vesalius.evaluation.average_precision import METRICS, average_precision, check_installed
 from vesalius.evaluation.coco_objects import ObjectSet, read_objects
 from vesalius.evaluation.detection_network import detection_network
 from vesalius.evaluation.detection_options import DetectOptions
@@ -78,7 +77,7 @@ def evaluate_detect(
         ConfigError: pycocotools is not installed; unknown precision.
         EvaluationError: The loss of a training is not finite.
     """
-    _check_installed()
+    check_installed()
     objects = read_objects(folder, seed=options.seed)
     backbone = load_backbone(RunFolder(run).backbone)
     where = choose_device(device)
@@ -224,12 +223,3 @@ def _written(
     folder = result_folder(run, task="detect", label="objects", fingerprint=objects.fingerprint, changed=changed)
     write_result(folder, result, predictions=to_table(detected))
     return result
-
-
-def _check_installed() -> None:
-    try:
-        import pycocotools  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            f"detection needs a package that is not installed ({error.name}): pip install 'vesalius[detection]'"
-        ) from error

@@ -62,7 +62,8 @@ def study(
         console: Where to speak; standard output by default.
 
     Returns:
-        The file of tables, which others stand beside, see `vesalius.study.write_study`; of the plan with `plan_only`.
+        The file of tables, which others stand beside, see `vesalius.study.write_study`; of the plan with `plan_only`
+        (the first store's).
 
     Raises:
         ConfigError: No such study, arm, task or engine.
@@ -96,7 +97,11 @@ def study(
     )
 
     parts = work.parts()
-    runs = [part.begin(_speaker(console)) for part in parts]
+    runs = []
+    for part in parts:
+        if definition.pool == "own":
+            _speaker(console)(f"{part.out.name}:")
+        runs.append(part.begin(_speaker(console)))
     found: list[tuple[StudyRun, Outcome]] = []
     files = []
     for part, run in zip(parts, runs, strict=True):
@@ -108,7 +113,11 @@ def study(
     if left:
         _speaker(console)(f"left to other processes: {left}; the tables lack what those have not done")
     joined = definition.pool == "own" and not plan_only
-    file = write_joined([part.whole() for part in parts], work.out) if joined else files[0]
+    file = files[0]
+    if joined:
+        whole = [part.whole() for part in parts]
+        whole += work.earlier_parts(whole)
+        file = write_joined(sorted(whole, key=lambda run: run.out.name), work.out)
     _tell_failed(work.out, file, found)
     return file
 
@@ -123,7 +132,7 @@ def _train(part: StudyWork, run: StudyRun, *, engine: str, jobs: int, console: C
     if part.study.pool == "own":
         say(f"{run.out.name}:")
     if engine == "local" and jobs == 1:
-        return part.one_by_one(run, console)
+        return part.one_by_one(run, console, say)
     return part.together(run, engine=engine, jobs=jobs, say=say)
 
 
@@ -133,16 +142,17 @@ def _tell_failed(out: Path, file: Path, found: Sequence[tuple[StudyRun, Outcome]
     Raises:
         RunError: Some did.
     """
-    lines = []
+    lines, folder = [], ""
     for run, one in found:
         if one.state == "failed":
             store = "" if run.out == out else f"{run.out.name}, "
+            folder = "" if run.out == out else "<store>/"
             lines.append(f"- {store}{run.title(one.arm, one.seed)}: {one.why}")
     if lines:
         count = f"{len(lines)} training{'s' if len(lines) > 1 else ''}"
         raise RunError(
-            f"{out}: {count} failed (traces in failed/); what could be done is in {file}. The same command tries "
-            "these again:\n" + "\n".join(lines)
+            f"{out}: {count} failed (traces in {folder}failed/); what could be done is in {file}. The same command "
+            "tries these again:\n" + "\n".join(lines)
         )
 
 

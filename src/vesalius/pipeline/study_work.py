@@ -24,7 +24,7 @@ from vesalius.pipeline.scoring import (
 )
 from vesalius.study.about import ABOUT, all_tasks
 from vesalius.study.definition import Study, StudyArm
-from vesalius.study.preparation import check_arms, planned_tasks, stores_scored
+from vesalius.study.preparation import NothingScoredError, check_arms, planned_tasks, stores_scored
 from vesalius.study.run_study import Outcome, StudyRun, Verbs
 from vesalius.study.scored import ON_LABELS, Scored
 
@@ -86,25 +86,54 @@ class StudyWork:
         if self.objects:
             raise ConfigError("--objects: this study pretrains on what it scores, and these are no stores")
         data = [self.data] if isinstance(self.data, str | Path) else list(self.data)
-        by_store = {named_store(one)[0].resolve(): one for one in data}
-        names = [store.name for store in by_store]
+        by_name = {named_store(one)[0].name: one for one in data}
+        if len(by_name) < len(data):
+            raise ConfigError(
+                f"--data {', '.join(map(str, data))}: two of these have one name, which tables could not tell apart; "
+                "give each store once, or rename one of the folders"
+            )
+        there = {named_store(one)[0].resolve() for one in data}
         for store in (*self.masks, *(store for store, _ in self.labels)):
-            if store.resolve() not in by_store:
+            if store.resolve() not in there:
                 raise ConfigError(f"{store}: is scored, and this study pretrains on what it scores; give it as --data")
-        if len(by_store) < len(data) or len(set(names)) < len(names):
-            raise ConfigError(f"--data {', '.join(map(str, data))}: two stores of one name; rename one of the folders")
         if (self.out / ABOUT).is_file():
             raise RunError(f"{self.out}: holds a study whose arms share their images; name another folder")
-        return [
-            replace(
-                self,
-                data=own,
-                out=self.out / store.name,
-                masks=tuple(one for one in self.masks if one.resolve() == store),
-                labels=tuple(one for one in self.labels if one[0].resolve() == store),
-            )
-            for store, own in by_store.items()
-        ]
+        parts = [self._part(name, one) for name, one in by_name.items()]
+        scoring = [part for part in parts if part.scores_something]
+        if not scoring:
+            parts[0].run()  # says what is missing
+        return scoring
+
+    def _part(self, name: str, own: str | Path) -> StudyWork:
+        """Return the study of one store."""
+        store = named_store(own)[0].resolve()
+        return replace(
+            self,
+            data=own,
+            out=self.out / name,
+            masks=tuple(one for one in self.masks if one.resolve() == store),
+            labels=tuple(one for one in self.labels if one[0].resolve() == store),
+        )
+
+    @property
+    def scores_something(self) -> bool:
+        """Whether anything that was given is scored: a store may be one for another task than those asked for."""
+        try:
+            self.run()
+        except NothingScoredError:
+            return False
+        return True
+
+    def earlier_parts(self, now: Sequence[StudyRun]) -> list[StudyRun]:
+        """Return what earlier calls did with other stores than those of now, which stand in the joined tables."""
+        known = {run.out for run in now}
+        found = []
+        for folder in sorted(self.out.iterdir()):
+            if folder not in known and (folder / ABOUT).is_file():
+                run = StudyRun(self.study, folder, 1, all_tasks(folder, ()))
+                arms = tuple(arm for arm in self.study.arms if run.has_results(arm))
+                found += [replace(run, study=self.study.some(arms), seeds=run.seeds_scored())] if arms else []
+        return found
 
     def run(self) -> StudyRun:
         """Return the study in its folder, of the arms asked for."""
@@ -127,10 +156,9 @@ class StudyWork:
             run.plan(self.verbs(None), say)
         return run
 
-    def one_by_one(self, run: StudyRun, console: Console) -> list[Outcome]:
+    def one_by_one(self, run: StudyRun, console: Console, say: _Say) -> list[Outcome]:
         """Do every training in this process."""
         verbs, planned, found = self.verbs(console), run.trainings(), []
-        say = partial(console.print, highlight=False, markup=False)
         for number, (name, seed) in enumerate(planned, 1):
             about = f"{number} of {len(planned)}: {run.title(name, seed)}"
             found.append(run.do(name, seed, verbs, begin=partial(say, about)))
@@ -175,7 +203,9 @@ class StudyWork:
     def _run_of(self, study: Study) -> StudyRun:
         tasks = self.tasks or sorted({table.task for table in study.tables.values()})
         scored = planned_tasks(study, tasks, masks=self.masks, labels=self.labels, objects=self.objects)
-        return StudyRun(study, self.out, self.seeds, scored)
+        shown = [table for table in study.tables.values() if any(one.is_of(table) for one in scored)]
+        arms = tuple(arm for arm in study.arms if any(arm in table.arms for table in shown))
+        return StudyRun(study.some(arms), self.out, self.seeds, scored)  # what no table shows is not trained
 
 
 def check_jobs(engine: str, jobs: int) -> None:

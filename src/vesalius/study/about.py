@@ -18,6 +18,9 @@ ABOUT = "study.json"
 _GROWING = ("arms", "scored", "tasks")
 """Keys that later calls add to."""
 
+_WORDS = "about"
+"""Of the study, which make nothing comparable."""
+
 
 def about_of(
     study: Study,
@@ -58,7 +61,7 @@ def write_about(out: Path, about: Mapping[str, Any]) -> None:
     content = dict(about)
     if file.is_file():
         there = json.loads(file.read_text(encoding="utf-8"))
-        fixed = sorted({*about, *there} - set(_GROWING))
+        fixed = sorted({*about, *there} - {*_GROWING, _WORDS})
         differing = [key for key in fixed if about.get(key) != there.get(key)]
         for key, word in (("arms", "arm"), ("scored", "store")):
             known = there.get(key, {})

@@ -9,9 +9,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from vesalius.config import StrictModel, build, load_yaml
+from vesalius.config import StrictModel, apply_overrides, build, load_yaml
 from vesalius.errors import ConfigError, nearest
 from vesalius.evaluation.amounts import ALL, in_order
+from vesalius.evaluation.detection_options import DetectTraining
+from vesalius.evaluation.finetune_options import FinetuneOptions
+from vesalius.evaluation.segment_options import SegmentTraining
 
 __all__ = ["ON_MAPS", "Study", "StudyArm", "StudyTable", "available_studies", "load_study"]
 
@@ -143,6 +146,18 @@ class Study(StrictModel):
             raise ValueError(
                 f"title '{twice[0]}': of two arms, or of an arm and a baseline; tables would show one of them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_options(self) -> Study:
+        kinds: dict[str, type[StrictModel]] = {
+            "finetune": FinetuneOptions, "segment": SegmentTraining, "detect": DetectTraining,
+        }  # fmt: skip
+        for name, kind in kinds.items():
+            try:
+                build(kind, apply_overrides({}, getattr(self, name)), source=name)
+            except ConfigError as error:
+                raise ValueError(str(error)) from error
         return self
 
     @model_validator(mode="after")

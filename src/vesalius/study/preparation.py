@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from vesalius.data.knowledge_pool import open_knowledge
 from vesalius.data.open_pool import Data, open_pool
 from vesalius.data.region_maps import open_regions
 from vesalius.data.store import open_store
-from vesalius.errors import ConfigError, nearest
+from vesalius.errors import ConfigError, SplitError, nearest
+from vesalius.evaluation.average_precision import check_installed
 from vesalius.evaluation.coco_objects import read_objects
 from vesalius.evaluation.targets import read_targets
 from vesalius.study.definition import Study, StudyTable
@@ -18,7 +21,11 @@ from vesalius.training.leading import several
 from vesalius.training.recipe import load_recipe
 from vesalius.training.resolve_recipe import resolve_recipe
 
-__all__ = ["check_arms", "planned_tasks", "stores_scored"]
+__all__ = ["NothingScoredError", "check_arms", "planned_tasks", "stores_scored"]
+
+
+class NothingScoredError(ConfigError):
+    """A study to which nothing was given that it scores."""
 
 
 def planned_tasks(
@@ -32,7 +39,9 @@ def planned_tasks(
     """Return every task on every store that it takes, for probes as the study's tables ask for them.
 
     Raises:
-        ConfigError: An unknown task, or none that the stores given can serve.
+        ConfigError: An unknown task, or detection where pycocotools is not installed.
+        NothingScoredError: No task that what is given can serve.
+        SplitError: A table keeps to a store's own sides, and one of them has no such label or mask.
         StoreError: A store that is not there, or has no masks.
         LabelError: A label that a store does not have.
         ManifestError: A folder that is not in COCO's format.
@@ -46,6 +55,7 @@ def planned_tasks(
     for store, label in labels:
         read_targets(open_store(store), label)  # refuses what no image knows, before anything is trained
     for folder in objects:
+        check_installed()
         read_objects(folder)
     _check_names([*masks, *(store for store, _ in labels), *objects])
     planned = [
@@ -55,11 +65,31 @@ def planned_tasks(
         for one in _tasks_of(table, masks=masks, labels=labels, objects=objects)
     ]
     if not planned:
-        raise ConfigError(
+        unseen = sorted({label for _, label in labels})
+        told = f" (no table of these tasks and arms shows {', '.join(unseen)})" if unseen else ""
+        raise NothingScoredError(
             "the study would score nothing: give --masks STORE for attention and segmentation, --label STORE=LABEL for "
-            "probes and fine-tuning, --objects FOLDER for detection"
+            f"probes and fine-tuning{told}, --objects FOLDER for detection"
         )
+    for one in planned:
+        _check_sides(one)
     return tuple(dict.fromkeys(planned))
+
+
+def _check_sides(task: Scored) -> None:
+    """Refuse a store's own sides where one is empty, before anything is trained."""
+    if task.protocol != "split":
+        return
+    store = open_store(task.store)
+    table = store.manifest
+    rows = read_targets(store, task.label).rows if task.label else np.flatnonzero(table["has_masks"])
+    test = (table["split"].iloc[rows] == "test").to_numpy()
+    if test.all() or not test.any():
+        side, what = ("training" if test.any() else "test"), (f"label '{task.label}'" if task.label else "masks")
+        raise SplitError(
+            f"{store.path}: no image of the {side} side has {what}, and the study keeps to the store's own sides; "
+            "prepare it with --split patient"
+        )
 
 
 def _tasks_of(

@@ -277,7 +277,7 @@ class StudyRun:
         if not (run.exists and run.state()["status"] == "done"):
             steps = self._plans()[name].steps
             own = [f"training.seed={seed}", f"training.steps={steps}", "training.budget_minutes=null"]
-            own += ["training.devices=1"] if arm.untrained else []  # no step is shared by several
+            own += ["training.devices=1", "training.nodes=1"] if arm.untrained else []  # no step is shared by several
             verbs.pretrain(arm.recipe, arm.set, own, folder, run.exists)
 
     def _score(self, name: str, seed: int, verbs: Verbs) -> None:

@@ -70,10 +70,13 @@ class FilledTable:
         several = len({amount for *_, amount in places}) > 1
         if self.table.rows == "arms":
             words = [_place_words(place, several=several) for place in places]
-            return ["arm", *words], [[title, *(by_place[place][title] for place in places)] for title in titles]
+            return ["arm", *words], [
+                [title, *(by_place[place].get(title, "-") for place in places)] for title in titles
+            ]
         head = ["data", "label", *(["labels"] if several else []), *titles]
         return head, [
-            [data, label, *([amount_words(amount)] if several else []), *(by_place[data, label, amount].values())]
+            [data, label, *([amount_words(amount)] if several else [])]
+            + [by_place[data, label, amount].get(title, "-") for title in titles]
             for data, label, amount in places
         ]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from vesalius.study.scores import own_arm, results_of, score_of
 __all__ = ["Draws", "Training", "Trainings", "over_label_draws"]
 
 _RESAMPLES = 1000
+_PREDICTIONS = "predictions.parquet"
 
 Draws = npt.NDArray[np.float64]
 """A figure in every resample of the patients."""
@@ -49,13 +52,20 @@ def over_label_draws(table: Draws, *, seed: int = 0) -> Draws:
     return means
 
 
+@lru_cache(maxsize=64)
+def _resampled(folder: Path, arm: str, objects: Path, resamples: int) -> Mapping[str, tuple[float, Draws]]:
+    """Resample the images of a detector, whose patients are not known; every table of a study shows some of it."""
+    truth = read_objects(objects).truth
+    detections = from_table(pd.read_parquet(folder / _PREDICTIONS), arm, truth)
+    return average_precision(truth, detections, resamples=resamples, seed=0)
+
+
 class Trainings:
     """Reads the trainings of arms, and of the baselines in their results, on one task and label of a table."""
 
     def __init__(self, run: StudyRun, table: StudyTable, task: Scored, label: str) -> None:
         self._run, self._table, self._task, self._label = run, table, task, label
         self._fingerprint = task.fingerprints[0]
-        self._truth = read_objects(task.store).truth if task.task in ON_OBJECTS else {}
         self._known: dict[tuple[str, str, frozenset[str] | None], dict[int, Training]] = {}
 
     def of(self, arm: str, baseline: str = "", shared: frozenset[str] | None = None) -> Mapping[int, Training]:
@@ -90,9 +100,10 @@ class Trainings:
         score = score_of(result, inside, self._table.metric)
         if score is None:
             return None
-        predictions = self._predictions(arm, seed, result)
         if self._task.task in ON_OBJECTS:
-            return Training(score.value, [self._draw_images(from_table(predictions, inside, self._truth), result)])
+            what = (self._folder(arm, seed, result), inside, self._task.store, int(result.settings["bootstrap"]))
+            return Training(score.value, [_resampled(*what)[self._table.metric][1]])
+        predictions = self._predictions(arm, seed, result)
         own = predictions[predictions["arm"] == inside].sort_values("image_id")
         if self._task.task not in ON_MASKS:
             return Training(score.value, [self._draw_labels(one, result) for _, one in own.groupby("seed")])
@@ -105,19 +116,16 @@ class Trainings:
 
     def _predictions(self, arm: str, seed: int, result: Result) -> pd.DataFrame:
         """Return what the evaluation of one training wrote."""
-        folder = result_folder(
+        return pd.read_parquet(self._folder(arm, seed, result) / _PREDICTIONS)
+
+    def _folder(self, arm: str, seed: int, result: Result) -> Path:
+        return result_folder(
             self._run.folder(arm, seed),
             task=self._task.task,
             label=self._label,
             fingerprint=self._fingerprint,
             changed=result.settings["changed"],
         )
-        return pd.read_parquet(folder / "predictions.parquet")
-
-    def _draw_images(self, detections: list[dict[str, Any]], result: Result) -> Draws:
-        """Resample the images of a detector, whose patients are not known."""
-        resamples = int(result.settings["bootstrap"])
-        return average_precision(self._truth, detections, resamples=resamples, seed=0)[self._table.metric][1]
 
     def _draw_labels(self, own: pd.DataFrame, result: Result) -> Draws:
         """Resample the patients for one draw of labels."""

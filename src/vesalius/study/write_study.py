@@ -39,9 +39,9 @@ def write_study(run: StudyRun) -> Path:
 
 def write_joined(runs: Sequence[StudyRun], out: Path) -> Path:
     """Write what several studies of one definition found, store by store, as `write_study` does of one."""
-    results = pd.concat([long_results(run) for run in runs], ignore_index=True)
-    failures = {f"{run.out.name}: {title}": why for run in runs for title, why in run.failures().items()}
     with holding(out / ".locks" / "study", wait=True):
+        results = pd.concat([long_results(run) for run in runs], ignore_index=True)
+        failures = {f"{run.out.name}: {title}": why for run in runs for title, why in run.failures().items()}
         return _write(out, runs[0].study.about, join_tables([fill_tables(run) for run in runs]), results, failures)
 
 
