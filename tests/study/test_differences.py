@@ -31,6 +31,7 @@ def _trainings(*values: float, noise: float = 0.0, draws: int = 1) -> dict[int, 
         ((0.71, 0.80, 0.90), 0.01, "better in these trainings"),
         ((0.6, 0.65, 0.62), 0.01, "worse"),
         ((0.8, 0.81, 0.79), 0.10, "not told apart"),
+        ((0.8, 0.8, 0.8), 0.01, "better in these trainings"),  # weights from elsewhere: one training, thrice
     ],
 )
 def test_better_must_hold_for_patients_and_for_trainings(ours: tuple[float, ...], noise: float, word: str) -> None:

@@ -35,7 +35,7 @@ class Difference:
         p: Two-sided, of the mean over the bootstrap's standard deviation: of these trainings on other patients.
         adjusted: The same by Holm (1979) for all comparisons of the table.
         by_seed: Differences of the trainings, seed by seed.
-        half: Half of the 95 % interval over trainings, by Student's t; infinite for one.
+        half: Half of the 95 % interval over trainings, by Student's t; infinite for one, or for several that are the same.
         metric: Which figure.
     """
 
@@ -101,7 +101,9 @@ def difference_words(one: Difference, comparisons: int) -> str:
         comparisons: How many the table makes, which `adjusted` is corrected for.
     """
     told = f"{one.about} {one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
-    if len(one.by_seed) > 1:
+    if len(one.by_seed) > 1 and np.isinf(one.half):
+        told += f", the same in {len(one.by_seed)} trainings"
+    elif len(one.by_seed) > 1:
         listed = ", ".join(f"{each:+.3f}" for each in one.by_seed)
         told += f", over trainings [{one.value - one.half:+.3f}, {one.value + one.half:+.3f}] of {listed}"
     word = one.word
