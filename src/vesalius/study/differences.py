@@ -35,7 +35,7 @@ class Difference:
         p: Two-sided, of the mean over the bootstrap's standard deviation: of these trainings on other patients.
         adjusted: The same by Holm (1979) for all comparisons of the table.
         by_seed: Differences of the trainings, seed by seed.
-        half: Half of the 95 % interval over trainings, by Student's t; infinite for one, or for several that are the same.
+        half: Half of the 95 % interval over trainings, by Student's t; infinite for one, or for several alike.
         metric: Which figure.
     """
 
