@@ -60,6 +60,7 @@ class StudyWork:
         overrides: For every arm.
         budget_minutes: For every arm.
         threads: Of this process; None for as many as torch takes.
+        root: Folder of the studies that this one is a part of.
     """
 
     study: Study
@@ -74,6 +75,7 @@ class StudyWork:
     overrides: tuple[str, ...]
     budget_minutes: float | None
     threads: int | None = None
+    root: Path | None = None
 
     def parts(self) -> list[StudyWork]:
         """Return the studies that it is made of: itself, or one a store where each is pretrained on by itself.
@@ -111,6 +113,7 @@ class StudyWork:
             self,
             data=own,
             out=self.out / name,
+            root=self.out,
             masks=tuple(one for one in self.masks if one.resolve() == store),
             labels=tuple(one for one in self.labels if one[0].resolve() == store),
         )
@@ -259,7 +262,7 @@ def _do_elsewhere(work: StudyWork, name: str, seed: int, jobs: int) -> Outcome:
         contextlib.redirect_stdout(file),
         contextlib.redirect_stderr(file),
     ):
-        take_device(work.out / ".locks", jobs)
+        take_device((work.root or work.out) / ".locks", jobs)
         with _threads(work.threads):
             return run.do(name, seed, work.verbs(Console(file=file, width=120)))
 
