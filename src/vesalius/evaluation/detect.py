@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from vesalius.allocator import memory_kept_on
 from vesalius.backbones.interface import Backbone
 from vesalius.backbones.load import load_backbone
 from vesalius.devices import choose_device
@@ -36,7 +37,6 @@ from vesalius.locks import holding
 from vesalius.progress import bar, say
 from vesalius.records.result import Result, Score
 from vesalius.seeding import seeded
-from vesalius.training.allocator import memory_kept_on
 from vesalius.training.run_folder import RunFolder
 
 __all__ = ["evaluate_detect"]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from vesalius.allocator import memory_kept_on
 from vesalius.backbones.interface import Backbone
 from vesalius.backbones.load import load_backbone
 from vesalius.data.pool_record import count_seen, read_pool
@@ -38,7 +39,6 @@ from vesalius.evaluation.untrained_twin import (
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.progress import bar, say
 from vesalius.records.result import Result
-from vesalius.training.allocator import memory_kept_on
 
 __all__ = ["evaluate_run"]
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from vesalius.allocator import memory_kept_on
 from vesalius.backbones.interface import Backbone
 from vesalius.backbones.load import load_backbone
 from vesalius.data.pool_record import count_seen, read_pool
@@ -36,7 +37,6 @@ from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_batch_norm, 
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.progress import bar, say
 from vesalius.records.result import Result
-from vesalius.training.allocator import memory_kept_on
 from vesalius.training.run_folder import RunFolder
 
 __all__ = ["evaluate_segment"]

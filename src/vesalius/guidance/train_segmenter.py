@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from vesalius.allocator import memory_kept_on
 from vesalius.atomic import replacing
 from vesalius.config import StrictModel
 from vesalius.data.batches import step_seed
@@ -129,9 +130,10 @@ def train_segmenter(
     elif training.checkpoint.is_file():
         training.checkpoint.unlink()
     advance(training.epoch)
-    while training.epoch < options.epochs:
-        training.run_epoch()
-        advance(1)
+    with memory_kept_on(device):
+        while training.epoch < options.epochs:
+            training.run_epoch()
+            advance(1)
     network = training.network.eval()
     info = {
         "architecture": options.architecture,
