@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from vesalius.evaluation.round_options import RoundOptions
 
 __all__ = ["FinetuneOptions"]
@@ -14,8 +12,6 @@ class FinetuneOptions(RoundOptions):
 
     Attributes:
         class_weights: Weigh classes by the inverse of how often they occur.
-        flip: Probability of a left-right flip; 0, since a patient's sides are not alike.
     """
 
     class_weights: bool = False
-    flip: float = Field(default=0.0, ge=0, le=1)

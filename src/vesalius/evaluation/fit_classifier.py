@@ -14,10 +14,11 @@ from torch.optim import Optimizer
 from vesalius.data.batches import ImagePool, step_seed
 from vesalius.evaluation.classifier import Classifier, Labelled, Setup, loss_of, targets_of, validate
 from vesalius.evaluation.finetune_options import FinetuneOptions
+from vesalius.evaluation.learning_view import learning_view
 from vesalius.evaluation.rounds import Fit, build_optimizer, optimizer_step, train_in_rounds
 from vesalius.seeding import seeded
 from vesalius.views.make_views import make_views
-from vesalius.views.plans import ViewPlan, ViewSpec
+from vesalius.views.plans import ViewPlan
 
 __all__ = ["finetune_plan", "fit_classifier", "training_step"]
 
@@ -109,9 +110,5 @@ def _class_weights(train: Labelled) -> Float[Tensor, " columns"]:
 
 
 def finetune_plan(options: FinetuneOptions, image_size: int) -> ViewPlan:
-    """Return the view learned from: crops, small turns, another exposure."""
-    spec = ViewSpec(
-        name="view", size=image_size, area=(0.6, 1.0), aspect=(0.85, 1.18), flip_p=options.flip, rotation_p=0.5,
-        rotation_deg=10, interpolation="bilinear", brightness=0.2, contrast=0.2, saturation=0.1,
-    )  # fmt: skip
-    return ViewPlan(name="finetune", specs=(spec,), teacher_views=(0,))
+    """Return the view learned from."""
+    return learning_view(options, image_size, saturation=0.1)

@@ -16,6 +16,7 @@ from vesalius.data.batches import ImagePool, step_seed
 from vesalius.data.store import Store
 from vesalius.evaluation.classifier import Setup
 from vesalius.evaluation.features import to_input
+from vesalius.evaluation.learning_view import learning_view
 from vesalius.evaluation.rounds import Fit, build_optimizer, optimizer_step, train_in_rounds
 from vesalius.evaluation.segment_options import SegmentTraining
 from vesalius.evaluation.segmentation_network import SegmentationNetwork
@@ -23,7 +24,6 @@ from vesalius.losses.dice_loss import dice_loss
 from vesalius.seeding import seeded
 from vesalius.views.geometry import map_to_view
 from vesalius.views.make_views import make_views
-from vesalius.views.plans import ViewPlan, ViewSpec
 
 __all__ = ["Masked", "bend", "fit_segmentation", "logits_of", "segmentation_loss"]
 
@@ -86,7 +86,7 @@ def fit_segmentation(
     frozen = len(train.rows) < options.frozen_below
     network.backbone.requires_grad_(not frozen)
     optimizer = build_optimizer(network.parameters(), options)
-    plan, about = _plan(options, setup.image_size), network.backbone.preprocessing
+    plan, about = learning_view(options, setup.image_size, gamma=0.2), network.backbone.preprocessing
     pool = ImagePool([(train.store, train.rows)])
 
     def take(places: npt.NDArray[np.int64], step: int, rate: float) -> None:
@@ -160,13 +160,3 @@ def logits_of(
     with torch.autocast(setup.device.type, dtype=torch.bfloat16, enabled=setup.bf16):
         logits: Tensor = network(inputs)
     return logits.float().cpu()
-
-
-def _plan(options: SegmentTraining, image_size: int) -> ViewPlan:
-    """Return the view learned from: crops, small turns, another exposure."""
-    spec = ViewSpec(
-        name="view", size=image_size, area=(options.smallest_crop, 1.0), aspect=(0.85, 1.18), flip_p=options.flip,
-        rotation_p=0.5, rotation_deg=options.rotation, interpolation="bilinear", brightness=0.2, contrast=0.2,
-        gamma=0.2,
-    )  # fmt: skip
-    return ViewPlan(name="segment", specs=(spec,), teacher_views=(0,))

@@ -39,6 +39,9 @@ class RoundOptions(StrictModel):
             `min_lr` over all rounds, for a budget that is too small to saturate.
         patience: Of `plateau`: rounds without a better score after which the rate falls to a tenth.
         min_lr: The lowest rate; one that would fall below it ends a training by `plateau`.
+        flip: Probability of a left-right flip, of image and mask; 0, since a patient's sides are not alike.
+        rotation: Half of the images are turned by up to so many degrees either way; 180 where no side is up.
+        smallest_crop: Least share of the image's area that is looked at; its sides may differ by a sixth.
         validation_share: Share of the training side's patients held out for the choice of round and rate, the same ones
             for every arm and share of the labels. A store's own `val` split is taken where the protocol is `split`.
     """
@@ -55,6 +58,9 @@ class RoundOptions(StrictModel):
     schedule: Literal["plateau", "cosine"] = "plateau"
     patience: int = Field(default=3, ge=1)
     min_lr: float = Field(default=1e-6, gt=0)
+    flip: float = Field(default=0.0, ge=0, le=1)
+    rotation: float = Field(default=10.0, ge=0, le=180)
+    smallest_crop: float = Field(default=0.6, gt=0, le=1)
     validation_share: float = Field(default=0.2, gt=0, lt=1)
 
     def rates(self, *, pretrained: bool) -> tuple[float, ...]:

@@ -24,18 +24,12 @@ class SegmentTraining(RoundOptions):
         loss: `dice`, `cross_entropy`, or their sum.
         frozen_below: The encoder keeps its weights where fewer images are learned from (Juhasz 2022: 1000); an
             untrained one as well, so that arms differ in their weights alone.
-        flip: Probability of a left-right flip of image and mask; 0, since a patient's sides are not alike.
-        rotation: Half of the images are turned by up to so many degrees either way; 180 where no side is up.
-        smallest_crop: Least share of the image's area that is looked at; its sides may differ by a sixth.
         elastic: How far image and mask are bent together, as a share of the side (Simard 2003); 0 is not at all.
     """
 
     batch_size: int = Field(default=16, ge=2)
     loss: Literal["dice", "cross_entropy", "both"] = "both"
     frozen_below: int = Field(default=0, ge=0)
-    flip: float = Field(default=0.0, ge=0, le=1)
-    rotation: float = Field(default=10.0, ge=0, le=180)
-    smallest_crop: float = Field(default=0.6, gt=0, le=1)
     elastic: float = Field(default=0.0, ge=0, le=0.2)
 
 

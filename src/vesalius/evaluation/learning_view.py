@@ -1,0 +1,25 @@
+"""How a labelled image is looked at where a network learns from it: one view, cropped, turned, mirrored, lit anew."""
+
+from __future__ import annotations
+
+from vesalius.evaluation.round_options import RoundOptions
+from vesalius.views.plans import ViewPlan, ViewSpec
+
+__all__ = ["learning_view"]
+
+
+def learning_view(options: RoundOptions, image_size: int, *, saturation: float = 0.0, gamma: float = 0.0) -> ViewPlan:
+    """Return the view.
+
+    Args:
+        options: `flip`, `rotation` and `smallest_crop` count.
+        image_size: Side of the input, px.
+        saturation: How far colours may fade or gain.
+        gamma: How far mid-tones may shift.
+    """
+    spec = ViewSpec(
+        name="view", size=image_size, area=(options.smallest_crop, 1.0), aspect=(0.85, 1.18), flip_p=options.flip,
+        rotation_p=0.5, rotation_deg=options.rotation, interpolation="bilinear", brightness=0.2, contrast=0.2,
+        saturation=saturation, gamma=gamma,
+    )  # fmt: skip
+    return ViewPlan(name="labelled", specs=(spec,), teacher_views=(0,))
