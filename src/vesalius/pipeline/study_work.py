@@ -103,7 +103,7 @@ class StudyWork:
         parts = [self._part(name, one) for name, one in by_name.items()]
         scoring = [part for part in parts if part.scores_something]
         if not scoring:
-            parts[0].run()  # says what is missing
+            self.run()  # says what is missing
         return scoring
 
     def _part(self, name: str, own: str | Path) -> StudyWork:
