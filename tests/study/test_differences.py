@@ -75,6 +75,9 @@ def test_what_is_not_defined_has_no_p() -> None:
     one = difference_of(nothing, {0: Training(0.7, [np.full(1000, 0.7)])})
     assert np.isnan(one.p)
     assert "(p" not in difference_words(one, 3)
+    some = {0: nothing[0], 1: Training(0.9, [np.full(1000, 0.9)])}
+    theirs = {seed: Training(0.7, [np.full(1000, 0.7)]) for seed in some}
+    assert "the same in" not in difference_words(difference_of(some, theirs), 1)
 
 
 def test_what_is_apart_by_itself_and_not_among_many_says_so() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from vesalius.errors import ConfigError, RunError
 from vesalius.study.differences import holm
@@ -74,7 +75,9 @@ def test_stores_of_earlier_calls_stand_in_the_tables_and_those_with_nothing_to_s
     shutil.copytree(phantom_store, other)
     both = [f"{guided_store}@all", f"{other}@all"]
     given = {"masks": [], "arms": ["given"]}
-    text = go(own, guided_store, out, data=both, labels=[(other, "sex")], **given).read_text()
+    told = Console(record=True, width=300)
+    text = go(own, guided_store, out, data=both, labels=[(other, "sex")], console=told, **given).read_text()
+    assert "store: nothing of it is scored; left out" in told.export_text()
     assert not (out / "store").exists()
     assert "| arm | other, sex |" in text
     text = go(own, guided_store, out, labels=[(guided_store, "sex")], **given).read_text()
@@ -83,6 +86,21 @@ def test_stores_of_earlier_calls_stand_in_the_tables_and_those_with_nothing_to_s
     text = go(own, guided_store, out, labels=[(guided_store, "sex")], masks=[]).read_text()
     assert re.search(r"\| DINO \| - \| 0\.\d{3} \[", text)
     assert set(pd.read_parquet(out / "results.parquet")["data"]) == {"other", "store"}
+    # Done under another setting, or on a store that is another one now, figures cannot stand beside these.
+    told = Console(record=True, width=300)
+    mine = {"labels": [(guided_store, "sex")], "masks": [], "arms": ["given"], "console": told}
+    go(own, guided_store, tmp_path / "two", data=both, labels=[(one, "sex") for one in (guided_store, other)], **given)
+    about = tmp_path / "two" / "other" / "study.json"
+    state = json.loads(about.read_text())
+    for change in ({"budget_minutes": 7}, {"scored": {"other": ["a", "b"]}}):
+        about.write_text(json.dumps(state | change))
+        assert "| arm | store, sex |" in go(own, guided_store, tmp_path / "two", **mine).read_text()
+    said = told.export_text()
+    assert "other: was done with other budget_minutes; left out of the joined tables" in said
+    assert "other: was done with other store 'other'; left out of the joined tables" in said
+    shutil.rmtree(other)
+    go(own, guided_store, tmp_path / "two", **mine)
+    assert "other: its store is no longer where it was; left out" in told.export_text()
     with pytest.raises(ConfigError, match=r"would score nothing.*no table of these tasks and arms shows sex"):
         go(own, guided_store, tmp_path / "none", labels=[(guided_store, "sex")], masks=[], tasks=["linear"])
 
@@ -105,7 +123,7 @@ def test_stores_that_are_scored_alone_are_refused(
     with pytest.raises(ConfigError, match="this study pretrains on what it scores; give it as --data"):
         go(own, guided_store, tmp_path / "study", masks=[], labels=[(phantom_store, "sex")])
     twice = [f"{guided_store}@all", f"{guided_store}@train"]
-    with pytest.raises(ConfigError, match="two of these have one name"):
+    with pytest.raises(ConfigError, match="two of these are one store, or have one name"):
         go(own, guided_store, tmp_path / "study", data=twice, masks=[], labels=[(guided_store, "sex")])
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "study.json").write_text("{}")

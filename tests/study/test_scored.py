@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, SplitError
 from vesalius.study import preparation
 from vesalius.study.definition import StudyTable, load_study
-from vesalius.study.preparation import planned_tasks
+from vesalius.study.preparation import check_sides, planned_tasks
 from vesalius.study.scored import Scored
 
 NEIGHBOURS = """
@@ -82,6 +83,10 @@ def test_what_no_table_shows_is_not_trained(go: Callable[..., Path], guided_stor
     definition.write_text(arms + masks)
     go(definition, guided_store, out, masks=[], labels=[(guided_store, "sex")])
     assert [one.name for one in (out / "runs").iterdir()] == ["given-seed0"]
+    told = Console(record=True, width=300)
+    asked = {"arms": ["idle", "given"], "masks": [], "labels": [(guided_store, "sex")], "console": told}
+    go(definition, guided_store, out, **asked)
+    assert "no table of what is given shows idle; not trained" in told.export_text()
 
 
 def test_own_sides_that_are_empty_are_refused_before_anything_is_trained(
@@ -92,9 +97,9 @@ def test_own_sides_that_are_empty_are_refused_before_anything_is_trained(
     monkeypatch.setattr(preparation, "open_store", lambda path: store)
     definition = tmp_path / "study.yaml"
     definition.write_text(NEIGHBOURS.replace("protocol: folds", "protocol: split"))
-    study = load_study(definition)
+    tasks = planned_tasks(load_study(definition), ["knn"], masks=[], labels=[(guided_store, "sex")])
     with pytest.raises(SplitError, match=r"no image of the test side has label 'sex'.*--split patient"):
-        planned_tasks(study, ["knn"], masks=[], labels=[(guided_store, "sex")])
+        check_sides(tasks)
 
 
 def test_options_of_tasks_are_refused_at_once(tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ def study(
     """
     from rich.console import Console
 
+    from vesalius.pipeline.study_parts import joined_runs, parts_of
     from vesalius.pipeline.study_work import StudyWork, check_jobs
     from vesalius.study.definition import load_study
     from vesalius.study.write_study import write_joined, write_study
@@ -96,7 +97,7 @@ def study(
         threads=_share_of_cores(jobs) if here else None,
     )
 
-    parts = work.parts()
+    parts = parts_of(work, _speaker(console))
     runs = []
     for part in parts:
         if definition.pool == "own":
@@ -115,9 +116,7 @@ def study(
     joined = definition.pool == "own" and not plan_only
     file = files[0]
     if joined:
-        whole = [part.whole() for part in parts]
-        whole += work.earlier_parts(whole)
-        file = write_joined(sorted(whole, key=lambda run: run.out.name), work.out)
+        file = write_joined(lambda: joined_runs(work, parts, _speaker(console)), work.out)
     _tell_failed(work.out, file, found)
     return file
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vesalius.data.engines import check_engine, run_in_order
-from vesalius.data.open_pool import named_store
-from vesalius.errors import ConfigError, RunError, VesaliusError
+from vesalius.errors import ConfigError, VesaliusError
 from vesalius.pipeline.pretraining import plan_pretrainings, pretrain
 from vesalius.pipeline.scoring import (
     evaluate,
@@ -22,9 +21,9 @@ from vesalius.pipeline.scoring import (
     evaluate_regions,
     evaluate_segment,
 )
-from vesalius.study.about import ABOUT, all_tasks
+from vesalius.study.about import all_tasks
 from vesalius.study.definition import Study, StudyArm
-from vesalius.study.preparation import NothingScoredError, check_arms, planned_tasks, stores_scored
+from vesalius.study.preparation import check_arms, check_sides, planned_tasks, stores_scored
 from vesalius.study.run_study import Outcome, StudyRun, Verbs
 from vesalius.study.scored import ON_LABELS, Scored
 
@@ -77,67 +76,6 @@ class StudyWork:
     threads: int | None = None
     root: Path | None = None
 
-    def parts(self) -> list[StudyWork]:
-        """Return the studies that it is made of: itself, or one a store where each is pretrained on by itself.
-
-        Raises:
-            ConfigError: Two stores of one name, or a store that is scored and not pretrained on.
-        """
-        if self.study.pool == "shared":
-            return [self]
-        if self.objects:
-            raise ConfigError("--objects: this study pretrains on what it scores, and these are no stores")
-        data = [self.data] if isinstance(self.data, str | Path) else list(self.data)
-        by_name = {named_store(one)[0].name: one for one in data}
-        if len(by_name) < len(data):
-            raise ConfigError(
-                f"--data {', '.join(map(str, data))}: two of these have one name, which tables could not tell apart; "
-                "give each store once, or rename one of the folders"
-            )
-        there = {named_store(one)[0].resolve() for one in data}
-        for store in (*self.masks, *(store for store, _ in self.labels)):
-            if store.resolve() not in there:
-                raise ConfigError(f"{store}: is scored, and this study pretrains on what it scores; give it as --data")
-        if (self.out / ABOUT).is_file():
-            raise RunError(f"{self.out}: holds a study whose arms share their images; name another folder")
-        parts = [self._part(name, one) for name, one in by_name.items()]
-        scoring = [part for part in parts if part.scores_something]
-        if not scoring:
-            self.run()  # says what is missing
-        return scoring
-
-    def _part(self, name: str, own: str | Path) -> StudyWork:
-        """Return the study of one store."""
-        store = named_store(own)[0].resolve()
-        return replace(
-            self,
-            data=own,
-            out=self.out / name,
-            root=self.out,
-            masks=tuple(one for one in self.masks if one.resolve() == store),
-            labels=tuple(one for one in self.labels if one[0].resolve() == store),
-        )
-
-    @property
-    def scores_something(self) -> bool:
-        """Whether anything that was given is scored: a store may be one for another task than those asked for."""
-        try:
-            self.run()
-        except NothingScoredError:
-            return False
-        return True
-
-    def earlier_parts(self, now: Sequence[StudyRun]) -> list[StudyRun]:
-        """Return what earlier calls did with other stores than those of now, which stand in the joined tables."""
-        known = {run.out for run in now}
-        found = []
-        for folder in sorted(self.out.iterdir()):
-            if folder not in known and (folder / ABOUT).is_file():
-                run = StudyRun(self.study, folder, 1, all_tasks(folder, ()))
-                arms = tuple(arm for arm in self.study.arms if run.has_results(arm))
-                found += [replace(run, study=self.study.some(arms), seeds=run.seeds_scored())] if arms else []
-        return found
-
     def run(self) -> StudyRun:
         """Return the study in its folder, of the arms asked for."""
         return self._run_of(self.study.some(self.arms))
@@ -152,9 +90,12 @@ class StudyWork:
     def begin(self, say: _Say) -> StudyRun:
         """Look at all that the study needs, begin its folder, and count every arm's steps."""
         run = self.run()
+        idle = [arm for arm in self.arms if arm not in run.study.arms]
+        if idle:
+            say(f"no table of what is given shows {', '.join(idle)}; not trained")
+        check_sides(run.tasks)
         pool, maps = check_arms(run.study, self.data, self.overrides)
-        shared = {"pool": pool, "budget_minutes": self.budget_minutes, "overrides": list(self.overrides)}
-        run.begin(shared, maps, stores_scored(run.tasks))
+        run.begin(self.shared(pool), maps, stores_scored(run.tasks))
         with _threads(self.threads):
             run.plan(self.verbs(None), say)
         return run
@@ -202,6 +143,10 @@ class StudyWork:
             pretrain(recipe, data=self.data, out=folder, overrides=given, resume=resume, console=console)
 
         return Verbs(plan, train, lambda folder, task: _score(self.study, self.out / "cache", folder, task))
+
+    def shared(self, pool: str) -> dict[str, Any]:
+        """Return what all arms share."""
+        return {"pool": pool, "budget_minutes": self.budget_minutes, "overrides": list(self.overrides)}
 
     def _run_of(self, study: Study) -> StudyRun:
         tasks = self.tasks or sorted({table.task for table in study.tables.values()})

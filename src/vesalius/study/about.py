@@ -12,7 +12,7 @@ from vesalius.errors import RunError
 from vesalius.study.definition import Study
 from vesalius.study.scored import Scored
 
-__all__ = ["ABOUT", "about_of", "all_tasks", "write_about"]
+__all__ = ["ABOUT", "about_of", "all_tasks", "differing", "write_about"]
 
 ABOUT = "study.json"
 _GROWING = ("arms", "scored", "tasks")
@@ -61,18 +61,34 @@ def write_about(out: Path, about: Mapping[str, Any]) -> None:
     content = dict(about)
     if file.is_file():
         there = json.loads(file.read_text(encoding="utf-8"))
-        fixed = sorted({*about, *there} - {*_GROWING, _WORDS})
-        differing = [key for key in fixed if about.get(key) != there.get(key)]
-        for key, word in (("arms", "arm"), ("scored", "store")):
-            known = there.get(key, {})
-            differing += [f"{word} '{name}'" for name, one in about[key].items() if known.get(name, one) != one]
-        if differing:
+        other = differing(out, about)
+        if other:
             raise RunError(
-                f"{out}: holds a study with other {', '.join(differing)}; arms of different settings cannot be "
+                f"{out}: holds a study with other {', '.join(other)}; arms of different settings cannot be "
                 "compared: name another folder"
             )
         content |= {key: there.get(key, {}) | about[key] for key in _GROWING}
     replace_text(file, json.dumps(content, indent=2) + "\n")
+
+
+def differing(out: Path, about: Mapping[str, Any]) -> list[str]:
+    """Return what a study's folder has otherwise than it is asked for now.
+
+    An arm without maps is compared by the rest of it.
+    """
+    there = json.loads((out / ABOUT).read_text(encoding="utf-8"))
+    fixed = sorted({*about, *there} - {*_GROWING, _WORDS})
+    found = [key for key in fixed if about.get(key) != there.get(key)]
+    if about[_WORDS] != there.get(_WORDS) and not about["arms"].keys() & there.get("arms", {}).keys():
+        found.append(_WORDS)  # another study, not one that was reworded
+    for key, word in (("arms", "arm"), ("scored", "store")):
+        known = there.get(key, {})
+        for name, one in about[key].items():
+            own = known.get(name, one)
+            if key == "arms" and "maps" not in one:
+                own = {about: value for about, value in own.items() if about != "maps"}
+            found += [f"{word} '{name}'"] if own != one else []
+    return found
 
 
 def all_tasks(out: Path, tasks: Sequence[Scored]) -> tuple[Scored, ...]:

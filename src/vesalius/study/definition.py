@@ -53,7 +53,7 @@ class StudyTable(StrictModel):
         fraction: Amount of training labels that a probe, fine-tuning or segmentation learns from, see
             `vesalius.evaluation.amounts`.
         fractions: Several amounts in its place: a row each, and a curve.
-        draws: How often labels are drawn, where it is not all of them.
+        draws: How often labels are drawn; of fine-tuning and trained decoders also trainings on all of them.
         labels: Labels of a probe that the table shows; empty for all that are asked for.
         arms: By name, in the order in which they are expected to grow better.
         rows: `labels`, or `arms` where there are many of them.
@@ -186,12 +186,7 @@ class Study(StrictModel):
                 )
         kept = {name: arm for name, arm in self.arms.items() if not arms or name in arms}
         tables = {
-            name: table.model_copy(
-                update={
-                    "arms": tuple(arm for arm in table.arms if arm in kept),
-                    "against": tuple(one for one in table.against if one in kept or one not in self.arms),
-                }
-            )
+            name: table.model_copy(update={"arms": tuple(arm for arm in table.arms if arm in kept)})
             for name, table in self.tables.items()
             if any(arm in kept for arm in table.arms)
         }

@@ -123,7 +123,7 @@ def difference_of(ours: Mapping[int, Training], theirs: Mapping[int, Training], 
     low, high = percentile_interval(drawn, level=_LEVEL)
     half = float("inf")
     # Trainings that are the same (weights from elsewhere, tried once) tell nothing of others.
-    if len(seeds) > 1 and np.ptp(each) > 0:
+    if len(seeds) > 1 and np.ptp(each) != 0:
         half = float(stats.t.ppf(0.5 + _LEVEL / 2, len(seeds) - 1) * each.std(ddof=1) / np.sqrt(len(seeds)))
     known = drawn[~np.isnan(drawn)]
     p = _two_sided(float(each.mean()), float(known.std()) if len(known) else float("nan"))

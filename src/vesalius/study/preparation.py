@@ -21,7 +21,7 @@ from vesalius.training.leading import several
 from vesalius.training.recipe import load_recipe
 from vesalius.training.resolve_recipe import resolve_recipe
 
-__all__ = ["NothingScoredError", "check_arms", "planned_tasks", "stores_scored"]
+__all__ = ["NothingScoredError", "check_arms", "check_sides", "planned_tasks", "stores_scored"]
 
 
 class NothingScoredError(ConfigError):
@@ -41,7 +41,6 @@ def planned_tasks(
     Raises:
         ConfigError: An unknown task, or detection where pycocotools is not installed.
         NothingScoredError: No task that what is given can serve.
-        SplitError: A table keeps to a store's own sides, and one of them has no such label or mask.
         StoreError: A store that is not there, or has no masks.
         LabelError: A label that a store does not have.
         ManifestError: A folder that is not in COCO's format.
@@ -71,25 +70,28 @@ def planned_tasks(
             "the study would score nothing: give --masks STORE for attention and segmentation, --label STORE=LABEL for "
             f"probes and fine-tuning{told}, --objects FOLDER for detection"
         )
-    for one in planned:
-        _check_sides(one)
     return tuple(dict.fromkeys(planned))
 
 
-def _check_sides(task: Scored) -> None:
-    """Refuse a store's own sides where one is empty, before anything is trained."""
-    if task.protocol != "split":
-        return
-    store = open_store(task.store)
-    table = store.manifest
-    rows = read_targets(store, task.label).rows if task.label else np.flatnonzero(table["has_masks"])
-    test = (table["split"].iloc[rows] == "test").to_numpy()
-    if test.all() or not test.any():
-        side, what = ("training" if test.any() else "test"), (f"label '{task.label}'" if task.label else "masks")
-        raise SplitError(
-            f"{store.path}: no image of the {side} side has {what}, and the study keeps to the store's own sides; "
-            "prepare it with --split patient"
-        )
+def check_sides(tasks: Sequence[Scored]) -> None:
+    """Refuse a store's own sides where one is empty, before anything is trained.
+
+    Raises:
+        SplitError: A table keeps to a store's own sides, and one of them has no such label or mask.
+    """
+    for task in tasks:
+        if task.protocol != "split":
+            continue
+        store = open_store(task.store)
+        table = store.manifest
+        rows = read_targets(store, task.label).rows if task.label else np.flatnonzero(table["has_masks"])
+        test = (table["split"].iloc[rows] == "test").to_numpy()
+        if test.all() or not test.any():
+            side, what = ("training" if test.any() else "test"), (f"label '{task.label}'" if task.label else "masks")
+            raise SplitError(
+                f"{store.path}: no image of the {side} side has {what}, and the study keeps to the store's own sides; "
+                "prepare it with --split patient"
+            )
 
 
 def _tasks_of(

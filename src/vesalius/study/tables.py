@@ -66,7 +66,12 @@ class FilledTable:
         """Lay out the cells, a row a place or a row an arm."""
         places = list(dict.fromkeys(one.place for one in self.cells))
         by_place = {place: _columns([one for one in self.cells if one.place == place], apart) for place in places}
-        titles = list(dict.fromkeys(itertools.chain.from_iterable(by_place.values())))
+        # Stores may have been given other arms: all in the table's order, the baselines behind them.
+        order = {name: number for number, name in enumerate(self.table.arms)}
+        shown = sorted(
+            (one for one in self.cells if one.role != "beside"), key=lambda one: order.get(one.arm, len(order))
+        )
+        titles = list(dict.fromkeys(one.title for one in shown))
         several = len({amount for *_, amount in places}) > 1
         if self.table.rows == "arms":
             words = [_place_words(place, several=several) for place in places]

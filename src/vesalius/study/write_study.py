@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,15 @@ def write_study(run: StudyRun) -> Path:
         return _write(run.out, run.study.about, fill_tables(run), long_results(run), run.failures())
 
 
-def write_joined(runs: Sequence[StudyRun], out: Path) -> Path:
-    """Write what several studies of one definition found, store by store, as `write_study` does of one."""
+def write_joined(studies: Callable[[], Sequence[StudyRun]], out: Path) -> Path:
+    """Write what several studies of one definition found, store by store, as `write_study` does of one.
+
+    Args:
+        studies: Asked for them while no other process writes.
+        out: Where to.
+    """
     with holding(out / ".locks" / "study", wait=True):
+        runs = studies()
         results = pd.concat([long_results(run) for run in runs], ignore_index=True)
         failures = {f"{run.out.name}: {title}": why for run in runs for title, why in run.failures().items()}
         return _write(out, runs[0].study.about, join_tables([fill_tables(run) for run in runs]), results, failures)
