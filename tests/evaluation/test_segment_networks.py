@@ -116,7 +116,7 @@ def test_views_are_turned_and_cropped_as_far_as_asked(
     most = {}
     for rotation, crop in ((0, 1.0), (180, 0.2)):
         seen.clear()
-        own = [*QUICK["overrides"], f"rotation={rotation}", f"smallest_crop={crop}"]
+        own = ["rounds=1", "round_steps=3", "batch_size=8", f"rotation={rotation}", f"smallest_crop={crop}"]
         pipeline.evaluate_segment(run, data=phantom_store, **QUICK | {"overrides": own, "cache": tmp_path})
         matrices = torch.cat(seen)[:, :2, :2].double()
         angles = torch.rad2deg(torch.atan2(matrices[:, 1, 0], matrices[:, 0, 0])).abs()

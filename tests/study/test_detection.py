@@ -17,7 +17,7 @@ from vesalius.study.definition import load_study
 
 DETECT = """
 about: Boxes
-detect: ["size=64", "batch_size=2", "steps=4", "lr=0.01", "proposals=32"]
+detect: ["size=64", "batch_size=2", "steps=2", "lr=0.01", "proposals=32"]
 arms:
   given: {title: As initialised, recipe: medino/deformable-small, set: &set ["guidance=null"], untrained: true}
   own: {title: DINO, recipe: medino/deformable-small, set: *set}
@@ -48,7 +48,7 @@ def test_arms_are_compared_by_their_detectors(
     guided_store: Path,
     tmp_path: Path,
 ) -> None:
-    shapes, out = write_shapes(tmp_path / "shapes", {"train": 8, "val": 4}), tmp_path / "study"
+    shapes, out = write_shapes(tmp_path / "shapes", {"train": 4, "val": 3}), tmp_path / "study"
     backbone = "backbone={name: test_resnet, image_size: 32, drop_path: 0}"
     overrides = tuple(backbone if one.startswith("backbone") else one for one in tiny)
     given = {"masks": [], "labels": [], "objects": [shapes], "overrides": overrides}
