@@ -64,7 +64,7 @@ def overrides_of(guidance: str | None, case: tuple[str, int, int, str]) -> list[
 
 
 def measure(store: Path, case: tuple[str, int, int, str], rounds: int) -> list[dict[str, Any]]:
-    from vesalius.allocator import memory_kept
+    from vesalius.training.allocator import memory_kept
 
     given = {name: overrides_of(guidance, case) for name, guidance in GUIDANCE.items()}
     peaks = {name: peak_mib("dino", overrides, store) for name, overrides in given.items()}

@@ -59,7 +59,7 @@ CASES = {
 
 
 def measure(case: str, rounds: int, steps: int) -> dict[str, object]:
-    from vesalius.allocator import memory_kept
+    from vesalius.training.allocator import memory_kept
 
     kind, batch, size = CASES[case]
     torch.manual_seed(0)

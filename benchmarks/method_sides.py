@@ -30,10 +30,10 @@ def run_ours(pipe: Connection, case: MethodCase, folder: Path, threads: int, *, 
     """Take steps as a training takes them, by `TrainingStep`, with images that lie in memory."""
     import torch
 
-    from vesalius.allocator import memory_kept
     from vesalius.records.knowledge import TrainingBatch
     from vesalius.schedules import Progress
     from vesalius.training import step as step_module
+    from vesalius.training.allocator import memory_kept
     from vesalius.training.precision import choose_precision
     from vesalius.views.make_views import apply_views, draw_views
 

@@ -47,7 +47,7 @@ def overrides_of(locals_: int, backbone: str, batch: int) -> list[str]:
 
 
 def measure(store: Path, backbone: str, batch: int, rounds: int) -> list[dict[str, Any]]:
-    from vesalius.allocator import memory_kept
+    from vesalius.training.allocator import memory_kept
 
     given = {name: overrides_of(locals_, backbone, batch) for name, locals_ in SIDES.items()}
     peaks = {name: peak_mib("dino-cxr", overrides, store, steps=2) for name, overrides in given.items()}

@@ -92,7 +92,7 @@ def peak_mib(recipe: str, overrides: Sequence[str], store: Path, steps: int = 4)
 
 
 def _peak_here(recipe: str, overrides: tuple[str, ...], store: Path, steps: int) -> float:
-    from vesalius.allocator import memory_kept
+    from vesalius.training.allocator import memory_kept
 
     with memory_kept():
         side = RecipeSide(recipe, overrides, store)

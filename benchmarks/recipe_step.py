@@ -24,7 +24,7 @@ RECIPES = ("anatomy/dino-small", "anatomy/contrast-small", "anatomy/small", "med
 
 
 def measure(store: Path, recipes: tuple[str, ...], rounds: int) -> list[dict[str, Any]]:
-    from vesalius.allocator import memory_kept
+    from vesalius.training.allocator import memory_kept
 
     peaks = {name: peak_mib(name, [], store) for name in recipes}
     with memory_kept():

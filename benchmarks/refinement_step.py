@@ -37,13 +37,13 @@ def make_store(folder: Path, images: int) -> Path:
 
 
 def measure(store: Path, case: tuple[str, int, int, int], steps: int) -> dict[str, Any]:
-    from vesalius.allocator import memory_kept
     from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
     from vesalius.data.batches import TrainingBatches
     from vesalius.data.open_pool import open_pool
     from vesalius.data.region_maps import open_regions
     from vesalius.methods.r2o import R2o, R2oConfig
     from vesalius.schedules import Progress
+    from vesalius.training.allocator import memory_kept
     from vesalius.training.optimizers import OptimizerConfig, build_optimizer
     from vesalius.training.precision import choose_precision, suit_accelerator
     from vesalius.views.make_views import make_views

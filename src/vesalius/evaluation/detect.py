@@ -15,7 +15,6 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from vesalius.allocator import memory_kept_on
 from vesalius.backbones.interface import Backbone
 from vesalius.backbones.load import load_backbone
 from vesalius.devices import choose_device
@@ -86,11 +85,10 @@ def evaluate_detect(
     networks = {"pretrained": backbone, "random_init": twin}
     steps = options.training.steps_of(len(objects.train))
     if progress and not all(training.kept(one) for one in networks.values()):
-        with memory_kept_on(where.type):
-            seconds = training.seconds_a_step(backbone)
+        seconds = training.seconds_a_step(backbone)
         cost = f"2 trainings of {steps:,} steps, {seconds:.2f} s each: {2 * steps * seconds / 60:.0f} minutes"
         say(f"detect: {cost}; what is done stays done", show=True)
-    with bar("detect", 2 * (steps + len(objects.test)), show=progress) as advance, memory_kept_on(where.type):
+    with bar("detect", 2 * (steps + len(objects.test)), show=progress) as advance:
         detected = {arm: training.detections(one, advance) for arm, one in networks.items()}
     return _written(run, objects, options, detected, backbone.name)
 

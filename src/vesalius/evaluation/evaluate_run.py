@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from vesalius.allocator import memory_kept_on
 from vesalius.backbones.interface import Backbone
 from vesalius.backbones.load import load_backbone
 from vesalius.data.pool_record import count_seen, read_pool
@@ -100,8 +99,7 @@ def evaluate_run(
         side, where = image_side(backbone, options.image_size), choose_device(device)
         setup = Setup(where, autocast_bf16(options.precision, where), side)
         tuning = Finetuning(job, probe, options.finetune, setup, (cache or run) / "finetuned", untrained)
-        with memory_kept_on(where.type):
-            predictions, more = _finetune(tuning, backbones, progress=progress)
+        predictions, more = _finetune(tuning, backbones, progress=progress)
     else:
         # Fine-tuned ones learn their statistics themselves, and a branch that begins switched off trains better.
         for one in (one for arm in untrained for one in backbones[arm]):

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from vesalius.allocator import memory_kept_on
 from vesalius.backbones.interface import Backbone
 from vesalius.backbones.load import load_backbone
 from vesalius.data.pool_record import count_seen, read_pool
@@ -102,8 +101,7 @@ def evaluate_segment(
         check_draws(job)
         side = image_side(backbone, options.image_size)
         setup = Setup(where, autocast_bf16(options.precision, where), side)
-        with memory_kept_on(where.type):
-            counts, told = _trained(job, networks, untrained_arms(run), setup, kept, progress=progress)
+        counts, told = _trained(job, networks, untrained_arms(run), setup, kept, progress=progress)
     else:
         for twin in (one for name in untrained_arms(run) for one in networks[name]):
             calibrate_batch_norm(twin, store, rows, image_size=options.image_size, device=device)

@@ -18,7 +18,6 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from vesalius.allocator import memory_kept_on
 from vesalius.atomic import replacing
 from vesalius.config import StrictModel
 from vesalius.data.batches import step_seed
@@ -130,10 +129,9 @@ def train_segmenter(
     elif training.checkpoint.is_file():
         training.checkpoint.unlink()
     advance(training.epoch)
-    with memory_kept_on(device):
-        while training.epoch < options.epochs:
-            training.run_epoch()
-            advance(1)
+    while training.epoch < options.epochs:
+        training.run_epoch()
+        advance(1)
     network = training.network.eval()
     info = {
         "architecture": options.architecture,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import psutil
 
-from vesalius.allocator import memory_kept
+from vesalius.training.allocator import memory_kept
 from vesalius.training.cost import Cost, Trial, measure_costs
 from vesalius.training.planning import Plan
 from vesalius.training.train import Pretraining

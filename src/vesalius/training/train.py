@@ -14,13 +14,13 @@ from lightning import Callback, seed_everything
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from vesalius.allocator import memory_kept_on
 from vesalius.data.batches import ImagePool, TrainingBatches
 from vesalius.data.kept_template import keep_template
 from vesalius.data.knowledge_pool import KnowledgePool
 from vesalius.data.pool_record import write_pool
 from vesalius.data.region_maps import RegionPool
 from vesalius.errors import CheckpointError
+from vesalius.training.allocator import memory_kept
 from vesalius.training.build import Built, build_networks
 from vesalius.training.checkpoint import CheckpointWriter, read_step
 from vesalius.training.cost import Cost, Trial, measure_costs
@@ -77,7 +77,7 @@ class Pretraining:
             CheckpointError: The checkpoint belongs to another recipe or other images.
             TrainingError: The loss is no number, or the images do not fill a batch.
         """
-        with memory_kept_on(self.accelerator):
+        with memory_kept() if self.accelerator == "cpu" else nullcontext():
             try:
                 self._run(state=state, resume=resume)
             finally:

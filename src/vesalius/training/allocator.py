@@ -5,10 +5,9 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from contextlib import contextmanager
 
-__all__ = ["memory_kept", "memory_kept_on"]
+__all__ = ["memory_kept"]
 
 # Of malloc.h. Once set, thresholds no longer follow what is freed: afterwards they stay at the highest that they reach
 # by themselves (32 MiB to be mapped alone, twice that kept at the heap's top), as in a process that has freed a lot.
@@ -17,19 +16,14 @@ _REACHED_MMAP, _DEFAULT_MMAPS = 32 * 2**20, 65536
 _NEVER = 2**31 - 1
 
 
-def memory_kept_on(device: str) -> AbstractContextManager[Any]:
-    """Keep memory inside the context where it trains on the CPU; an accelerator's allocator keeps its own."""
-    return memory_kept() if device == "cpu" else nullcontext()
-
-
 @contextmanager
 def memory_kept() -> Iterator[bool]:
     """Tell glibc's malloc, inside the context, to hand freed memory to the next request, not to the system.
 
     By itself it maps blocks above 32 MB anew for every request and returns the top of its heap, so that each training
-    step on a CPU has its activations' pages cleared by the kernel again: 5 to 12 % of a step of a small ViT, more than
-    a third of one of a segmentation network (docs/LOG.md). The peak is the same. Afterwards free memory is returned,
-    and malloc is as in a process that has freed large blocks before. Other C libraries are left as they are.
+    step on a CPU has its activations' pages cleared by the kernel again: 5 to 12 % of a step of a small ViT
+    (docs/LOG.md). The peak is the same. Afterwards free memory is returned, and malloc is as in a process that has
+    freed large blocks before. Other C libraries are left as they are.
 
     Yields:
         Whether the allocator took it.

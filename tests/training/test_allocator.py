@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from vesalius.allocator import memory_kept
+from vesalius.training.allocator import memory_kept
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc is told")
 
@@ -16,7 +16,7 @@ MEASURE = """
 import re, resource
 from pathlib import Path
 import torch
-from vesalius.allocator import memory_kept
+from vesalius.training.allocator import memory_kept
 
 def resident():
     return int(re.findall(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[0]) // 1024
