@@ -97,12 +97,13 @@ def study(
         threads=_share_of_cores(jobs) if here else None,
     )
 
-    parts = parts_of(work, _speaker(console))
+    say = _speaker(console)
+    parts = parts_of(work, say)
     runs = []
     for part in parts:
         if definition.pool == "own":
-            _speaker(console)(f"{part.out.name}:")
-        runs.append(part.begin(_speaker(console)))
+            say(f"{part.out.name}:")
+        runs.append(part.begin(say))
     found: list[tuple[StudyRun, Outcome]] = []
     files = []
     for part, run in zip(parts, runs, strict=True):
@@ -112,11 +113,10 @@ def study(
         files.append(run.plan_file if plan_only else write_study(part.whole()))
     left = sum(one.state == "elsewhere" for _, one in found)
     if left:
-        _speaker(console)(f"left to other processes: {left}; the tables lack what those have not done")
-    joined = definition.pool == "own" and not plan_only
+        say(f"left to other processes: {left}; the tables lack what those have not done")
     file = files[0]
-    if joined:
-        file = write_joined(lambda: joined_runs(work, parts, _speaker(console)), work.out)
+    if definition.pool == "own" and not plan_only:
+        file = write_joined(lambda: joined_runs(work, parts, say), work.out)
     _tell_failed(work.out, file, found)
     return file
 
