@@ -22,7 +22,7 @@ about: Few neighbours and many
 arms:
   given: {title: As initialised, recipe: medino/deformable-small, set: ["guidance=null"], untrained: true}
 tables:
-  few: {title: Few, task: knn, metric: roc_auc, arms: [given], k: 3, protocol: folds}
+  few: {title: Few, task: knn, metric: roc_auc, arms: [given], k: 3, protocol: folds, folds: 2}
   many: {title: Many, task: knn, metric: roc_auc, arms: [given]}
 """
 
@@ -31,7 +31,7 @@ def _table(**options: object) -> StudyTable:
     return StudyTable.model_validate({"title": "", "task": "knn", "metric": "roc_auc", "arms": ["a"], **options})
 
 
-@pytest.mark.parametrize("options", [{"k": 200}, {"protocol": "folds"}, {"fractions": (5, 1)}, {"features": "grid"}])
+@pytest.mark.parametrize("options", [{"k": 200}, {"protocol": "folds"}, {"folds": 2}, {"fractions": (5, 1)}, {"features": "grid"}])
 def test_tables_of_other_options_show_other_tasks(options: dict[str, object]) -> None:
     usual, other = _table(), _table(**options)
     tasks = Scored.of(usual, Path("store"), "sex")
@@ -50,10 +50,10 @@ def test_neighbours_and_protocol_reach_the_evaluation(
     go(definition, guided_store, out, masks=[], labels=[(guided_store, "sex")])
     found = {
         name: json.loads((out / "results" / "given-seed0" / f"{name}.json").read_text())[0]
-        for name in ("knn-store-sex-k3-folds", "knn-store-sex")
+        for name in ("knn-store-sex-k3-folds-2-folds", "knn-store-sex")
     }
     few, many = found.values()
-    assert (few["settings"]["k"], few["protocol"]) == (3, "folds")
+    assert (few["settings"]["k"], few["protocol"], few["settings"]["pairs"]) == (3, "folds", 2)
     assert many["settings"]["k"] == 20
     rows = pd.read_csv(out / "results.csv")
     assert set(rows["k"]) == {3, 20}
@@ -63,7 +63,8 @@ def test_neighbours_and_protocol_reach_the_evaluation(
     ("table", "told"),
     [
         ("{title: T, task: linear, metric: roc_auc, arms: [given], k: 3}", "k = 3: belongs to task knn, not linear"),
-        ("{title: T, task: attention, metric: dice, arms: [given], protocol: split}", "leave protocol out"),
+        ("{title: T, task: attention, metric: dice, arms: [given], protocol: split}", "leave protocol and folds out"),
+        ("{title: T, task: detect, metric: mask_ap, arms: [given], folds: 2}", "leave fraction, protocol and folds out"),
         ("{title: T, task: knn, metric: roc_auc, arms: [given], protocol: fold}", "protocol"),
     ],
 )

@@ -170,7 +170,8 @@ def check_jobs(engine: str, jobs: int) -> None:
 def _score(study: Study, cache: Path, folder: Path, task: Scored) -> Sequence[Result]:
     how: dict[str, Any] = {"data": task.store, "image_size": study.image_size}
     few: dict[str, Any] = {"fractions": (task.fraction,), "seeds": task.draws, "random_inits": 1}
-    few |= {"protocol": task.protocol, "cache": cache}  # arms share the untrained network's features, fits and maps
+    few |= {"protocol": task.protocol, "folds": task.folds}
+    few["cache"] = cache  # arms share the untrained network's features, fits and maps
     if task.task in ON_LABELS:
         how |= {"overrides": study.finetune} if task.task == "finetune" else {"features": task.features}
         how |= {"k": task.k} if task.task == "knn" else {}

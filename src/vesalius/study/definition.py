@@ -50,6 +50,7 @@ class StudyTable(StrictModel):
         features: Kind of frozen features of a probe, see `vesalius.evaluation.feature_kinds`.
         k: Neighbours of k-NN.
         protocol: Who learns and who is scored, see `vesalius.evaluation.protocol.make_sides`; not of tasks on maps.
+        folds: How many, where they are scored so.
         fraction: Amount of training labels that a probe, fine-tuning or segmentation learns from, see
             `vesalius.evaluation.amounts`.
         fractions: Several amounts in its place: a row each, and a curve.
@@ -71,6 +72,7 @@ class StudyTable(StrictModel):
     features: str = "auto"
     k: int = Field(default=20, ge=1)
     protocol: Literal["auto", "split", "folds"] = "auto"
+    folds: int = Field(default=5, ge=2)
     fraction: float = ALL
     fractions: tuple[float, ...] = ()
     draws: int = Field(default=3, ge=1)
@@ -93,11 +95,12 @@ class StudyTable(StrictModel):
             raise ValueError(str(error)) from error
         if self.task in ON_MAPS and self.amounts != (ALL,):
             raise ValueError(f"task {self.task} learns from no labels; leave fraction out")
-        if self.task in ON_MAPS and self.protocol != "auto":
-            raise ValueError(f"task {self.task} learns from no labels; leave protocol out")
-        if self.task == "detect" and (self.protocol != "auto" or self.amounts != (ALL,)):
+        sides = self.protocol != "auto" or self.folds != type(self).model_fields["folds"].default
+        if self.task in ON_MAPS and sides:
+            raise ValueError(f"task {self.task} learns from no labels; leave protocol and folds out")
+        if self.task == "detect" and (sides or self.amounts != (ALL,)):
             raise ValueError(
-                "task detect learns from all objects, on the folder's sides; leave fraction and protocol out"
+                "task detect learns from all objects, on the folder's sides; leave fraction, protocol and folds out"
             )
         if self.task != "knn" and self.k != type(self).model_fields["k"].default:
             raise ValueError(f"k = {self.k}: belongs to task knn, not {self.task}")

@@ -37,6 +37,7 @@ class Scored:
         decoder: Of segmentation.
         k: Neighbours of k-NN.
         protocol: Who learns and who is scored, of tasks that learn from labels.
+        folds: How many of them, where a store has no sides of its own.
     """
 
     task: str
@@ -48,6 +49,7 @@ class Scored:
     decoder: str = "linear"
     k: int = 20
     protocol: str = "auto"
+    folds: int = 5
 
     @classmethod
     def of(cls, table: StudyTable, store: Path, label: str = "") -> list[Scored]:
@@ -63,6 +65,7 @@ class Scored:
                 decoder=table.decoder,
                 k=table.k,
                 protocol=table.protocol,
+                folds=table.folds,
             )
             for amount in table.amounts
         ]
@@ -76,8 +79,9 @@ class Scored:
         decoder = "" if self.decoder == "linear" else self.decoder
         neighbours = "" if self.k == 20 else f"k{self.k}"
         protocol = "" if self.protocol == "auto" else self.protocol
+        folds = "" if self.folds == 5 else f"{self.folds}-folds"
         words = (self.task, decoder, self.store.name, self.label.replace(",", "+"), features, fraction, draws)
-        return "-".join(word for word in (*words, neighbours, protocol) if word)
+        return "-".join(word for word in (*words, neighbours, protocol, folds) if word)
 
     @property
     def fingerprints(self) -> list[str]:
