@@ -8,13 +8,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from vesalius import pipeline
+from vesalius.data.gray import gray_pixels
 from vesalius.data.knowledge_maps import find_maps, open_maps
+from vesalius.data.source_image import decode_options
 from vesalius.data.store import open_store
-from vesalius.errors import ConfigError, KnowledgeError
+from vesalius.errors import ConfigError, KnowledgeError, RegistrationError
 from vesalius.guidance import guide as guide_module
+from vesalius.guidance.deformable import DeformableTemplate
+from vesalius.guidance.exemplar import read_exemplar
+from vesalius.registration.batched import BatchedRegistration
 
 from .conftest import PARTS
 
@@ -47,6 +53,68 @@ def test_the_exemplars_parts_lie_on_the_images_parts(deformable: Path, phantom_s
             found.append(2 * (held & real).sum((1, 2)) / np.maximum(1, held.sum((1, 2)) + real.sum((1, 2))))
     assert np.mean(overlap) > np.mean(still) + 0.03
     assert np.mean(overlap) > 0.7
+
+
+def test_an_exemplar_without_a_mask_gives_places_alone(
+    deformable: Path, phantom_store: Path, exemplar, tmp_path: Path
+) -> None:
+    """No label is read: the search looks at all of the image, and finds much the same places."""
+    maps = pipeline.guide(phantom_store, out=tmp_path / "maps", exemplars=[exemplar[0]], **QUICK)
+    assert maps.names.names == ()
+    assert maps.guided.sum() >= 55
+    assert set(maps.quality) >= {"similarity", "folding"}
+    assert "overlap" not in maps.quality
+    labelled = open_maps(deformable)
+    both, trusted = maps.guided & labelled.guided, np.arange(64)
+    apart = (maps.coordinates[trusted] - labelled.coordinates[trusted])[both].astype(float)
+    assert np.median(np.abs(apart)) < 0.05
+    with pytest.raises(KnowledgeError, match="1 exemplars but 0 masks"):
+        pipeline.guide(phantom_store, out=tmp_path / "named", exemplars=[exemplar[0]], parts=PARTS, **QUICK)
+    assert not (tmp_path / "named").exists()
+
+
+def test_of_several_exemplars_the_best_match_or_the_vote_counts(phantom_store: Path, exemplar) -> None:
+    store = open_store(phantom_store)
+    scans = exemplar[0].parent.parent
+    second = sorted((scans / "images").iterdir())[7]
+    files = [exemplar, (second, scans / "masks" / second.name)]
+    options = decode_options(store)
+    read = [read_exemplar(image, mask, values=PARTS, options=options) for image, mask in files]
+    images = gray_pixels(store.images[8:16])
+    alone = [DeformableTemplate([one], BatchedRegistration(), map_size=20).maps(images) for one in read]
+    by = {how: DeformableTemplate(read, BatchedRegistration(), combine=how, map_size=20) for how in ("best", "vote")}
+    similarity = torch.stack([one.quality["similarity"] for one in alone])
+    best = similarity.argmax(0)
+    assert 0 < best.sum() < 8  # either is somewhere the better one
+    made = by["best"].maps(images)
+    each = torch.stack([one.parts for one in alone])
+    torch.testing.assert_close(made.parts, each[best, torch.arange(8)], rtol=0, atol=1e-4)
+    torch.testing.assert_close(made.quality["similarity"], similarity.amax(0))
+    torch.testing.assert_close(made.coordinates, alone[0].coordinates)
+    torch.testing.assert_close(by["vote"].maps(images).parts, each.mean(0), rtol=0, atol=1e-4)
+
+
+def test_bars_beside_an_image_have_no_place(tmp_path: Path, phantom_store: Path) -> None:
+    """A picture of 48 rows and 64 columns in a square of 32 px: four rows of it above and below are bars."""
+    manifest = open_store(phantom_store).manifest.iloc[:1].assign(
+        original_width=64, original_height=48, scale_x=2.0, scale_y=2.0, offset_x=0.0, offset_y=-8.0
+    )
+    inside = guide_module._within_source(manifest, 32, 8)
+    assert inside.shape == (1, 8, 8)
+    assert inside[0].all(1).tolist() == [False, *[True] * 6, False]
+    assert not inside[0, 0].any()
+
+
+def test_a_registration_that_fails_names_its_images(
+    phantom_store: Path, exemplar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = torch.full((64, 5, 2, 3), torch.inf)
+    monkeypatch.setattr("vesalius.registration.batched.find_affines", lambda *_, **__: broken)
+    first = open_store(phantom_store).manifest["source"].iloc[0]
+    options = {"exemplars": [exemplar[0]], "masks": [exemplar[1]], "parts": PARTS, **QUICK}
+    with pytest.raises(RegistrationError, match=rf"diverged.*one of the images {first} to "):
+        pipeline.guide(phantom_store, out=tmp_path / "maps", **options)
+    assert not (tmp_path / "maps").exists()
 
 
 def test_quality_is_told_for_every_image(deformable: Path) -> None:
@@ -178,3 +246,4 @@ def test_an_exemplar_of_nothing_is_refused(phantom_store: Path, tmp_path: Path) 
             parts={"all": 1},
             **QUICK,
         )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["black.png", "mask.png"]

@@ -35,6 +35,28 @@ def test_guidance_joins_a_method(pretrain, guided_store: Path, figures) -> None:
         assert value == pytest.approx(method[step] + guidance[step], rel=1e-4)
 
 
+METHODS = {
+    "byol": "hidden: 16, dim: 8",
+    "simsiam": "dim: 16, predictor_hidden: 4",
+    "swav": "hidden: 16, dim: 8, prototypes: 8",
+    "moco": "hidden: 16, dim: 8, queue: 64",
+    "moco-v3": "hidden: 16, dim: 8",
+    "simclr": "hidden: 16, dim: 8",
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_guidance_joins_every_method(pretrain, guided_store: Path, figures, name: str) -> None:
+    method = f"method={{name: {name}, {METHODS[name]}}}"
+    views = "views={plan: small-chest, options: {size: 32}}"
+    run = pretrain("run", method, views, GUIDANCE, "training.epochs=1", data=f"{guided_store}@all")
+    for part in ("left_lung", "heart"):
+        assert len(figures(run, f"attention_loss/{part}")) == 4
+    loss, own, guidance = (dict(figures(run, what)) for what in ("loss", "method_loss", "guidance_loss"))
+    assert all(value == pytest.approx(own[step] + guidance[step], rel=1e-4) for step, value in loss.items())
+    assert (run / "guidance").is_dir()
+
+
 @pytest.mark.parametrize("alone", [False, True])
 def test_the_head_that_is_kept_belongs_to_the_backbone_that_is_exported(
     pretrain, guided_store: Path, alone: bool
@@ -106,9 +128,10 @@ def test_no_method_without_guidance_is_refused(pretrain) -> None:
         pretrain("run", *ALONE)
 
 
-def test_maps_that_are_not_there_are_named(pretrain) -> None:
+def test_maps_that_are_not_there_are_named(pretrain, tmp_path: Path) -> None:
     with pytest.raises(KnowledgeError, match="no knowledge maps 'deformable'"):
         pretrain("run", GUIDANCE)
+    assert not list(tmp_path.iterdir())
 
 
 def test_maps_of_another_store_are_refused(pretrain, guided_store: Path, tmp_path: Path) -> None:

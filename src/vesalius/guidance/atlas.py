@@ -66,13 +66,13 @@ class AtlasTemplate(Template):
 
     def maps(self, images: Float[Tensor, "batch 1 height width"]) -> TemplateMaps:
         """Register the images and carry the parts to them."""
-        focus = focus_on(self.own_parts).to(images) if self.exemplars else None
-        found = self.registration.register(images, self.image.to(images), focus)
-        return carry(self.own_parts.to(images), found, map_size=self.map_size)
+        parts = self.own_parts.to(images)
+        found = self.registration.register(images, self.image.to(images), focus_on(parts))
+        return carry(parts, found, map_size=self.map_size)
 
     def still(self) -> Float[Tensor, "parts rows columns"] | None:
         """Return the parts as the atlas has them."""
-        return self.own_parts[0] if self.exemplars else None
+        return self.own_parts[0] if self.parts.names else None
 
     def picture(self) -> Float[Tensor, "1 1 rows columns"]:
         """Return the atlas."""

@@ -58,11 +58,14 @@ def carry(
     )
 
 
-def focus_on(parts: Float[Tensor, "1 parts rows columns"]) -> Float[Tensor, "1 1 rows columns"]:
+def focus_on(parts: Float[Tensor, "1 parts rows columns"]) -> Float[Tensor, "1 1 rows columns"] | None:
     """Return the weights of a comparison that looks at the parts and just about them: 1 there, little elsewhere.
 
     Arms, neck and what lies under the diaphragm differ between two images of one view and say nothing of the parts.
+    Without parts every place counts the same: None.
     """
+    if not parts.shape[1]:
+        return None
     reach = max(1, round(REACH * max(parts.shape[2:])))
     window = 2 * reach + 1
     near = functional.max_pool2d((parts > 0.5).to(parts).amax(1, keepdim=True), window, 1, reach)

@@ -52,11 +52,15 @@ def choose_template(
         return TriangularTemplate(map_size=map_size)
     if name == "slic":
         return SuperpixelTemplate(map_size=map_size)
-    if len(exemplars) != len(masks):
+    labelled: Sequence[Path | None] = masks
+    if not masks and name == "deformable" and not parts:
+        labelled = [None] * len(exemplars)  # places in the exemplar, without any label
+    if len(exemplars) != len(labelled):
         raise KnowledgeError(f"{len(exemplars)} exemplars but {len(masks)} masks; give each --exemplar its --mask")
     options = decode_options(store)
     read = [
-        read_exemplar(image, mask, values=parts, options=options) for image, mask in zip(exemplars, masks, strict=True)
+        read_exemplar(image, mask, values=parts, options=options)
+        for image, mask in zip(exemplars, labelled, strict=True)
     ]
     if name == "atlas":
         image = atlas_of_store(store) if atlas is None else read_atlas(atlas)

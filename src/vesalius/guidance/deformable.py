@@ -1,4 +1,4 @@
-"""One labelled exemplar carried to every image by registration (MeDINO, Miao 2022, section 3.2)."""
+"""One exemplar carried to every image by registration (MeDINO, Miao 2022, section 3.2)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class DeformableTemplate(Template):
     """Registers exemplars to each image, affine then B-spline, and carries their parts along.
 
     With several exemplars each image takes the parts of the one it matches best, or the vote of all; its coordinates
-    are always those in the first.
+    are always those in the first. Exemplars without a mask give coordinates alone, for which no label is needed.
     """
 
     name = "deformable"
@@ -56,7 +56,7 @@ class DeformableTemplate(Template):
     def maps(self, images: Float[Tensor, "batch 1 height width"]) -> TemplateMaps:
         """Register the images and carry the parts to them."""
         found = [
-            self.registration.register(images, one.image.to(images), focus_on(one.parts).to(images))
+            self.registration.register(images, one.image.to(images), focus_on(one.parts.to(images)))
             for one in self.exemplars
         ]
         moved = torch.stack(
@@ -67,9 +67,9 @@ class DeformableTemplate(Template):
         first = replace(found[0], similarity=best)
         return carry(self.exemplars[0].parts.to(images), first, map_size=self.map_size, moved=parts)
 
-    def still(self) -> Float[Tensor, "parts rows columns"]:
+    def still(self) -> Float[Tensor, "parts rows columns"] | None:
         """Return the first exemplar's parts."""
-        return self.exemplars[0].parts[0]
+        return self.exemplars[0].parts[0] if self.parts.names else None
 
     def picture(self) -> Float[Tensor, "1 1 rows columns"]:
         """Return the first exemplar."""

@@ -1,4 +1,4 @@
-"""One labelled image: what the deformable template carries to all others."""
+"""One image, labelled or not: what the deformable template carries to all others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Exemplar:
     Attributes:
         name: The file's name, for reports.
         image: `[1, 1, size, size]`, in [0, 1].
-        parts: `[1, parts, size, size]`, 0 or 1.
+        parts: `[1, parts, size, size]`, 0 or 1; none of an image without a mask.
         names: The parts, in the order of the channels.
         sha256: Of image and masks together.
         image_sha256: Of the image's file, as a store's manifest has it.
@@ -47,13 +47,13 @@ class Exemplar:
 
 
 def read_exemplar(
-    image: Path, mask: Path | Mapping[str, Path], *, values: Mapping[str, int], options: DecodeOptions
+    image: Path, mask: Path | Mapping[str, Path] | None, *, values: Mapping[str, int], options: DecodeOptions
 ) -> Exemplar:
     """Read an exemplar as the store's images were read.
 
     Args:
         image: Any file that `prepare` reads.
-        mask: A label map, or part name to a file that is non-zero inside of it.
+        mask: A label map, or part name to a file that is non-zero inside of it; None for places without parts.
         values: Part name to its value in the label map; not needed with one file a part.
         options: The store's own; channels, parts and mask values are settled here.
 
@@ -61,9 +61,9 @@ def read_exemplar(
         KnowledgeError: An unreadable file, a mask of another shape or of another image, values that nobody named, or a
             part that is empty.
     """
-    files = {LABEL_MAP: mask} if isinstance(mask, Path) else dict(mask)
+    files = {LABEL_MAP: mask} if isinstance(mask, Path) else dict(mask or {})
     names = tuple(values) if isinstance(mask, Path) else tuple(files)
-    if not names:
+    if mask is not None and not names:
         raise KnowledgeError(f"{mask}: name its parts, for example --parts left_lung=1,right_lung=2,heart=3")
     for path in files.values():
         _check_of_same_image(image, path)
@@ -76,22 +76,24 @@ def read_exemplar(
         channels=1,
         window=options.window,
         frames="middle",
-        parts=("background", *names),
+        parts=("background", *names) if names else (),
         mask_values={value: name for name, value in values.items()},
     )
     decoded = decode_chunk(0, [Sample(path=image, source=image.name, patient="exemplar", masks=files)], settled)
     if decoded.refused:
         why = decoded.refused[0]
         raise KnowledgeError(f"{image}: {why['reason']}. {why['advice']}")
-    labels = torch.from_numpy(decoded.masks[0].astype(np.int64))
-    parts = torch.stack([labels == place for place in range(1, len(names) + 1)])[None].float()
+    pixels = torch.from_numpy(decoded.images).float()[:, None] / 255
+    parts = pixels.new_zeros(1, len(names), *pixels.shape[2:])
+    if names:
+        labels = torch.from_numpy(decoded.masks[0].astype(np.int64))
+        parts = torch.stack([labels == place for place in range(1, len(names) + 1)])[None].float()
     for part, channel in zip(names, parts[0], strict=True):
         if not bool(channel.any()):
             raise KnowledgeError(f"{files.get(part, mask)}: holds nothing of '{part}'; an exemplar needs every part")
     digest = hashlib.sha256()
     for path in (image, *(files[name] for name in sorted(files))):
         digest.update(path.read_bytes())
-    pixels = torch.from_numpy(decoded.images).float()[:, None] / 255
     return Exemplar(
         name=image.name,
         image=pixels,

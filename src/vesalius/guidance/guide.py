@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from vesalius.data.engines import run_in_order
 from vesalius.data.gray import gray_pixels, unit_pixels
 from vesalius.data.knowledge_maps import MAPS_SCHEMA, PARTS_FILE, TEMPLATE_FILE, KnowledgeMaps, open_maps
 from vesalius.data.store import Store, open_store
-from vesalius.errors import KnowledgeError
+from vesalius.errors import KnowledgeError, RegistrationError
 from vesalius.guidance.templates import Template, TemplateMaps
 from vesalius.version import __version__
 
@@ -136,10 +137,33 @@ def _already_there(out: Path, plan: dict[str, Any]) -> KnowledgeMaps:
 def _make_chunk(template: Template, store: str, first: int, device: str) -> Chunk:
     """Make the maps of up to `CHUNK` images; runs in a worker."""
     opened = open_store(store)
-    read = opened.images[first : first + CHUNK]
+    rows = slice(first, first + CHUNK)
+    read = opened.images[rows]
     pixels = unit_pixels(read) if template.in_colour else gray_pixels(read)
-    made = template.maps(pixels.to(device))
+    try:
+        made = template.maps(pixels.to(device))
+    except RegistrationError as error:
+        sources = opened.manifest["source"].iloc[rows]
+        raise RegistrationError(
+            f"{opened.path}: {error} (one of the images {sources.iloc[0]} to {sources.iloc[-1]})"
+        ) from error
+    within = torch.from_numpy(_within_source(opened.manifest.iloc[rows], opened.size, template.map_size))
+    made = replace(made, known=made.known * within[:, None].to(made.known))
     return _arrays(made), _records(made, len(pixels))
+
+
+def _within_source(rows: pd.DataFrame, size: int, map_size: int) -> npt.NDArray[np.bool_]:
+    """Say of every cell of every map whether it shows the source image rather than the bars that make it a square."""
+    edges = np.arange(map_size + 1) * (size / map_size)
+
+    def along(axis: str, length: str) -> npt.NDArray[np.bool_]:
+        offset, scale = (rows[f"{what}_{axis}"].to_numpy()[:, None] for what in ("offset", "scale"))
+        at = offset + scale * edges
+        slack = 0.5 * scale  # of a pixel of the store: bars begin at whole ones
+        inside = (at >= -slack) & (at <= rows[length].to_numpy()[:, None] + slack)
+        return np.asarray(inside[:, 1:] & inside[:, :-1])
+
+    return along("y", "original_height")[:, :, None] & along("x", "original_width")[:, None, :]
 
 
 def _arrays(made: TemplateMaps) -> dict[str, npt.NDArray[Any]]:

@@ -48,7 +48,7 @@ def guide(
             (superpixels, for the method r2o).
         out: Folder to write; by default `STORE/maps/<template>`, where `pretrain` finds them by name.
         exemplars: Labelled images whose parts are carried to the others.
-        masks: Their label maps, in the same order.
+        masks: Their label maps, in the same order; with `deformable` none at all for places without parts.
         parts: Part name to its value in the label maps; for `average` and `predicted` names alone, all by default.
         atlas: Folder of another store's maps, whose atlas is used in place of a new one.
         backend: `batched` or `elastix`.
