@@ -44,3 +44,17 @@ def test_a_training_stopped_early_says_so(build_run: RunBuilder, tmp_path: Path)
     usual = dict(run_facts(read_run(build_run(tmp_path / "usual"))).facts)
     assert (usual["State"], usual["Steps"]) == ("finished", "750")
     assert "Best validation loss" not in usual
+
+
+def test_what_guidance_reached_is_drawn(build_run: RunBuilder, tmp_path: Path) -> None:
+    plain, guided = build_run(tmp_path / "plain"), build_run(tmp_path / "guided")
+    with (guided / "metrics.csv").open("a", encoding="utf-8") as file:
+        for step, inside, error in ((0, 0.2, 40.0), (100, 0.7, 9.0)):
+            file.write(f"{step},{step / 57:.4f},{step * 1.6:.2f},attention_inside/heart,{inside}\n")
+            file.write(f"{step},{step / 57:.4f},{step * 1.6:.2f},coordinate_error_px,{error}\n")
+    found = {curve.heading: curve for curve in curves([read_run(plain), read_run(guided)])}
+    assert "guided goes from 0.2 to 0.7" in found["Attention in: heart"].picture
+    assert "guided goes from 40 to 9" in found["Error of the predicted places, pixels"].picture
+    assert not {"Attention in: heart", "Error of the predicted places, pixels"} & {
+        curve.heading for curve in curves([read_run(plain)])
+    }

@@ -131,7 +131,7 @@ def curves(runs: Sequence[Run], *, folded: bool = False) -> tuple[Curve, ...]:
     """
     if folded:
         return tuple(c for name, heading, words in _FOLDED if (c := _single(runs, name, heading, words)))
-    found = [_loss(runs), _entropy(runs), _single(runs, *_SINGLE[1]), *_knn(runs)]
+    found = [_loss(runs), _entropy(runs), _single(runs, *_SINGLE[1]), *_knn(runs), *_guided(runs)]
     found.append(_single(runs, *_SINGLE[2]))
     return tuple(curve for curve in found if curve)
 
@@ -252,6 +252,16 @@ def _knn(runs: Sequence[Run]) -> list[Curve | None]:
         reading = "Score of the frozen features by nearest neighbours, while training. It should rise."
         found.append(_single(runs, name, f"k-NN {shown}: {plain_name(label or metric)}", reading))
     return found
+
+
+def _guided(runs: Sequence[Run]) -> list[Curve | None]:
+    """Draw what guidance reached: the share of each head's attention in its part, and how far predicted places are."""
+    first = "attention_inside/"
+    parts = sorted({str(name) for run in runs for name in run.metrics["name"] if str(name).startswith(first)})
+    inside = "Share of the head's attention that lies in its part of the anatomy. It should rise."
+    found = [_single(runs, one, f"Attention in: {plain_name(one.removeprefix(first))}", inside) for one in parts]
+    error = "How far each patch's predicted place in the template is from the registration's. It should fall."
+    return [*found, _single(runs, "coordinate_error_px", "Error of the predicted places, pixels", error)]
 
 
 def logged_note(runs: Sequence[Run]) -> str:
