@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from vesalius.backbones.weights import save_backbone
 from vesalius.config import build
 from vesalius.data.prepare import prepare
 from vesalius.data.store import Store, open_store
-from vesalius.errors import ConfigError, EvaluationError, LabelError
+from vesalius.errors import ConfigError, EvaluationError, LabelError, SplitError
 from vesalius.evaluation import finetune
 from vesalius.evaluation.classifier import Classifier, Labelled, Setup, loss_of
 from vesalius.evaluation.finetune import Finetuning
@@ -24,6 +25,7 @@ from vesalius.evaluation.finetune_options import FinetuneOptions
 from vesalius.evaluation.fit_classifier import _class_weights, fit_classifier
 from vesalius.evaluation.gather import gather
 from vesalius.evaluation.probes import ProbeOptions
+from vesalius.evaluation.protocol import Sides
 from vesalius.evaluation.rounds import Fit, _batch, longest_steps
 
 SETUP = Setup(torch.device("cpu"), False, 32)
@@ -157,6 +159,27 @@ def test_images_held_out_are_the_same_for_every_share_and_no_patient_is_on_two_s
         assert set(rounds[0.2, 0][pair].train) != set(rounds[0.2, 1][pair].train)
     steps = [longest_steps(len(one.train), FinetuneOptions()) for pairs in rounds.values() for one in pairs]
     assert tuning.steps(("pretrained",)) == sum(steps)
+
+
+def test_sides_that_teach_or_score_nothing_are_refused_before_any_training(
+    run: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*given: object, **options: object) -> None:
+        raise AssertionError("trained")
+
+    monkeypatch.setattr("vesalius.evaluation.finetune.fit_classifier", never)
+    job = gather(store, None, "side", protocol="folds", folds=2)
+    order = np.argsort(job.targets.values, kind="stable")  # the zeros, then the ones
+    probe = ProbeOptions(task="finetune", label="side", kind="binary", classes=("0", "1"), fractions=(1.0,), seeds=1)
+    ends = np.concatenate([order[:30], order[-30:]])
+    one_class = replace(job, sides=Sides("split", ((ends, order[40:60]),)))
+    monkeypatch.setattr("vesalius.evaluation.evaluate_run.gather", lambda *_, **__: one_class)
+    with pytest.raises(LabelError, match="the 20 images of a test side are of one class"):
+        pipeline.evaluate(run, data=store.path, task="finetune", label="side", overrides=SHORT, **QUICK)
+    patient = job.patients == job.patients[order[0]]
+    alone = replace(job, sides=Sides("split", ((np.flatnonzero(patient), np.flatnonzero(~patient)),)))
+    with pytest.raises(SplitError, match="a training side of one patient, who is held out, teaches nothing"):
+        Finetuning(alone, probe, FinetuneOptions(), SETUP, Path("unused")).steps(("pretrained",))
 
 
 def test_the_best_round_is_kept_and_the_rate_falls_where_it_saturates(store: Store, monkeypatch) -> None:

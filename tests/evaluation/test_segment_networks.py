@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,10 +163,32 @@ def test_bad_input(run: Path, phantom_store: Path, tmp_path: Path) -> None:
         pipeline.evaluate_segment(run, data=phantom_store, **QUICK | {"overrides": diverging, "cache": tmp_path})
 
 
-def test_a_validation_set_that_chooses_nothing_is_refused(run: Path, phantom_store: Path, tmp_path: Path) -> None:
-    few = QUICK | {"overrides": ["validation_share=0.001"], "cache": tmp_path}
+def test_a_validation_set_that_chooses_nothing_is_refused(phantom_store: Path) -> None:
+    store = open_store(phantom_store)
+    options = SegmentOptions(decoder="fpn", protocol="folds", folds=2, training=SegmentTraining())
+    job = SegmentCounts(store, store.rows(), {"heart": 3}, options=options, batch_size=8)
+    job.draws = [replace(draw, held_out=draw.held_out[:1]) for draw in job.draws]
     with pytest.raises(LabelError, match=r"the 1 images held out lack a second image; use a larger share"):
-        pipeline.evaluate_segment(run, data=phantom_store, **few)
+        segment_networks.check_draws(job)
+
+
+def test_a_part_that_no_scored_image_shows_is_named(
+    run: Path, phantom_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Masks hold the part, but none of the test side: nothing is trained, and nothing is averaged of nothing."""
+    shown = SegmentCounts.shown
+
+    def without(job: SegmentCounts) -> np.ndarray:
+        found = shown(job)
+        found[job.sides.test, list(job.parts).index("heart")] = False
+        return found
+
+    monkeypatch.setattr(SegmentCounts, "shown", without)
+    for decoder, overrides in (("linear", []), ("fpn", QUICK["overrides"])):
+        how = QUICK | {"decoder": decoder, "overrides": overrides, "cache": tmp_path}
+        with pytest.raises(LabelError, match=r"none of the \d+ images of the test side shows heart.*--parts"):
+            pipeline.evaluate_segment(run, data=phantom_store, **how)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_part_that_no_labelled_image_shows_is_named(phantom_store: Path) -> None:

@@ -96,8 +96,10 @@ def test_of_several_exemplars_the_best_match_or_the_vote_counts(phantom_store: P
 
 def test_bars_beside_an_image_have_no_place(tmp_path: Path, phantom_store: Path) -> None:
     """A picture of 48 rows and 64 columns in a square of 32 px: four rows of it above and below are bars."""
-    manifest = open_store(phantom_store).manifest.iloc[:1].assign(
-        original_width=64, original_height=48, scale_x=2.0, scale_y=2.0, offset_x=0.0, offset_y=-8.0
+    manifest = (
+        open_store(phantom_store)
+        .manifest.iloc[:1]
+        .assign(original_width=64, original_height=48, scale_x=2.0, scale_y=2.0, offset_x=0.0, offset_y=-8.0)
     )
     inside = guide_module._within_source(manifest, 32, 8)
     assert inside.shape == (1, 8, 8)

@@ -31,7 +31,9 @@ def _table(**options: object) -> StudyTable:
     return StudyTable.model_validate({"title": "", "task": "knn", "metric": "roc_auc", "arms": ["a"], **options})
 
 
-@pytest.mark.parametrize("options", [{"k": 200}, {"protocol": "folds"}, {"folds": 2}, {"fractions": (5, 1)}, {"features": "grid"}])
+@pytest.mark.parametrize(
+    "options", [{"k": 200}, {"protocol": "folds"}, {"folds": 2}, {"fractions": (5, 1)}, {"features": "grid"}]
+)
 def test_tables_of_other_options_show_other_tasks(options: dict[str, object]) -> None:
     usual, other = _table(), _table(**options)
     tasks = Scored.of(usual, Path("store"), "sex")
@@ -64,7 +66,10 @@ def test_neighbours_and_protocol_reach_the_evaluation(
     [
         ("{title: T, task: linear, metric: roc_auc, arms: [given], k: 3}", "k = 3: belongs to task knn, not linear"),
         ("{title: T, task: attention, metric: dice, arms: [given], protocol: split}", "leave protocol and folds out"),
-        ("{title: T, task: detect, metric: mask_ap, arms: [given], folds: 2}", "leave fraction, protocol and folds out"),
+        (
+            "{title: T, task: detect, metric: mask_ap, arms: [given], folds: 2}",
+            "leave fraction, protocol and folds out",
+        ),
         ("{title: T, task: knn, metric: roc_auc, arms: [given], protocol: fold}", "protocol"),
     ],
 )

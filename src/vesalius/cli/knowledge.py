@@ -21,7 +21,9 @@ def guide(
     ] = "deformable",
     out: Annotated[Path | None, typer.Option(help="Folder to write; by default STORE/maps/TEMPLATE.")] = None,
     exemplar: Annotated[list[Path] | None, typer.Option(help="Image to register to all; repeatable.")] = None,
-    mask: Annotated[list[Path] | None, typer.Option(help="Its label map, in the order of the exemplars; none: places alone.")] = None,
+    mask: Annotated[
+        list[Path] | None, typer.Option(help="Its label map, in the order of the exemplars; none: places alone.")
+    ] = None,
     parts: Annotated[str, typer.Option(help="Values of the label map: left_lung=1,heart=3; average: names.")] = "",
     atlas: Annotated[Path | None, typer.Option(help="Maps of another store whose atlas is to be used.")] = None,
     backend: Annotated[str, typer.Option(help="batched or elastix.")] = "batched",

@@ -23,7 +23,7 @@ from vesalius.evaluation.finetune import Finetuning, image_side
 from vesalius.evaluation.gather import EvaluationTask, gather
 from vesalius.evaluation.neighbours import nearest_neighbours
 from vesalius.evaluation.options import EvaluationOptions
-from vesalius.evaluation.probes import Prediction, ProbeOptions, predict_arms
+from vesalius.evaluation.probes import Prediction, ProbeOptions, check_sides, predict_arms
 from vesalius.evaluation.raw_pixels import pixel_features
 from vesalius.evaluation.summary import summarise
 from vesalius.evaluation.targets import check_labels
@@ -88,6 +88,7 @@ def evaluate_run(
         raise RunError(f"{run}: no backbone in it; give the folder that `vesalius pretrain --out` wrote")
     job = gather(store, test_store, label, protocol=options.protocol, folds=options.folds, seed=options.seed)
     probe = _probe(task, job, options)
+    check_sides(job.targets.values, job.sides, probe.label)  # before anything is trained
     backbone = load_backbone(run / "backbone")
     how = _How(options.image_size, batch_size, device, choose_kind(backbone, options.features), options.precision)
     twins = [random_twin(backbone, seed=TWIN_SEED + options.seed + one) for one in range(options.random_inits)]

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from vesalius.backbones.interface import Backbone
 from vesalius.data.batches import step_seed
-from vesalius.errors import ConfigError, LabelError
+from vesalius.errors import ConfigError, LabelError, SplitError
 from vesalius.evaluation.amounts import labels_words
 from vesalius.evaluation.classifier import Classifier, Labelled, Setup, scores_of
 from vesalius.evaluation.features import backbone_fingerprint
@@ -113,6 +113,7 @@ class Finetuning:
 
         Raises:
             LabelError: Images held out, or labelled ones, that lack a class.
+            SplitError: All of a training side is held out.
         """
         total = 0
         for arm in arms:
@@ -185,6 +186,11 @@ class Finetuning:
         for train, test in self.job.sides.pairs:
             held = self._held_out(train)
             rest = train[~held]
+            if not len(rest):
+                raise SplitError(
+                    f"{self.probe.label}: a training side of one patient, who is held out, teaches nothing; give more "
+                    "patients, or take task linear"
+                )
             draws = draw_label_amounts(
                 patients[rest], labels[rest], fractions=self.probe.fractions, seed=self.probe.seed + seed
             )

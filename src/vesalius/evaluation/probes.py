@@ -18,7 +18,7 @@ from vesalius.evaluation.metrics import check_metrics, default_metrics
 from vesalius.evaluation.options import FRACTIONS
 from vesalius.evaluation.protocol import Sides
 
-__all__ = ["SOLVERS", "TASKS", "Prediction", "ProbeOptions", "predict_arms"]
+__all__ = ["SOLVERS", "TASKS", "Prediction", "ProbeOptions", "check_sides", "predict_arms"]
 
 TASKS = ("knn", "linear", "finetune")
 SOLVERS = ("lbfgs", "sgd")
@@ -103,7 +103,7 @@ def predict_arms(
 ) -> list[Prediction]:
     """Probe every arm, fraction and seed; `advance` is called after each with its name."""
     _check_features(features_by_arm, labels)
-    _check_sides(labels, sides, options.label)
+    check_sides(labels, sides, options.label)
     draws = [
         [
             draw_label_amounts(patients[train], labels[train], fractions=options.fractions, seed=options.seed + one)
@@ -196,8 +196,12 @@ def _check_features(
                 )
 
 
-def _check_sides(labels: Num[np.ndarray, "images ..."], sides: Sides, name: str) -> None:
-    """Refuse sides on which nothing can be learned or scored."""
+def check_sides(labels: Num[np.ndarray, "images ..."], sides: Sides, name: str) -> None:
+    """Refuse sides on which nothing can be learned or scored.
+
+    Raises:
+        LabelError: A training side or the test side is of one class.
+    """
     for what, rows in [*(("training", train) for train, _ in sides.pairs), ("test", sides.test)]:
         values = labels[rows]
         columns = values.T if values.ndim == 2 else values[None]

@@ -20,6 +20,7 @@ from vesalius.backbones.load import load_backbone
 from vesalius.data.pool_record import count_seen, read_pool
 from vesalius.data.store import Store
 from vesalius.devices import choose_device
+from vesalius.errors import LabelError
 from vesalius.evaluation.classifier import Setup
 from vesalius.evaluation.dense_maps import DenseMaps, backbone_maps, pixel_maps
 from vesalius.evaluation.features import autocast_bf16, backbone_fingerprint
@@ -83,7 +84,8 @@ def evaluate_segment(
     Raises:
         ConfigError: Unknown protocol or an amount of labels that is none.
         StoreError: The store has no masks.
-        LabelError: A part that the masks do not hold, or none of the labelled images where a network is trained.
+        LabelError: A part that the masks do not hold, or none of the scored images, or none of the labelled ones where
+            a network is trained.
         SplitError: Too few patients.
         BackboneError: A backbone without stages, or without those that the decoder needs.
         EvaluationError: The loss of a training is not finite.
@@ -91,6 +93,7 @@ def evaluate_segment(
     there, rows = mask_parts(store, parts)
     rows, notes = leave_out_labelled(run, store, rows)
     job = SegmentCounts(store, rows, there, options=options, batch_size=batch_size)
+    _check_test_side(job)
     backbone = load_backbone(RunFolder(run).backbone)
     where = choose_device(device)
     size = backbone.preprocessing.image_size if options.image_size is None else (options.image_size,) * 2
@@ -113,6 +116,21 @@ def evaluate_segment(
     if len(there) > 1:
         results.append(scoring.result("mean", counts, list(range(len(there)))))
     return tuple(results)
+
+
+def _check_test_side(job: SegmentCounts) -> None:
+    """Refuse a part that could not be scored.
+
+    Raises:
+        LabelError: No image of the test side shows it.
+    """
+    shown = job.shown()[job.sides.test]
+    missing = [name for place, name in enumerate(job.parts) if not shown[:, place].any()]
+    if missing:
+        raise LabelError(
+            f"{job.store.path}: none of the {len(job.sides.test)} images of the test side shows {', '.join(missing)}, "
+            "so that there is nothing to score; leave it out by --parts, or take --protocol folds"
+        )
 
 
 def _trained(
