@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from vesalius.guidance.carried_parts import BEYOND, carry
+from vesalius.guidance.templates import paired_by_name
 from vesalius.registration.deformation import Deformation, identity
 
 SIZE = 64
@@ -37,3 +38,9 @@ def test_folds_are_not_trusted() -> None:
     assert carried.quality["folding"] > 0
     assert (carried.known[0, 0, :, 5:7] == 0).all()
     assert (carried.known[0, 0, :, 10:] == 1).all()
+
+
+def test_a_mirroring_swaps_what_is_told_by_its_side_and_no_chambers_of_the_heart() -> None:
+    names = paired_by_name(("left_lung", "left_ventricle", "right_lung", "right_ventricle", "heart"))
+    assert names.pairs == ((0, 2),)
+    assert names.mirrored == [2, 1, 0, 3, 4]

@@ -28,6 +28,7 @@ from vesalius.evaluation.rounds import Fit, best_of_rates, longest_steps
 from vesalius.evaluation.segment_counts import Draw, Predict, SegmentCounts, figures_of
 from vesalius.evaluation.segmentation_network import SegmentationNetwork
 from vesalius.evaluation.untrained_twin import calibrate_batch_norm
+from vesalius.records.knowledge import is_sided
 from vesalius.seeding import seeded
 from vesalius.training.precision import suit_accelerator
 
@@ -35,9 +36,6 @@ __all__ = ["TrainedArm", "check_draws"]
 
 _LAYOUT = 1  # of the kept fits; a change of how they are trained raises it
 _TIMED = 3
-
-_BY_LOOKS = ("ventricle", "atrium")
-"""Parts told by their looks rather than their side: a mirrored heart's left ventricle is still the left one."""
 
 _Array = npt.NDArray[Any]
 
@@ -54,7 +52,7 @@ def check_draws(job: SegmentCounts) -> None:
             f"random_inits = {job.options.random_inits}, seeds = {job.options.seeds}: a training takes one untrained "
             "network; give as many seeds"
         )
-    sided = [name for name in job.parts if name.startswith(("left_", "right_")) and not name.endswith(_BY_LOOKS)]
+    sided = [name for name in job.parts if is_sided(name)]
     if job.options.training.flip > 0 and sided:
         raise ConfigError(f"flip = {job.options.training.flip}: would take {sided[0]} for the other side's; set flip=0")
     shown = job.shown()

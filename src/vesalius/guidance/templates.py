@@ -10,7 +10,7 @@ from typing import Any
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from vesalius.records.knowledge import PartNames
+from vesalius.records.knowledge import PartNames, is_sided
 
 __all__ = ["Template", "TemplateMaps", "paired_by_name"]
 
@@ -71,10 +71,10 @@ class Template(ABC):
 
 
 def paired_by_name(names: tuple[str, ...]) -> PartNames:
-    """Pair `left_x` with `right_x` wherever both are there."""
+    """Pair `left_x` with `right_x` wherever both are there and a mirroring makes one the other."""
     pairs = [
         (place, names.index("right_" + name.removeprefix("left_")))
         for place, name in enumerate(names)
-        if name.startswith("left_") and "right_" + name.removeprefix("left_") in names
+        if name.startswith("left_") and is_sided(name) and "right_" + name.removeprefix("left_") in names
     ]
     return PartNames(names, tuple(pairs))

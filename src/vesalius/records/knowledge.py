@@ -8,7 +8,17 @@ from typing import NamedTuple
 from jaxtyping import Bool, Integer, Shaped
 from torch import Tensor
 
-__all__ = ["Knowledge", "PartNames", "TrainingBatch"]
+__all__ = ["Knowledge", "PartNames", "TrainingBatch", "is_sided"]
+
+_BY_LOOKS = ("ventricle", "atrium")
+
+
+def is_sided(part: str) -> bool:
+    """Say whether a part is told from its counterpart by the side it lies on, so that a mirroring makes it the other.
+
+    Chambers of the heart are told by their looks: a mirrored heart's left ventricle is still the left one.
+    """
+    return part.startswith(("left_", "right_")) and not part.endswith(_BY_LOOKS)
 
 
 @dataclass(frozen=True, slots=True)
