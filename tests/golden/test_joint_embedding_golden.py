@@ -14,6 +14,7 @@ from vesalius.losses.negative_cosine_loss import negative_cosine_loss
 from vesalius.losses.nt_xent_loss import nt_xent_loss
 from vesalius.losses.sinkhorn import sinkhorn
 from vesalius.losses.swapped_prediction_loss import swapped_prediction_loss
+from vesalius.methods.key_queue import KeyQueue
 
 
 def wave(shape: tuple[int, ...], rate: float) -> Tensor:
@@ -45,6 +46,20 @@ def test_moco_with_its_queue() -> None:
     loss = info_nce_loss(query, wave((6, 8), 0.9), queue=queue, temperature=0.2)
     assert loss.item() == pytest.approx(3.354001045227051, rel=1e-5)
     assert gradient_norms(loss, query) == pytest.approx([0.6598678231239319], rel=1e-5)
+
+
+def test_the_queue_forgets_the_oldest_keys_first() -> None:
+    """Two batches of six in a ring of ten: the first two rows are the second batch's last ones. Figures by hand."""
+    queue = KeyQueue(10, 2)
+    angles = torch.arange(12) * 0.5
+    keys = 3.0 * torch.stack([angles.cos(), angles.sin()], dim=1)
+    for batch in keys.split(6):
+        queue.put(batch)
+    wanted = [5.0, 5.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5]
+    found = torch.atan2(queue.keys[:, 1], queue.keys[:, 0]) % (2 * torch.pi)
+    assert found.tolist() == pytest.approx(wanted, abs=1e-5)
+    assert queue.keys.norm(dim=1).tolist() == pytest.approx([1.0] * 10, abs=1e-6)
+    assert (int(queue.place), queue.filled) == (2, True)
 
 
 def test_moco_v3_among_the_keys_of_the_batch() -> None:

@@ -46,6 +46,30 @@ def test_byol_is_both_directions_of_its_distance(student, two_views, backbone: s
     assert again.exported_backbone() is again.student
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        ByolConfig(hidden=16, dim=8, teacher_momentum=0.9),
+        MocoConfig(hidden=16, dim=8, queue=10, teacher_momentum=0.9),
+        MocoV3Config(hidden=16, dim=8, teacher_momentum=0.9),
+    ],
+    ids=lambda config: config.name,
+)
+def test_teachers_take_their_share_of_the_student(student, two_views, config) -> None:
+    """Every parameter is m old + (1 - m) new, in double precision; m is MoCo's constant, the others' cosine."""
+    method = build_method(config, student("test_resnet"), plan_by_name("small-chest", size=32)).train()
+    method(two_views, PROGRESS)
+    teacher = [one.double().clone() for one in method.teacher.parameters()]
+    with torch.no_grad():
+        for _, parameter in method.trained_parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    followed = [*method.student.parameters(), *method.projector.parameters()]
+    method.after_step(PROGRESS)
+    m = 0.9 if config.name == "moco" else 1 - 0.1 * (math.cos(math.pi * 0.3) + 1) / 2
+    for old, new, now in zip(teacher, followed, method.teacher.parameters(), strict=True):
+        torch.testing.assert_close(now.double(), m * old + (1 - m) * new.double(), rtol=1e-5, atol=1e-6)
+
+
 def test_byol_s_teacher_follows_student_and_projector_by_the_schedule(student, two_views) -> None:
     method = Byol(ByolConfig(hidden=16, dim=8, teacher_momentum=0.9), student()).train()
     before = [p.clone() for p in method.teacher.parameters()]
@@ -56,7 +80,7 @@ def test_byol_s_teacher_follows_student_and_projector_by_the_schedule(student, t
     momentum = 1 - 0.1 * (math.cos(math.pi * 0.3) + 1) / 2
     assert method.teacher_momentum(PROGRESS) == pytest.approx(momentum)
     for old, new in zip(before, method.teacher.parameters(), strict=True):
-        torch.testing.assert_close(new, old + (1 - momentum), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(new, old + (1 - momentum), rtol=1e-5, atol=1e-5)
     assert method.teacher_momentum(Progress(step=10, total_steps=10, steps_per_epoch=5)) == 1.0
 
 

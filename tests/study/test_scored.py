@@ -24,6 +24,7 @@ arms:
 tables:
   few: {title: Few, task: knn, metric: roc_auc, arms: [given], k: 3, protocol: folds, folds: 2}
   many: {title: Many, task: knn, metric: roc_auc, arms: [given]}
+  some: {title: Some, task: knn, metric: roc_auc, arms: [given], fraction: 0.5}
 """
 
 
@@ -59,6 +60,11 @@ def test_neighbours_and_protocol_reach_the_evaluation(
     assert many["settings"]["k"] == 20
     rows = pd.read_csv(out / "results.csv")
     assert set(rows["k"]) == {3, 20}
+    half = rows[(rows["fraction"] == 0.5) & (rows["metric"] == "roc_auc") & (rows["scored"] == "pretrained")].iloc[0]
+    shown = f"(median {half['median']:.3f} ± {half['spread']:.3f}, 3 draws)"
+    page = (out / "tables.md").read_text()
+    assert page.count(shown) == 1
+    assert shown in page.split("## Some")[1]
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,14 @@ def test_it_refuses_before_it_trains(
     assert not (tmp_path / "study").exists()
 
 
+def test_published_figures_of_no_arm_are_refused(definition: Path, tmp_path: Path) -> None:
+    text = definition.read_text()
+    for name, told in (("guidet", r"published of 'guidet', no arm or baseline.*guided"), ("pixels", "published of")):
+        (tmp_path / "typo.yaml").write_text(text.replace("{heart: {guided: 0.899}}", f"{{heart: {{{name}: 0.899}}}}"))
+        with pytest.raises(ConfigError, match=told):
+            load_study(tmp_path / "typo.yaml")
+
+
 @pytest.mark.parametrize("name", sorted(available_studies()))
 def test_shipped_studies_name_recipes_and_options_that_exist(name: str) -> None:
     study = load_study(name)

@@ -234,8 +234,9 @@ class _Scoring:
             for score in told.scores:
                 by_draw = np.nanmean(figures[score.arm][score.metric], axis=1)
                 spread = float(by_draw.std(ddof=1)) if len(by_draw) > 1 else 0.0
-                learned = job.images_learned(fraction)
-                scores.append(replace(score, fraction=fraction, seeds=len(by_draw), spread=spread, images=learned))
+                learned, middle = job.images_learned(fraction), float(np.median(by_draw))
+                own = replace(score, seeds=len(by_draw), spread=spread, median=middle)
+                scores.append(replace(own, fraction=fraction, images=learned))
             if fraction == largest:
                 tables = [pd.DataFrame({"arm": arm, **one}) for arm, one in means.items()]
         assert told is not None  # noqa: S101 (there is a share)

@@ -92,6 +92,7 @@ def _score_group(
                 seeds=len(group),
                 spread=float(values.std(ddof=1)) if len(values) > 1 else 0.0,
                 images=learned,
+                median=float(np.median(values)),
             )
         )
     return scores, draws, points[0][1]

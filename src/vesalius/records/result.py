@@ -23,6 +23,7 @@ class Score:
         fraction: Amount of training labels: a share of the patients in (0, 1], or a count of images.
         seeds: How many label draws (or initialisations) the value is the mean of.
         spread: Standard deviation over the seeds.
+        median: Over the seeds; NaN where that is not told.
         images: How many labelled images were learned from, the mean over seeds and folds; 0 where that is not told.
     """
 
@@ -35,6 +36,7 @@ class Score:
     seeds: int = 1
     spread: float = 0.0
     images: float = 0.0
+    median: float = math.nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

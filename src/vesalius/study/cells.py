@@ -17,9 +17,12 @@ from vesalius.study.scored import Scored
 from vesalius.study.scores import labels_of, own_arm, results_of, score_of
 from vesalius.study.trainings import Draws, Training, Trainings, over_label_draws
 
-__all__ = ["Cell", "table_cells"]
+__all__ = ["ALIKE", "Cell", "table_cells"]
 
 _NONE, _TRAININGS = math.nan, 1
+
+ALIKE = 1e-9
+"""Figures no further apart are the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +41,10 @@ class Cell:
             single draws of labels; for several, every resample draws patients, trainings and draws of labels, the
             latter of classifiers alone.
         high: The other end.
-        median: Over trainings.
-        spread: Standard deviation over trainings; NaN for one.
+        median: Over trainings; where there is one, or all gave the same, over its draws of labels or trainings on them.
+        spread: Standard deviation over the same; NaN for one.
         trainings: How many.
+        draws: How many draws median and spread are over, where it is draws.
         images: Labelled images learned from, 0 where that is not told.
         published: The paper's figure, NaN where there is none.
     """
@@ -57,6 +61,7 @@ class Cell:
     median: float = _NONE
     spread: float = _NONE
     trainings: int = 0
+    draws: int = 0
     images: float = 0.0
     published: float = _NONE
 
@@ -85,7 +90,7 @@ def _at_one_place(run: StudyRun, table: StudyTable, task: Scored, label: str) ->
         scored = {seed: score_of(one, baseline or own_arm(one), table.metric) for seed, one in results.items()}
         there = {seed: one for seed, one in scored.items() if one is not None}
         figures = _figures(there, trainings, arm, baseline) if there else {}
-        paper = published.get(arm, _NONE) if role == "arm" and task.fraction == table.amounts[-1] else _NONE
+        paper = published.get(baseline or arm, _NONE) if task.fraction == table.amounts[-1] else _NONE
         own = "" if role == "baseline" else arm
         return Cell(arm=own, title=title, role=role, published=paper, **place, **figures)  # type: ignore[arg-type]
 
@@ -105,7 +110,7 @@ def _figures(there: dict[int, Score], trainings: Trainings, arm: str, baseline: 
     interval = (first.low, first.high)
     if len(there) > 1:
         interval = percentile_interval(_over_trainings(list(trainings.of(arm, baseline).values())))
-    return {
+    found = {
         "value": float(values.mean()),
         "low": interval[0],
         "high": interval[1],
@@ -114,6 +119,9 @@ def _figures(there: dict[int, Score], trainings: Trainings, arm: str, baseline: 
         "trainings": len(values),
         "images": first.images,
     }
+    if np.ptp(values) <= ALIKE and first.seeds > 1:
+        found |= {"median": first.median, "spread": first.spread, "draws": first.seeds}
+    return found
 
 
 def _over_trainings(trainings: Sequence[Training]) -> Draws:

@@ -61,7 +61,8 @@ class StudyTable(StrictModel):
         beside: A baseline of every arm's own (`random_init`, where backbones differ) shown in the arm's cell.
         baselines: Arms of the results themselves that stand beside (`mean_template`, `chance`, ...).
         against: Arms or baselines that every arm is compared with; by default the neighbours in the table.
-        published: Figures of the paper by data set (`jsrt`), label and arm, as shares of 1; of the largest amount.
+        published: Figures of the paper by data set (`jsrt`), label and arm or baseline, as shares of 1; of the largest
+            amount.
         note: Below it.
     """
 
@@ -171,6 +172,9 @@ class Study(StrictModel):
             for arm in table.arms:
                 if arm not in self.arms:
                     raise ValueError(f"table {name}: no arm '{arm}'{nearest(arm, self.arms)}")
+            papers = {arm for labels in table.published.values() for arms in labels.values() for arm in arms}
+            for arm in sorted(papers - {*self.arms, *table.baselines, table.beside}):
+                raise ValueError(f"table {name}: published of '{arm}', no arm or baseline{nearest(arm, self.arms)}")
             for other in table.against:
                 if other not in (known := (*self.arms, *table.baselines, table.beside)):
                     raise ValueError(f"table {name}: against '{other}', no arm or baseline{nearest(other, known)}")

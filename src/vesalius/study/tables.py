@@ -10,14 +10,13 @@ from dataclasses import asdict, dataclass, replace
 import pandas as pd
 
 from vesalius.evaluation.amounts import ALL, amount_words
-from vesalius.study.cells import Cell, table_cells
+from vesalius.study.cells import ALIKE, Cell, table_cells
 from vesalius.study.definition import StudyTable
 from vesalius.study.differences import Difference, corrected, difference_words, paired_differences
 from vesalius.study.run_study import StudyRun
 
 __all__ = ["FilledTable", "fill_tables", "join_tables", "study_tables"]
 
-_ALIKE = 1e-9
 """Standard deviation of figures that differ by rounding alone."""
 
 
@@ -148,8 +147,9 @@ def _figure(one: Cell) -> str:
     if math.isnan(one.value):
         return "-"
     text = f"{one.value:.3f}" if math.isnan(one.low) else f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
-    if one.trainings > 1 and one.spread > _ALIKE:  # an untrained network or plain pixels are the same for all
-        text += f" (median {one.median:.3f} ± {one.spread:.3f}, {one.trainings} seeds)"
+    if one.spread > ALIKE:  # an untrained network or plain pixels are the same for all trainings
+        over = f"{one.draws} draws" if one.draws else f"{one.trainings} seeds"
+        text += f" (median {one.median:.3f} ± {one.spread:.3f}, {over})"
     return text
 
 

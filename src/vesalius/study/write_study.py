@@ -23,7 +23,7 @@ _FOLDER = "tables"
 _ARM = ("arm", "title", "recipe", "set", "seed")
 _TASK = ("task", "decoder", "features", "k", "draws", "data")
 _SIDES = ("label", "kind", "protocol", "train_images", "test_images", "train_patients", "test_patients")
-_FIGURE = ("scored", "of", "metric", "value", "low", "high", "fraction", "spread", "images")
+_FIGURE = ("scored", "of", "metric", "value", "low", "high", "fraction", "spread", "median", "images")
 _COLUMNS = (*_ARM, *_TASK, *_SIDES, *_FIGURE)
 
 
