@@ -247,3 +247,28 @@ def test_bad_input(write_shapes: Callable[..., Path], run: Path, objects: Path, 
     dilated = BackboneConfig(name="resnet18", image_size=64, in_chans=1, arguments={"output_stride": 16})
     with pytest.raises(BackboneError, match="maps at strides 4 to 32"):
         detection_network(create_backbone(dilated), 2, size=64)
+
+
+@pytest.mark.real
+def test_photographs_are_learned_from_and_scored(run: Path, real_data: Path, tmp_path: Path) -> None:
+    """COCO's own file, of one folder of 68 images: half of them learned from for two steps, the others scored."""
+    whole = real_data / "coco128"
+    told = json.loads((whole / "annotations" / "instances_val2017.json").read_text())
+    (tmp_path / "annotations").mkdir()
+    for split, images in (("train", told["images"][::2]), ("val", told["images"][1:12:2])):
+        numbers = {one["id"] for one in images}
+        mine = [one for one in told["annotations"] if one["image_id"] in numbers]
+        (tmp_path / f"{split}2017").mkdir()
+        for one in images:
+            shutil.copy(whole / "val2017" / one["file_name"], tmp_path / f"{split}2017")
+        content = {"images": images, "annotations": mine, "categories": told["categories"]}
+        (tmp_path / "annotations" / f"instances_{split}2017.json").write_text(json.dumps(content))
+    objects = read_objects(tmp_path)
+    assert len(objects.classes) == len(told["categories"])
+    assert len(objects.train) >= 30  # two of the set show nothing
+    assert len(objects.test) == 6
+    overrides = ("size=128", "batch_size=2", "steps=2", "lr=0.01", "proposals=32")
+    result = pipeline.evaluate_detect(run, data=tmp_path, **QUICK | {"overrides": overrides})
+    figures = {(one.arm, one.metric): one.value for one in result.scores}
+    assert {arm for arm, _ in figures} == {"pretrained", "random_init"}
+    assert all(0 <= value <= 1 for value in figures.values())

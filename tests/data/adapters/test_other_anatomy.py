@@ -142,3 +142,37 @@ def test_covidgr(here: Path) -> None:
     adapter = find_adapter("auto", here)
     assert adapter.name == "covidgr"
     assert [(one.path.stem, one.labels["covid"]) for one in adapter.samples(here)] == [("n1", 0), ("p1", 1)]
+
+
+@pytest.mark.real
+def test_acdc_here(real_data: Path) -> None:
+    found = find_adapter("auto", real_data / "acdc").samples(real_data / "acdc")
+    frames = {sample.patient: {one.source for one in found if one.patient == sample.patient} for sample in found}
+    assert len(frames) == 32
+    assert all(len(files) == 2 and all(patient in file for file in files) for patient, files in frames.items())
+    assert len(found) == 568
+    assert all(sample.masks["@labelmap"].is_file() for sample in found)
+    assert len({(sample.source, sample.frame) for sample in found}) == 568
+
+
+@pytest.mark.real
+def test_coco_here(real_data: Path) -> None:
+    adapter = find_adapter("auto", real_data / "coco128")
+    found = adapter.samples(real_data / "coco128")
+    assert (adapter.name, len(found)) == ("coco", 68)
+    assert all(sample.path.is_file() and sample.split == "val" for sample in found)
+    assert sum(bool(sample.outlines) for sample in found) > 60
+    for sample in found:
+        drawn = {name for name, _ in sample.outlines}
+        assert drawn <= {name for name, there in sample.labels.items() if there == 1}
+
+
+@pytest.mark.real
+def test_isic_here(real_data: Path) -> None:
+    """A folder of pictures with a table beside them."""
+    adapter = find_adapter("auto", real_data / "isic_uda1")
+    found = adapter.samples(real_data / "isic_uda1")
+    assert (adapter.name, len(found)) == ("folder", 557)
+    for label, kinds in (("benign_malignant", ("benign", "malignant")), ("diagnosis", ("melanoma", "nevus"))):
+        assert adapter.labels[label].classes == kinds
+        assert {sample.labels[label] for sample in found} <= {0, 1, None}
