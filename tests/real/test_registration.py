@@ -49,22 +49,16 @@ def test_one_exemplar_reaches_every_other_radiograph(radiographs: tuple[list[str
 def test_several_starts_save_pairs_that_one_start_loses(
     radiographs: tuple[list[str], torch.Tensor, torch.Tensor],
 ) -> None:
-    """Thirty pairs drawn by chance, of all builds and bearings."""
+    """Thirty pairs drawn by chance, of all builds and bearings; several starts for the five that one start does worst."""
     _, images, masks = radiographs
-    drawn = np.random.default_rng(3).permutation(len(images))[:60]
-    worst = {}
-    for starts in (1, 5):
+    drawn = np.random.default_rng(3).permutation(len(images))[:60].reshape(30, 2)
+
+    def overlap(a: int, b: int, starts: int) -> float:
         registration = BatchedRegistration(BatchedOptions(starts=starts))
-        worst[starts] = min(
-            float(
-                dice(
-                    warp(
-                        masks[[b]],
-                        registration.register(images[[a]], images[[b]], focus_on(masks[[b]])).coordinates,
-                    ),
-                    masks[[a]],
-                ).mean()
-            )
-            for a, b in drawn.reshape(30, 2)
-        )
-    assert worst[5] > max(0.75, worst[1])
+        found = registration.register(images[[a]], images[[b]], focus_on(masks[[b]]))
+        return float(dice(warp(masks[[b]], found.coordinates), masks[[a]]).mean())
+
+    with_one = [overlap(a, b, 1) for a, b in drawn]
+    hardest = np.argsort(with_one)[:5]
+    with_five = [overlap(*drawn[pair], 5) for pair in hardest]
+    assert min(with_five) > max(0.75, min(with_one))
