@@ -49,6 +49,26 @@ def test_byol_is_both_directions_of_its_distance(student, two_views, backbone: s
 @pytest.mark.parametrize(
     "config",
     [
+        SimClrConfig(hidden=16, dim=8),
+        MocoConfig(hidden=16, dim=8, queue=10),
+        MocoV3Config(hidden=16, dim=8),
+    ],
+    ids=lambda config: config.name,
+)
+def test_a_student_that_gives_one_embedding_has_the_loss_of_chance(student, two_views, config) -> None:
+    method = build_method(config, student(), plan_by_name("small-chest", size=32)).train()
+    last = [*method.projector.modules(), *(method.predictor.modules() if config.name == "moco-v3" else ())]
+    for layer in (one for one in last if isinstance(one, torch.nn.Linear)):
+        torch.nn.init.zeros_(layer.weight)
+        if layer.bias is not None:
+            torch.nn.init.zeros_(layer.bias)
+    output = method(two_views, PROGRESS)
+    torch.testing.assert_close(output.loss, output.logs["loss_by_chance"], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
         ByolConfig(hidden=16, dim=8, teacher_momentum=0.9),
         MocoConfig(hidden=16, dim=8, queue=10, teacher_momentum=0.9),
         MocoV3Config(hidden=16, dim=8, teacher_momentum=0.9),

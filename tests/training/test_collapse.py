@@ -75,6 +75,9 @@ def _codes(code: float, prototypes: float) -> dict[str, float]:
     ("values", "alarm"),
     [
         ({"embedding_spread": 0.01}, "collapse to one point"),
+        ({"embedding_spread": 0.6, "loss_by_chance": 4.0, "loss": 3.99}, "nothing learned"),
+        ({"embedding_spread": 0.6, "loss_by_chance": 4.0, "method_loss": 4.1, "loss": 2.0}, "nothing learned"),
+        ({"embedding_spread": 0.6, "regions_an_image": 0.4}, "hardly any region"),
         (_codes(1.0, 0.9), "collapse to uniform codes"),
         (_codes(0.5, 0.05), "collapse to one prototype"),
     ],
@@ -83,5 +86,5 @@ def test_methods_without_a_teacher_s_entropy_have_their_own_signs(values: dict[s
     watch, sound = CollapseWatch(patience_steps=100), CollapseWatch(patience_steps=100)
     spoken = [text for step in range(400) for text in watch.observe(step, values)]
     assert [text.split(":")[0] for text in spoken] == [alarm]
-    healthy = _codes(0.5, 0.9) | {"embedding_spread": 0.6}
+    healthy = _codes(0.5, 0.9) | {"embedding_spread": 0.6, "loss_by_chance": 4.0, "loss": 3.0, "regions_an_image": 5.0}
     assert not [text for step in range(400) for text in sound.observe(step, healthy)]

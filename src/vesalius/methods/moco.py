@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -84,7 +85,8 @@ class Moco(Method):
         features = features_of(self.student, [query.pixels], len(query.pixels))
         queries = self.projector(features[0].pooled)
         loss = info_nce_loss(queries, keys, queue=self.queue.keys, temperature=self.config.temperature)
-        logs = {"embedding_spread": embedding_spread(queries)}
+        by_chance = math.log(1 + len(self.queue.keys))
+        logs = {"embedding_spread": embedding_spread(queries), "loss_by_chance": torch.tensor(by_chance)}
         return StepOutput(loss=loss, logs=logs, student_features=features)
 
     def after_step(self, progress: Progress) -> None:

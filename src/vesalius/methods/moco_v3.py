@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -75,6 +76,7 @@ class MocoV3(Method):
         ]
         logs = {
             "embedding_spread": embedding_spread(queries[0]),
+            "loss_by_chance": torch.tensor(2 * 2 * tau * math.log(len(keys[0]))),
             "teacher_momentum": torch.tensor(self.teacher_momentum(progress)),
         }
         return StepOutput(loss=2 * 2 * tau * torch.stack(losses).mean(), logs=logs, student_features=features)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -57,5 +58,6 @@ class SimClr(Method):
         gathered = [gather_rows(one) for one in projected]
         pairs = itertools.combinations(gathered, 2)
         losses = [nt_xent_loss(one, two, temperature=self.config.temperature) for one, two in pairs]
-        logs = {"embedding_spread": embedding_spread(projected[0])}
+        by_chance = math.log(2 * len(gathered[0]) - 1)
+        logs = {"embedding_spread": embedding_spread(projected[0]), "loss_by_chance": torch.tensor(by_chance)}
         return StepOutput(loss=torch.stack(losses).mean(), logs=logs, student_features=features)

@@ -20,7 +20,9 @@ class CollapseWatch:
     (entropy near 0), or all prototypes equally to each (entropy near ln K). In both the features lose their rank. Where
     the entropy is held (`EntropyControl`) neither shows; then the loss stands at the entropy of the teacher's mean
     answer: the student has learned the mean and nothing of the image. SwAV's codes become uniform where its embeddings
-    are all alike, and its predictions go to one prototype. BYOL, SimSiam, MoCo and SimCLR give one embedding to all.
+    are all alike, and its predictions go to one prototype. BYOL, SimSiam, MoCo and SimCLR give one embedding to all;
+    where the loss of the contrastive ones stays at chance, an image's key is not known from any other. R2O learns from
+    nothing where the two views of an image show no region in common.
     """
 
     def __init__(self, *, patience_steps: int) -> None:
@@ -39,7 +41,7 @@ class CollapseWatch:
                 self.smoothed[name] = kept * self.smoothed.get(name, value) + (1.0 - kept) * value
             self.step = step
         patient = step >= self.patience_steps
-        found = {**self._entropy_alarms(), **self._spread_alarms()} if patient else {}
+        found = {**self._entropy_alarms(), **self._spread_alarms(), **self._learning_alarms()} if patient else {}
         if values.get("feature_rank", 99.0) < 2.0 and patient:
             found["rank"] = (
                 f"collapse: the features span {values['feature_rank']:.1f} dimensions, images are not told apart. "
@@ -106,10 +108,30 @@ class CollapseWatch:
         )
         return {"point": text}
 
+    def _learning_alarms(self) -> dict[str, str]:
+        """Return what tells that nothing is learned, of the contrastive methods and of R2O."""
+        figures = self.smoothed
+        if self.step >= _SOUND_START and figures.get("below_chance", 1.0) < 0.005:
+            text = (
+                f"nothing learned: the loss is {figures['below_chance']:+.1%} below chance, so that an image's two "
+                "views are not known from those of others. Use milder views (small-chest), lower method.temperature, "
+                "or raise optimizer.lr"
+            )
+            return {"chance": text}
+        if figures.get("regions_an_image", 99.0) < 1.0:
+            text = (
+                f"hardly any region: two views of an image share {figures['regions_an_image']:.2f} on average. Use "
+                "larger views (views.options.area), raise method.clusters, or look at the maps of method.regions"
+            )
+            return {"regions": text}
+        return {}
+
 
 def _figures(values: Mapping[str, float]) -> dict[str, float]:
     """Return what of a step's figures tells of collapse, entropies as shares of their largest."""
-    figures = {"embedding_spread": values["embedding_spread"]} if "embedding_spread" in values else {}
+    figures = {name: values[name] for name in ("embedding_spread", "regions_an_image") if name in values}
+    if chance := values.get("loss_by_chance"):
+        figures["below_chance"] = 1 - values.get("method_loss", values.get("loss", 0.0)) / chance
     largest = values.get("teacher_entropy_max")
     if largest and "teacher_entropy" in values:
         mean_entropy = values.get("mean_entropy", 0.0) / largest
