@@ -15,7 +15,8 @@ from rich.console import Console
 from vesalius.errors import ConfigError, RunError
 from vesalius.locks import holding
 from vesalius.study.definition import StudyArm, load_study
-from vesalius.study.run_study import StudyRun, Verbs
+from vesalius.study.run_study import StudyRun
+from vesalius.study.verbs import Verbs
 from vesalius.training.planning import Plan
 
 Go = Callable[..., Path]
@@ -77,7 +78,7 @@ def test_arms_are_timed_together_and_once(definition: Path, tmp_path: Path) -> N
         timed.append([arm.title for arm in arms])
         return [Plan(steps=60 - place, step_seconds=0.1, minutes=0.1) for place in range(len(arms))]
 
-    verbs = Verbs(plan, pretrain=_not_asked, score=_not_asked)
+    verbs = Verbs(plan, pretrain=_not_asked, score=_not_asked, price=_not_asked)
     alone = StudyRun(study.some(("guided",)), tmp_path / "study", 1, ())
     alone.plan(verbs, told.append)
     assert told[0] == "timing DINO guided"

@@ -6,12 +6,16 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from vesalius.errors import ConfigError, KnowledgeError, LabelError, RunError
+from vesalius.pipeline.scoring_cost import label_training
 from vesalius.study.definition import available_studies, load_study
+from vesalius.study.scored import Scored
 from vesalius.training.leading import several
 from vesalius.training.recipe import load_recipe
 from vesalius.training.resolve_recipe import resolve_recipe
@@ -95,13 +99,23 @@ def test_a_table_of_few_labels_learns_from_its_share_in_several_draws(
 
 def test_a_segmentation_and_a_fine_tuning(go: Go, definition: Path, guided_store: Path, tmp_path: Path) -> None:
     """Both are scored as their tables say, compared over patients, and held to the study's own options."""
-    out = tmp_path / "study"
-    text = go(definition, guided_store, out, tasks=["segment", "finetune"], arms=["guided"]).read_text()
+    out, told = tmp_path / "study", Console(record=True, width=200)
+    given = {"tasks": ["segment", "finetune"], "arms": ["guided"], "console": told}
+    text = go(definition, guided_store, out, **given).read_text()
+    said = told.export_text(clear=True)
+    assert "in one process; training on labels, untrained networks too, up to " in said
     assert "- store, mean: DINO guided - mean mask " in text
     assert "- store, any_finding: DINO guided - random init " in text
     (tuned,) = json.loads((out / "results" / "guided-seed0" / "finetune-store-any_finding-1-draws.json").read_text())
     assert tuned["settings"]["finetune"]["rounds"] == 1
     assert {fit["rounds"] for fit in tuned["settings"]["fits"]} == {1}
+    study, task = load_study(definition), Scored("finetune", guided_store, "any_finding", draws=1)
+    counted = label_training(study, study.arms["guided"], ["backbone.image_size=32"], task)
+    assert counted is not None
+    assert counted.steps == 2 * len([fit for fit in tuned["settings"]["fits"] if fit["arm"] == "pretrained"])
+    assert label_training(study, study.arms["guided"], [], replace(task, task="linear")) is None
+    go(definition, guided_store, out, **given)
+    assert "in one process; scoring not counted" in told.export_text()  # what is scored costs nothing more
     dense = json.loads((out / "results" / "guided-seed0" / "segment-store-0.5-1-draws.json").read_text())
     assert {one["fraction"] for one in dense[0]["scores"]} == {0.5}
     network = json.loads((out / "results" / "guided-seed0" / "segment-fcn-store-1-draws.json").read_text())

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from vesalius.records.result import Result, Score
 from vesalius.seeding import seeded
 from vesalius.training.run_folder import RunFolder
 
-__all__ = ["evaluate_detect"]
+__all__ = ["detect_cost", "evaluate_detect"]
 
 _LAYOUT = 1  # of what is kept; a change of how networks are trained raises it
 _TIMED = 2
@@ -91,6 +92,19 @@ def evaluate_detect(
     with bar("detect", 2 * (steps + len(objects.test)), show=progress) as advance:
         detected = {arm: training.detections(one, advance) for arm, one in networks.items()}
     return _written(run, objects, options, detected, backbone.name)
+
+
+def detect_cost(
+    backbone: Backbone, folder: Path, *, options: DetectOptions, device: str = "auto"
+) -> tuple[int, Callable[[], float]]:
+    """Return how many steps one network's training has, and what times one, in seconds, on a copy.
+
+    Raises:
+        See `evaluate_detect`.
+    """
+    objects = read_objects(folder, seed=options.seed)
+    training = _Training(objects, options, choose_device(device), Path())
+    return options.training.steps_of(len(objects.train)), partial(training.seconds_a_step, backbone)
 
 
 @dataclass(frozen=True, slots=True)

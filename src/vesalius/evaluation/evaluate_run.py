@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.progress import bar, say
 from vesalius.records.result import Result
 
-__all__ = ["evaluate_run"]
+__all__ = ["evaluate_run", "finetune_cost"]
 
 _DEFAULTS = EvaluationOptions()
 
@@ -123,6 +125,21 @@ def evaluate_run(
     folder = result_folder(run, task=task, label=probe.label, fingerprint=job.stores[-1][0].fingerprint, changed=told)
     write_result(folder, result, predictions=_table(predictions, job, probe), neighbours=_neighbours(arms, job, task))
     return result
+
+
+def finetune_cost(
+    backbone: Backbone, store: Store, *, label: str, options: EvaluationOptions, device: str = "auto"
+) -> tuple[int, Callable[[], float]]:
+    """Return how many steps one network's fine-tunings have at most, and what times one, in seconds, on a copy.
+
+    Raises:
+        See `evaluate_run`.
+    """
+    job = gather(store, None, label, protocol=options.protocol, folds=options.folds, seed=options.seed)
+    probe, where = _probe("finetune", job, options), choose_device(device)
+    setup = Setup(where, autocast_bf16(options.precision, where), image_side(backbone, options.image_size))
+    tuning = Finetuning(job, probe, options.finetune, setup, Path())
+    return tuning.steps(("pretrained",)), partial(tuning.seconds_a_step, backbone)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,21 +18,26 @@ from torch.nn import functional
 
 from vesalius.backbones.interface import Backbone
 from vesalius.data.batches import step_seed
+from vesalius.data.store import Store
+from vesalius.devices import choose_device
 from vesalius.errors import ConfigError, LabelError
 from vesalius.evaluation.amounts import labels_words
 from vesalius.evaluation.classifier import Setup
-from vesalius.evaluation.features import backbone_fingerprint
+from vesalius.evaluation.features import autocast_bf16, backbone_fingerprint
+from vesalius.evaluation.finetune import image_side
 from vesalius.evaluation.fit_segmentation import Masked, fit_segmentation, logits_of, segmentation_loss
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
+from vesalius.evaluation.mask_parts import mask_parts
 from vesalius.evaluation.rounds import Fit, best_of_rates, longest_steps
 from vesalius.evaluation.segment_counts import Draw, Predict, SegmentCounts, figures_of
+from vesalius.evaluation.segment_options import SegmentOptions
 from vesalius.evaluation.segmentation_network import SegmentationNetwork
 from vesalius.evaluation.untrained_twin import calibrate_batch_norm
 from vesalius.records.knowledge import is_sided
 from vesalius.seeding import seeded
 from vesalius.training.precision import suit_accelerator
 
-__all__ = ["TrainedArm", "check_draws"]
+__all__ = ["TrainedArm", "check_draws", "segment_cost"]
 
 _LAYOUT = 1  # of the kept fits; a change of how they are trained raises it
 _TIMED = 3
@@ -65,6 +70,21 @@ def check_draws(job: SegmentCounts) -> None:
                     f"{', '.join(missing) or 'a second image'}; use a larger share, fewer folds, or name the parts "
                     "that more patients have"
                 )
+
+
+def segment_cost(
+    backbone: Backbone, store: Store, *, options: SegmentOptions, device: str = "auto"
+) -> tuple[int, Callable[[], float]]:
+    """Return how many steps one encoder's networks have at most, and what times one, in seconds, on a copy.
+
+    Raises:
+        See `vesalius.evaluation.segment.evaluate_segment`.
+    """
+    parts, rows = mask_parts(store, ())
+    job, where = SegmentCounts(store, rows, parts, options=options, batch_size=1), choose_device(device)
+    setup = Setup(where, autocast_bf16(options.precision, where), image_side(backbone, options.image_size))
+    arm = TrainedArm(job, [backbone], True, setup, Path())
+    return arm.steps(), arm.seconds_a_step
 
 
 @dataclass(frozen=True, slots=True)

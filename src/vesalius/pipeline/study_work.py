@@ -21,11 +21,14 @@ from vesalius.pipeline.scoring import (
     evaluate_regions,
     evaluate_segment,
 )
+from vesalius.pipeline.scoring_cost import label_training
 from vesalius.study.about import all_tasks
 from vesalius.study.definition import Study, StudyArm
+from vesalius.study.label_trainings import LabelTraining
 from vesalius.study.preparation import check_arms, check_sides, planned_tasks, stores_scored
-from vesalius.study.run_study import Outcome, StudyRun, Verbs
+from vesalius.study.run_study import Outcome, StudyRun
 from vesalius.study.scored import ON_LABELS, Scored
+from vesalius.study.verbs import Verbs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -142,7 +145,10 @@ class StudyWork:
             given = [] if resume else [*changes, *self.overrides, *own]
             pretrain(recipe, data=self.data, out=folder, overrides=given, resume=resume, console=console)
 
-        return Verbs(plan, train, lambda folder, task: _score(self.study, self.out / "cache", folder, task))
+        def price(arm: StudyArm, task: Scored) -> LabelTraining | None:
+            return label_training(self.study, arm, self.overrides, task)
+
+        return Verbs(plan, train, lambda folder, task: _score(self.study, self.out / "cache", folder, task), price)
 
     def shared(self, pool: str) -> dict[str, Any]:
         """Return what all arms share."""

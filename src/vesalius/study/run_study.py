@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,28 +16,15 @@ from vesalius.locks import holding
 from vesalius.records.result import Result
 from vesalius.study.about import ABOUT, about_of, write_about
 from vesalius.study.definition import Study, StudyArm
+from vesalius.study.label_trainings import LabelTraining, label_minutes
 from vesalius.study.scored import Scored
+from vesalius.study.verbs import Verbs
 from vesalius.training.planning import NOTHING, Plan
 from vesalius.training.run_folder import RunFolder
 
-__all__ = ["Outcome", "StudyRun", "Verbs"]
+__all__ = ["Outcome", "StudyRun"]
 
 _PLAN, _LOCKS, _RUNS, _FAILED = "plan.json", ".locks", "runs", "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Verbs:
-    """What a study does with each arm; the pipeline's own verbs, their further options filled in.
-
-    Attributes:
-        plan: (arms) -> what a training of each will take.
-        pretrain: (recipe, overrides, what no override of all arms may change, out, resume) -> None.
-        score: (run, task) -> results.
-    """
-
-    plan: Callable[[Sequence[StudyArm]], Sequence[Plan]]
-    pretrain: Callable[[str, Sequence[str], Sequence[str], Path, bool], Any]
-    score: Callable[[Path, Scored], Sequence[Result]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +118,22 @@ class StudyRun:
             title = self.study.arms[name].title
             say(f"{title}: {plan.steps:,} steps of {plan.step_seconds:.3f} s, {plan.minutes:.1f} minutes")
         minutes = self.seeds * sum(plan.minutes for plan in own.values())
-        say(f"{self.seeds * len(own)} trainings, {minutes:.0f} minutes in one process, scoring not counted")
+        say(f"{self.seeds * len(own)} trainings, {minutes:.0f} minutes in one process; {self._priced(own, verbs)}")
+
+    def _priced(self, arms: Iterable[str], verbs: Verbs) -> str:
+        """Say what the trainings on labels of what is not scored yet will cost, the rest of the scoring left out."""
+        found: dict[str, dict[str, LabelTraining]] = {}
+        for name in arms:
+            missing = (task for task in self._tasks(name) if not self._file(name, self.seeds - 1, task).is_file())
+            try:
+                priced = {task.name: verbs.price(self.study.arms[name], task) for task in missing}
+            except VesaliusError as error:
+                return f"what training on labels costs cannot be told ({self.study.arms[name].title}: {reason(error)})"
+            found[name] = {task: one for task, one in priced.items() if one is not None}
+        if not any(found.values()):
+            return "scoring not counted"
+        minutes = label_minutes(found, seeds=self.seeds)
+        return f"training on labels, untrained networks too, up to {minutes:.0f} more; other scoring not counted"
 
     def _planned(
         self, arms: Mapping[str, StudyArm], verbs: Verbs, say: Callable[[str], None], *, alone: bool
@@ -280,9 +282,13 @@ class StudyRun:
             own += ["training.devices=1", "training.nodes=1"] if arm.untrained else []  # no step is shared by several
             verbs.pretrain(arm.recipe, arm.set, own, folder, run.exists)
 
-    def _score(self, name: str, seed: int, verbs: Verbs) -> None:
+    def _tasks(self, name: str) -> list[Scored]:
+        """Return what the tables show of an arm."""
         tables = [table for table in self.study.tables.values() if name in table.arms]
-        for task in (one for one in self.tasks if any(one.is_of(table) for table in tables)):
+        return [one for one in self.tasks if any(one.is_of(table) for table in tables)]
+
+    def _score(self, name: str, seed: int, verbs: Verbs) -> None:
+        for task in self._tasks(name):
             file = self._file(name, seed, task)
             if not file.is_file():
                 content = [one.as_dict() for one in verbs.score(self.folder(name, seed), task)]
