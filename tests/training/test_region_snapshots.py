@@ -40,3 +40,16 @@ def test_looking_changes_nothing(pretrain, figures, guided_store: Path) -> None:
     seldom = pretrain("seldom", *R2O, "monitors.every_epochs=9", data=f"{guided_store}@all")
     assert figures(often, "loss") == figures(seldom, "loss")
     assert len(read_snapshots(often)) > len(read_snapshots(seldom))
+
+
+def test_regions_may_come_from_the_anatomy(pretrain, figures, guided_store: Path) -> None:
+    """The parts that the exemplar's registration gave stand in for superpixels: lungs, heart and the rest."""
+    run = pretrain("run", *R2O, "method.regions=deformable", "method.clusters=4", data=f"{guided_store}@all")
+    prior = read_snapshots(run)[0]
+    maps = open_maps(guided_store / "maps" / "deformable")
+    rows = np.linspace(0, 63, 6).astype(np.int64)
+    heart = maps.parts[rows][:, maps.names.names.index("heart")] > 200
+    for image, inside in zip(prior, heart, strict=True):
+        assert len(np.unique(image[inside])) == 1  # one region, of its own
+        assert len(np.unique(image)) == 4
+    assert all(0 < value <= 4 for _, value in figures(run, "regions_an_image"))
