@@ -161,6 +161,40 @@ def test_images_held_out_are_the_same_for_every_share_and_no_patient_is_on_two_s
     assert tuning.steps(("pretrained",)) == sum(steps)
 
 
+@pytest.mark.parametrize("below", [1000, 0])
+def test_below_a_number_of_images_the_encoder_keeps_its_weights(
+    store: Store, monkeypatch: pytest.MonkeyPatch, below: int
+) -> None:
+    """Batch norms and all, in both arms; the untrained one has the statistics of the images it learns from."""
+    job = gather(store, None, "side", protocol="folds", folds=2)
+    probe = ProbeOptions(task="finetune", label="side", kind="binary", classes=("0", "1"), fractions=(1.0,), seeds=1)
+    options = FinetuneOptions(rounds=1, round_steps=3, batch_size=16, frozen_below=below)
+    torch.manual_seed(0)
+    backbone = create_backbone(BackboneConfig(name="test_resnet", image_size=32, in_chans=1, drop_path=0.0))
+    seen: list[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]] = []
+    real = finetune.fit_classifier
+
+    def watched(classifier: Classifier, *given: object, **how: object) -> Fit:
+        before = {name: one.clone() for name, one in classifier.state_dict().items()}
+        fit = real(classifier, *given, **how)
+        seen.append((before, classifier.state_dict()))
+        return fit
+
+    monkeypatch.setattr(finetune, "fit_classifier", watched)
+    tuning = Finetuning(job, probe, options, SETUP, store.path / f"kept-{below}")
+    tuning.run({"pretrained": [backbone], "random_init": [backbone]})
+    assert len(seen) == 4
+    for before, after in seen:
+        moved = {name for name, one in after.items() if not torch.equal(one, before[name])}
+        assert any(not name.startswith("backbone.") for name in moved)
+        assert any(name.startswith("backbone.") for name in moved) is (below == 0)
+    given = backbone.state_dict()
+    for place, arm in enumerate(("pretrained", "pretrained", "random_init", "random_init")):
+        begun = seen[place][0]
+        own = all(torch.equal(begun[f"backbone.{name}"], one) for name, one in given.items())
+        assert own is (arm == "pretrained" or below == 0)
+
+
 def test_sides_that_teach_or_score_nothing_are_refused_before_any_training(
     run: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

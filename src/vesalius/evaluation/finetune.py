@@ -28,6 +28,7 @@ from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
 from vesalius.evaluation.label_amounts import draw_label_amounts, hold_out
 from vesalius.evaluation.probes import Prediction, ProbeOptions
 from vesalius.evaluation.rounds import Fit, best_of_rates, build_optimizer, longest_steps
+from vesalius.evaluation.untrained_twin import calibrate_batch_norm
 from vesalius.seeding import seeded
 from vesalius.training.precision import suit_accelerator
 
@@ -92,7 +93,9 @@ class Finetuning:
             for fraction in self.probe.fractions:
                 rates = [self.options.rates(pretrained=arm not in self.untrained)] * len(self.job.sides.pairs)
                 for seed in range(self.probe.seeds):
-                    fits = self._fit_pairs(inits[seed % len(inits)], fraction, seed, rates, advance)
+                    fits = self._fit_pairs(
+                        arm, inits[seed % len(inits)], fraction=fraction, seed=seed, rates=rates, advance=advance
+                    )
                     rates = [(fit.lr,) for fit, _ in fits]
                     about = {"arm": arm, "fraction": fraction, "seed": seed}
                     told += [about | {"pair": place} | asdict(fit) for place, (fit, _) in enumerate(fits)]
@@ -166,7 +169,9 @@ class Finetuning:
 
     def _fit_pairs(
         self,
+        arm: str,
         backbone: Backbone,
+        *,
         fraction: float,
         seed: int,
         rates: Sequence[Sequence[float]],
@@ -174,10 +179,21 @@ class Finetuning:
     ) -> list[tuple[Fit, Float[np.ndarray, "test columns"]]]:
         """Fit every pair of sides of one draw at its own rates: what is scored in one fold may choose none for it."""
         fingerprint, own_seed = backbone_fingerprint(backbone), step_seed(self.probe.seed, seed)
-        return [
-            _Fitting(self, backbone, fingerprint, drawn, own_seed).best(own_rates, advance)
-            for drawn, own_rates in zip(self._drawn(fraction, seed), rates, strict=True)
-        ]
+        found = []
+        for drawn, own_rates in zip(self._drawn(fraction, seed), rates, strict=True):
+            encoder = self._encoder(backbone, drawn, arm)
+            told = fingerprint if encoder is backbone else backbone_fingerprint(encoder)
+            found.append(_Fitting(self, encoder, told, drawn, own_seed).best(own_rates, advance))
+        return found
+
+    def _encoder(self, backbone: Backbone, drawn: _Drawn, arm: str) -> Backbone:
+        """Return the initialisation; untrained and never to learn, it needs statistics of what it will see."""
+        if arm not in self.untrained or len(drawn.train) >= self.options.frozen_below:
+            return backbone
+        learned = self.labelled(drawn.train)
+        size, device = self.setup.image_size, self.setup.device.type
+        own = copy.deepcopy(backbone)
+        return calibrate_batch_norm(own, learned.store, learned.rows, image_size=size, device=device)
 
     def _drawn(self, fraction: float, seed: int) -> list[_Drawn]:
         """Hold out the same patients for every share and seed, and draw labels from the others."""

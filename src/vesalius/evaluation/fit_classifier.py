@@ -39,7 +39,7 @@ def fit_classifier(
     Every random number follows from seed and step.
 
     Args:
-        classifier: Trained in place, on the device.
+        classifier: Trained in place, on the device; its backbone stays as it is below `frozen_below` images.
         train: What it learns from.
         validation: What rounds are chosen by.
         options: How.
@@ -51,6 +51,8 @@ def fit_classifier(
     Raises:
         EvaluationError: The loss is not finite.
     """
+    frozen = len(train.rows) < options.frozen_below
+    classifier.backbone.requires_grad_(not frozen)
     optimizer = build_optimizer(classifier.parameters(), options)
     weights = _class_weights(train).to(setup.device) if options.class_weights else None
     plan = finetune_plan(options, setup.image_size)
@@ -93,6 +95,7 @@ def training_step(
     images = ImagePool([(batch.store, batch.rows)]).gather(np.arange(len(batch.rows))).to(setup.device)
     view = make_views(images, plan, generator, out_channels=about.in_chans, mean=about.mean, std=about.std)[0]
     classifier.train()
+    classifier.backbone.train(any(one.requires_grad for one in classifier.backbone.parameters()))
     with torch.autocast(setup.device.type, dtype=torch.bfloat16, enabled=setup.bf16):
         logits = classifier(view.pixels)
     loss = loss_of(logits.float(), targets_of(batch).to(setup.device), batch.kind, weights)

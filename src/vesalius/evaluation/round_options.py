@@ -42,6 +42,8 @@ class RoundOptions(StrictModel):
         flip: Probability of a left-right flip, of image and mask; 0, since a patient's sides are not alike.
         rotation: Half of the images are turned by up to so many degrees either way; 180 where no side is up.
         smallest_crop: Least share of the image's area that is looked at; its sides may differ by a sixth.
+        frozen_below: The encoder keeps its weights where fewer images are learned from (Juhasz 2022: 1000); an
+            untrained one as well, so that arms differ in their weights alone.
         validation_share: Share of the training side's patients held out for the choice of round and rate, the same ones
             for every arm and share of the labels. A store's own `val` split is taken where the protocol is `split`.
     """
@@ -61,6 +63,7 @@ class RoundOptions(StrictModel):
     flip: float = Field(default=0.0, ge=0, le=1)
     rotation: float = Field(default=10.0, ge=0, le=180)
     smallest_crop: float = Field(default=0.6, gt=0, le=1)
+    frozen_below: int = Field(default=0, ge=0)
     validation_share: float = Field(default=0.2, gt=0, lt=1)
 
     def rates(self, *, pretrained: bool) -> tuple[float, ...]:

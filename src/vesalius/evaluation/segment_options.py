@@ -22,14 +22,11 @@ class SegmentTraining(RoundOptions):
 
     Attributes:
         loss: `dice`, `cross_entropy`, or their sum.
-        frozen_below: The encoder keeps its weights where fewer images are learned from (Juhasz 2022: 1000); an
-            untrained one as well, so that arms differ in their weights alone.
         elastic: How far image and mask are bent together, as a share of the side (Simard 2003); 0 is not at all.
     """
 
     batch_size: int = Field(default=16, ge=2)
     loss: Literal["dice", "cross_entropy", "both"] = "both"
-    frozen_below: int = Field(default=0, ge=0)
     elastic: float = Field(default=0.0, ge=0, le=0.2)
 
 
