@@ -161,6 +161,36 @@ def test_images_held_out_are_the_same_for_every_share_and_no_patient_is_on_two_s
     assert tuning.steps(("pretrained",)) == sum(steps)
 
 
+def test_soft_labels_teach_and_are_scored_by_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty patients; of every second one only a likelihood of .7 is known for the first of two labels."""
+    generator = np.random.default_rng(1)
+    (tmp_path / "scans").mkdir()
+    lines = ["image,patient,a,b"]
+    for patient in range(20):
+        name = f"p{patient:02d}.png"
+        Image.fromarray(generator.integers(0, 255, size=(32, 32)).astype(np.uint8)).save(tmp_path / "scans" / name)
+        lines.append(f"{name},p{patient},{patient // 2 % 2},{patient // 4 % 2}")
+    (tmp_path / "scans" / "labels.csv").write_text("\n".join(lines) + "\n")
+    prepare(tmp_path / "scans", tmp_path / "store", size=32, workers=1, progress=False)
+    store = open_store(tmp_path / "store")
+    uncertain = np.arange(20) % 2 == 1
+    table = store.manifest.assign(label_a=np.where(uncertain, 0.7, store.manifest["label_a"]))
+    vars(store)["manifest"] = table
+    job = gather(store, None, "a,b", protocol="folds", folds=2)
+    assert np.isnan(job.targets.values[uncertain, 0]).all()
+    assert (job.targets.taught[uncertain, 0] == 0.7).all()
+    assert any("10 soft values of a,b learned from by fine-tuning alone" in note for note in job.notes)
+    probe = ProbeOptions(task="finetune", label="a,b", kind="multilabel", classes=("a", "b"), fractions=(1.0,), seeds=1)
+    tuning = Finetuning(job, probe, FinetuneOptions(), SETUP, tmp_path / "kept")
+    everything = np.arange(20)
+    assert not np.isnan(tuning.labelled(everything, taught=True).labels).any()
+    assert np.isnan(tuning.labelled(everything).labels).sum() == 10
+    logits = torch.tensor([[2.0, -1.0]])
+    wanted = -(0.7 * torch.tensor(2.0).sigmoid().log() + 0.3 * torch.tensor(-2.0).sigmoid().log())
+    wanted = (wanted - torch.tensor(1.0).sigmoid().log()) / 2
+    torch.testing.assert_close(loss_of(logits, torch.tensor([[0.7, 0.0]]), "multilabel", None), wanted)
+
+
 @pytest.mark.parametrize("below", [1000, 0])
 def test_below_a_number_of_images_the_encoder_keeps_its_weights(
     store: Store, monkeypatch: pytest.MonkeyPatch, below: int

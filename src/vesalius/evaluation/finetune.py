@@ -160,12 +160,13 @@ class Finetuning:
         suit_accelerator(classifier, accelerator=self.setup.device.type)
         return classifier.to(self.setup.device)
 
-    def labelled(self, places: npt.NDArray[np.int64]) -> Labelled:
-        """Return the images at some places of the job, which are all of one store."""
+    def labelled(self, places: npt.NDArray[np.int64], *, taught: bool = False) -> Labelled:
+        """Return the images at some places of the job, which are all of one store; with soft labels where `taught`."""
         targets = self.job.targets
         first = len(self.job.stores[0][1])
         store = self.job.stores[0 if places[0] < first else -1][0]
-        return Labelled(store, targets.rows[places], targets.values[places], targets.kind, len(targets.classes))
+        values = targets.taught if taught and targets.taught is not None else targets.values
+        return Labelled(store, targets.rows[places], values[places], targets.kind, len(targets.classes))
 
     def _fit_pairs(
         self,
@@ -259,9 +260,8 @@ class _Fitting:
         return Fit(**json.loads(str(there["fit"]))), there["scores"]
 
     def _fitted(self, lr: float, advance: Callable[[int], None]) -> dict[str, npt.NDArray[Any]]:
-        train, held_out, test = (
-            self.whole.labelled(places) for places in (self.drawn.train, self.drawn.held_out, self.drawn.test)
-        )
+        train = self.whole.labelled(self.drawn.train, taught=True)
+        held_out, test = (self.whole.labelled(places) for places in (self.drawn.held_out, self.drawn.test))
         with seeded(self.seed, self.whole.setup.device):
             classifier = self.whole.classifier(self.backbone)
         setup, options = self.whole.setup, self.whole.options
@@ -278,4 +278,6 @@ class _Fitting:
         arrays: list[npt.NDArray[Any]] = []
         for places in (self.drawn.train, self.drawn.held_out, self.drawn.test):
             arrays += [targets.rows[places], targets.values[places].astype(np.float64)]
+        if targets.taught is not None:
+            arrays.append(targets.taught[self.drawn.train].astype(np.float64))
         return digest_of(what, *arrays)

@@ -93,7 +93,10 @@ def gather(
         stores = (*stores, (test_store, other.rows))
         known = pd.concat([known, table])
         patients = known["patient"].to_numpy(dtype=str)
-        targets = replace(targets, values=values, rows=np.concatenate([targets.rows, other.rows]))
+        rows = np.concatenate([targets.rows, other.rows])
+        both = targets.taught is not None and other.taught is not None
+        taught = np.concatenate([targets.taught, other.taught]) if both else None
+        targets = replace(targets, values=values, rows=rows, taught=taught)
     unknown = int((~known["patient_known"].to_numpy(dtype=bool)).sum())
     if unknown:
         notes.append(f"the patient of {unknown} images is unknown: each counts as its own")

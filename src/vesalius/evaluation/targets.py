@@ -30,6 +30,7 @@ class Targets:
         rows: Rows of the store that know the label.
         values: `[rows]` class index, or `[rows, labels]` 0/1/NaN for `multilabel`.
         notes: What was left out and why.
+        taught: Of `multilabel`, what a network that is trained learns from: `values` with soft ones in place of NaN.
     """
 
     name: str
@@ -38,12 +39,14 @@ class Targets:
     rows: npt.NDArray[np.int64]
     values: npt.NDArray[Any]
     notes: tuple[str, ...] = ()
+    taught: npt.NDArray[Any] | None = None
 
 
 def read_targets(store: Store, label: str) -> Targets:
     """Read a label of a store, or several binary ones named `a,b,c` as one multi-label task.
 
-    Soft values between 0 and 1 (an uncertainty policy may write them) count as unknown: they cannot be scored.
+    Soft values between 0 and 1 (an uncertainty policy may write them) count as unknown, since they cannot be scored; a
+    network that is trained on several labels learns from them (`taught`).
 
     Raises:
         LabelError: No such label, a kind that cannot be classified, or no image that knows it.
@@ -62,14 +65,16 @@ def read_targets(store: Store, label: str) -> Targets:
         raise LabelError(f"{label} is of kind '{kinds[0]}', which cannot be classified; use one of {usable}")
     table = np.stack([_column(store, name) for name in names], axis=1)
     soft = (table != np.round(table)) & ~np.isnan(table)
-    notes = (f"{int(soft.sum())} soft values of {label} left out",) if soft.any() else ()
+    use = "learned from by fine-tuning alone, scored by nothing" if len(names) > 1 else "left out"
+    notes = (f"{int(soft.sum())} soft values of {label} {use}",) if soft.any() else ()
+    taught = table.copy()
     table[soft] = np.nan
     rows = np.flatnonzero(~np.isnan(table).all(axis=1)).astype(np.int64)
     if not len(rows):
         others = f"labels that can be evaluated: {usable}" if usable else "nor any other label that can be evaluated"
         raise LabelError(f"{store.path}: no image knows '{label}'; {others}")
     if len(names) > 1:
-        return Targets(label, "multilabel", tuple(names), rows, table[rows], notes)
+        return Targets(label, "multilabel", tuple(names), rows, table[rows], notes, taught[rows])
     classes = tuple(str(one) for one in store.labels[names[0]]["classes"])
     kind = "binary" if kinds[0] == "multilabel" else kinds[0]
     return Targets(names[0], kind, classes, rows, table[rows, 0].astype(np.int64), notes)
