@@ -161,6 +161,26 @@ def test_images_held_out_are_the_same_for_every_share_and_no_patient_is_on_two_s
     assert tuning.steps(("pretrained",)) == sum(steps)
 
 
+def test_rounds_are_chosen_by_the_metric_asked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On twelve images the first of two rounds ranks better and the second decides better."""
+    torch.manual_seed(0)
+    classifier = Classifier(create_backbone(BackboneConfig(name="test_resnet", image_size=32, in_chans=1)), 2)
+    rows = store.rows()[:12]
+    labels = store.manifest["label_side"].to_numpy()[rows].astype(np.int64)
+    some = Labelled(store, rows, labels, "binary", 2)
+    ranked, decided = 2.0 + labels + 0.0, np.where(labels == 1, 1.0, -1.0)
+    decided[np.flatnonzero(labels == 0)[0]] = 2.0  # one zero above every one, all others as they are
+    for select, best in (("roc_auc", 1), ("accuracy", 2)):
+        rounds = iter((ranked, decided))
+        monkeypatch.setattr(
+            "vesalius.evaluation.classifier._logits",
+            lambda *_, rounds=rounds: torch.from_numpy(np.stack([np.zeros(12), next(rounds)], axis=1)).float(),
+        )
+        options = FinetuneOptions(rounds=2, round_steps=1, batch_size=4, select=select)
+        fit = fit_classifier(classifier, some, some, options, lr=1e-4, seed=0, setup=SETUP)
+        assert fit.best_round == best
+
+
 def test_soft_labels_teach_and_are_scored_by_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty patients; of every second one only a likelihood of .7 is known for the first of two labels."""
     generator = np.random.default_rng(1)
@@ -310,6 +330,8 @@ def test_bad_input(run: Path, store: Store) -> None:
     options = {"data": store.path, "label": "side"} | QUICK
     with pytest.raises(ConfigError, match=r"unknown key 'round'.*rounds"):
         pipeline.evaluate(run, task="finetune", overrides=("round=3",), **options)
+    with pytest.raises(ConfigError, match=r"select = 'quadratic_kappa': says nothing of side, which is binary"):
+        pipeline.evaluate(run, task="finetune", overrides=("select=quadratic_kappa",), **options)
     with pytest.raises(ConfigError, match="task 'linear' has no such options"):
         pipeline.evaluate(run, task="linear", search="lr", **options)
     with pytest.raises(LabelError, match=r"rare: at 100 % of the labels the .* lack"):

@@ -13,7 +13,7 @@ from torch.nn import functional
 from vesalius.backbones.interface import Backbone
 from vesalius.data.store import Store
 from vesalius.evaluation.features import to_input
-from vesalius.evaluation.metrics import compute_metrics, default_metrics
+from vesalius.evaluation.metrics import compute_metrics
 
 __all__ = ["Classifier", "Labelled", "Setup", "loss_of", "scores_of", "targets_of", "validate"]
 
@@ -96,11 +96,10 @@ def _logits(classifier: Classifier, images: Labelled, setup: Setup) -> Float[Ten
     return torch.cat(parts)
 
 
-def validate(classifier: Classifier, images: Labelled, setup: Setup) -> tuple[float, float]:
-    """Return the label's first metric (NaN where it is not defined) and the loss."""
+def validate(classifier: Classifier, images: Labelled, setup: Setup, metric: str = "roc_auc") -> tuple[float, float]:
+    """Return a metric (NaN where it is not defined) and the loss."""
     logits = _logits(classifier, images, setup)
     loss = float(loss_of(logits, targets_of(images), images.kind, None))
-    metric = default_metrics(images.kind)[0]
     scores = _probabilities(logits, images.kind)
     found, _ = compute_metrics(images.labels, scores, kind=images.kind, metrics=[metric])
     return found[metric], loss

@@ -17,12 +17,13 @@ from vesalius.backbones.load import load_backbone
 from vesalius.data.pool_record import count_seen, read_pool
 from vesalius.data.store import Store
 from vesalius.devices import choose_device
-from vesalius.errors import RunError
+from vesalius.errors import ConfigError, RunError
 from vesalius.evaluation.classifier import Setup
 from vesalius.evaluation.feature_kinds import choose_kind
 from vesalius.evaluation.features import autocast_bf16, cached_features
 from vesalius.evaluation.finetune import Finetuning, image_side
 from vesalius.evaluation.gather import EvaluationTask, gather
+from vesalius.evaluation.metrics import default_metrics
 from vesalius.evaluation.neighbours import nearest_neighbours
 from vesalius.evaluation.options import EvaluationOptions
 from vesalius.evaluation.probes import Prediction, ProbeOptions, check_sides, predict_arms
@@ -154,7 +155,12 @@ class _How:
 
 
 def _probe(task: str, job: EvaluationTask, options: EvaluationOptions) -> ProbeOptions:
-    targets = job.targets
+    targets, select = job.targets, options.finetune.select
+    if task == "finetune" and select not in default_metrics(targets.kind):
+        raise ConfigError(
+            f"select = {select!r}: says nothing of {targets.name}, which is {targets.kind}; use one of "
+            f"{', '.join(default_metrics(targets.kind))}"
+        )
     probe = ProbeOptions(
         task=task,
         label=targets.name,

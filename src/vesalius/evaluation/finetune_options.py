@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from vesalius.evaluation.round_options import RoundOptions
 
 __all__ = ["FinetuneOptions"]
+
+Metric = Literal["roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "macro_recall", "quadratic_kappa"]
+"""Those of `vesalius.evaluation.metrics`, which is too heavy for a report to import."""
 
 
 class FinetuneOptions(RoundOptions):
@@ -12,6 +17,9 @@ class FinetuneOptions(RoundOptions):
 
     Attributes:
         class_weights: Weigh classes by the inverse of how often they occur.
+        select: Metric that rounds and rates are chosen by on the images held out (Matsoukas 2022: the one reported,
+            such as `quadratic_kappa`).
     """
 
     class_weights: bool = False
+    select: Metric = "roc_auc"

@@ -70,7 +70,7 @@ def fit_classifier(
         lr=lr,
         seed=seed,
         take=take,
-        validate=lambda: validate(classifier, validation, setup),
+        validate=lambda: validate(classifier, validation, setup, options.select),
         advance=advance,
     )
 
