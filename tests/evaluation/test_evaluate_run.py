@@ -85,7 +85,18 @@ def test_writes_every_arm_with_intervals_and_what_a_report_reads(run: Path, stor
     assert read_result(folder).verdict == result.verdict
     table = pd.read_parquet(folder / "scores.parquet")
     assert len(table) == len(result.scores)
-    assert set(table.columns) == {"arm", "metric", "value", "low", "high", "fraction", "seeds", "spread", "images"}
+    assert set(table.columns) == {
+        "arm",
+        "metric",
+        "value",
+        "low",
+        "high",
+        "fraction",
+        "seeds",
+        "spread",
+        "median",
+        "images",
+    }
     predictions = pd.read_parquet(folder / "predictions.parquet")
     assert set(predictions["image_id"]) == set(store.manifest["image_id"])
     assert (folder / "neighbours.json").exists() == (task == "knn")
