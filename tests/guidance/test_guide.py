@@ -13,7 +13,7 @@ from PIL import Image
 
 from vesalius import pipeline
 from vesalius.data.gray import gray_pixels
-from vesalius.data.knowledge_maps import find_maps, open_maps
+from vesalius.data.knowledge_maps import find_maps, labelled_by, open_maps
 from vesalius.data.source_image import decode_options
 from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, KnowledgeError, RegistrationError
@@ -68,6 +68,10 @@ def test_an_exemplar_without_a_mask_gives_places_alone(
     both, trusted = maps.guided & labelled.guided, np.arange(64)
     apart = (maps.coordinates[trusted] - labelled.coordinates[trusted])[both].astype(float)
     assert np.median(np.abs(apart)) < 0.05
+    assert labelled_by([maps]) == {"images": [], "stores": []}
+    assert len(labelled_by([labelled])["images"]) == 1
+    with pytest.raises(KnowledgeError, match="2 exemplars without masks: places are those in the first"):
+        pipeline.guide(phantom_store, out=tmp_path / "named", exemplars=[exemplar[0]] * 2, **QUICK)
     with pytest.raises(KnowledgeError, match="1 exemplars but 0 masks"):
         pipeline.guide(phantom_store, out=tmp_path / "named", exemplars=[exemplar[0]], parts=PARTS, **QUICK)
     assert not (tmp_path / "named").exists()
@@ -105,6 +109,20 @@ def test_bars_beside_an_image_have_no_place(tmp_path: Path, phantom_store: Path)
     assert inside.shape == (1, 8, 8)
     assert inside[0].all(1).tolist() == [False, *[True] * 6, False]
     assert not inside[0, 0].any()
+
+
+def test_bars_are_written_as_no_place(phantom_store: Path, tmp_path: Path) -> None:
+    """Upright pictures: a fifth of the square on either side is a bar."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number, image in enumerate(open_store(phantom_store).images[:3]):
+        Image.fromarray(image[:, 8:32]).save(pictures / f"{number}.png")
+    pipeline.prepare(pictures, tmp_path / "store", size=40, workers=1, progress=False)
+    maps = pipeline.guide(tmp_path / "store", exemplars=[pictures / "0.png"], **QUICK)
+    known = maps.known[np.arange(3)][:, 0] > 0
+    assert not known[:, :, :4].any()
+    assert not known[:, :, 16:].any()
+    assert known[:, :, 4:16].mean() > 0.9
 
 
 def test_a_registration_that_fails_names_its_images(

@@ -12,6 +12,6 @@ def test_arms_of_one_architecture_share_its_untrained_twin() -> None:
     small = LabelTraining(steps=600, step_seconds=1.0, network="small")
     large = LabelTraining(steps=90, step_seconds=2.0, network="large")
     assert (small.minutes, large.minutes) == (10, 3)
-    arms = {"one": {"a": small}, "other": {"a": small, "b": large}}
-    assert label_minutes(arms, seeds=2) == pytest.approx(2 * (10 + 10 + 3) + 10 + 3)
-    assert label_minutes({"one": {}}, seeds=3) == 0
+    trainings = [("a", 2, small), ("a", 2, small), ("b", 1, large)]  # of task b one seed is scored already
+    assert label_minutes(trainings) == pytest.approx(2 * (10 + 10) + 3 + 10 + 3)
+    assert label_minutes([]) == 0

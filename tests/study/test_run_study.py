@@ -15,7 +15,9 @@ from rich.console import Console
 from vesalius.errors import ConfigError, RunError
 from vesalius.locks import holding
 from vesalius.study.definition import StudyArm, load_study
+from vesalius.study.label_trainings import LabelTraining
 from vesalius.study.run_study import StudyRun
+from vesalius.study.scored import Scored
 from vesalius.study.verbs import Verbs
 from vesalius.training.planning import Plan
 
@@ -88,6 +90,28 @@ def test_arms_are_timed_together_and_once(definition: Path, tmp_path: Path) -> N
     assert timed[-1] == ["DINO alone", "DINO guided"]
     planned = json.loads((tmp_path / "other" / "plan.json").read_text())
     assert {name: one["steps"] for name, one in planned.items()} == {"unguided": 60, "guided": 59}
+
+
+def test_a_cost_that_cannot_be_told_stops_nothing(definition: Path, tmp_path: Path) -> None:
+    study = load_study(definition).some(("unguided", "guided"))
+    told: list[str] = []
+
+    def price(arm: StudyArm, task: Scored) -> LabelTraining | None:
+        if arm.title == "DINO alone":
+            raise RuntimeError("out of memory")
+        return LabelTraining(steps=60, step_seconds=1.0, network="one")
+
+    def plan(arms: Sequence[StudyArm]) -> list[Plan]:
+        return [Plan(steps=60, step_seconds=0.1, minutes=0.1) for _ in arms]
+
+    task = Scored("finetune", tmp_path, "any_finding", draws=1)
+    table = {"tuned": study.tables["tuned"].model_copy(update={"arms": ("unguided", "guided")})}
+    run = StudyRun(study.model_copy(update={"tables": table}), tmp_path / "study", 2, (task,))
+    run.plan(Verbs(plan, _not_asked, _not_asked, price), told.append)
+    # two trainings of the arm and one of its untrained twin
+    assert "training steps on labels, untrained networks too, up to 3 more" in told[-1]
+    assert "not told of DINO alone, finetune-" in told[-1]
+    assert told[-1].endswith("RuntimeError: out of memory")
 
 
 def _not_asked(*given: object) -> NoReturn:

@@ -76,6 +76,7 @@ def test_neighbours_and_protocol_reach_the_evaluation(
             "{title: T, task: detect, metric: mask_ap, arms: [given], folds: 2}",
             "leave fraction, protocol and folds out",
         ),
+        ("{title: T, task: knn, metric: roc_auc, arms: [given], protocol: split, folds: 2}", "leave folds out"),
         ("{title: T, task: knn, metric: roc_auc, arms: [given], protocol: fold}", "protocol"),
     ],
 )
@@ -108,7 +109,7 @@ def test_own_sides_that_are_empty_are_refused_before_anything_is_trained(
     vars(store)["manifest"] = store.manifest.assign(split="train")
     monkeypatch.setattr(preparation, "open_store", lambda path: store)
     definition = tmp_path / "study.yaml"
-    definition.write_text(NEIGHBOURS.replace("protocol: folds", "protocol: split"))
+    definition.write_text(NEIGHBOURS.replace("protocol: folds, folds: 2", "protocol: split"))
     tasks = planned_tasks(load_study(definition), ["knn"], masks=[], labels=[(guided_store, "sex")])
     with pytest.raises(SplitError, match=r"no image of the test side has label 'sex'.*--split patient"):
         check_sides(tasks)

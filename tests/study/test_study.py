@@ -94,6 +94,8 @@ def test_a_table_of_few_labels_learns_from_its_share_in_several_draws(
     row = next(line for line in shown.splitlines() if line.startswith("| DINO guided |"))
     twin = next(one for one in few["scores"] if (one["arm"], one["metric"]) == ("random_init", "roc_auc"))
     assert f"<br>random init {twin['value']:.3f} [" in row
+    assert "<br>published 0.900<br>random init " in row
+    assert row.rstrip(" |").endswith(", published 0.441")
     assert shown.splitlines()[6].startswith("| pixels | 0.")
 
 
@@ -103,7 +105,7 @@ def test_a_segmentation_and_a_fine_tuning(go: Go, definition: Path, guided_store
     given = {"tasks": ["segment", "finetune"], "arms": ["guided"], "console": told}
     text = go(definition, guided_store, out, **given).read_text()
     said = told.export_text(clear=True)
-    assert "in one process; training on labels, untrained networks too, up to " in said
+    assert "in one process; training steps on labels, untrained networks too, up to " in said
     assert "- store, mean: DINO guided - mean mask " in text
     assert "- store, any_finding: DINO guided - random init " in text
     (tuned,) = json.loads((out / "results" / "guided-seed0" / "finetune-store-any_finding-1-draws.json").read_text())

@@ -142,9 +142,12 @@ class KnowledgeMaps:
 
 
 def labelled_by(maps: Sequence[KnowledgeMaps]) -> dict[str, list[str]]:
-    """Return whose labels made some maps: `images` (sha256 of the exemplars' files) and `stores` (of segmenters)."""
+    """Return whose labels made some maps: `images` (sha256 of the exemplars' files) and `stores` (of segmenters).
+
+    Exemplars without a mask are none of them.
+    """
     plans = [one.info["plan"] for one in maps]
-    exemplars = [image for plan in plans for image in plan.get("exemplars") or ()]
+    exemplars = [image for plan in plans if plan.get("parts") for image in plan.get("exemplars") or ()]
     stores = [plan.get("segmenter", {}).get("trained_on", {}).get("fingerprint") for plan in plans]
     return {
         "images": sorted({one["image_sha256"] for one in exemplars if "image_sha256" in one}),

@@ -85,7 +85,8 @@ def evaluate_coordinates(
         KnowledgeError: The run was not guided by coordinates.
         StoreError: The store has no masks.
         LabelError: A part that the masks do not hold.
-        EvaluationError: Template and store share no part, or the maps are of another template.
+        EvaluationError: Template and store share no part (a template without any needs maps, by which its places are
+            scored), or the maps are of another template.
     """
     folder = RunFolder(run)
     head, template = read_places_head(folder.guidance), read_template(folder.guidance)
@@ -97,7 +98,8 @@ def evaluate_coordinates(
     there, rows = mask_parts(store, parts)
     rows, notes = leave_out_labelled(run, store, rows, maps)
     shared = {name: value for name, value in there.items() if name in template.names.names}
-    if not shared or len(shared) < len(parts):
+    places_alone = not template.names.names and maps is not None and not parts
+    if (not shared or len(shared) < len(parts)) and not places_alone:
         raise EvaluationError(
             f"{store.path}: has masks of {', '.join(sorted(there))}, the run's template knows "
             f"{', '.join(template.names.names) or 'no parts'}"

@@ -150,9 +150,13 @@ class Finetuning:
             "features": "fine-tuned",
             "finetune": self.options.model_dump(mode="json"),
             "image_size": self.setup.image_size,
-            "untrained_twin": "random weights, trained from scratch",
+            "untrained_twin": "random weights, trained from scratch" + self._frozen_words(),
             "held_out_images": len(self._drawn(self.probe.fractions[-1], 0)[0].held_out),
         }
+
+    def _frozen_words(self) -> str:
+        below = self.options.frozen_below
+        return f"; of less than {below} images its encoder learns nothing, nor does the other" if below else ""
 
     def classifier(self, backbone: Backbone) -> Classifier:
         """Put a new linear layer, drawn from torch's generator, on a copy of the backbone."""
@@ -183,7 +187,7 @@ class Finetuning:
         found = []
         for drawn, own_rates in zip(self._drawn(fraction, seed), rates, strict=True):
             encoder = self._encoder(backbone, drawn, arm)
-            told = fingerprint if encoder is backbone else backbone_fingerprint(encoder)
+            told = fingerprint if encoder is backbone else f"{fingerprint}, calibrated"  # statistics differ by rounding
             found.append(_Fitting(self, encoder, told, drawn, own_seed).best(own_rates, advance))
         return found
 
@@ -270,6 +274,9 @@ class _Fitting:
 
     def _digest(self, lr: float) -> str:
         options = self.whole.options.model_dump(exclude={"search", "lr", "grid", "validation_share"})
+        for name in ("frozen_below", "select"):  # younger than kept fits, which they leave as they are
+            if options[name] == FinetuneOptions.model_fields[name].default:
+                del options[name]
         stores = [store.fingerprint for store, _ in self.whole.job.stores]
         setup = (self.whole.setup.image_size, self.whole.setup.bf16)
         how = (sorted(options.items()), setup, self.whole.probe.classes)
@@ -278,6 +285,6 @@ class _Fitting:
         arrays: list[npt.NDArray[Any]] = []
         for places in (self.drawn.train, self.drawn.held_out, self.drawn.test):
             arrays += [targets.rows[places], targets.values[places].astype(np.float64)]
-        if targets.taught is not None:
+        if targets.taught is not None and not np.array_equal(targets.taught, targets.values, equal_nan=True):
             arrays.append(targets.taught[self.drawn.train].astype(np.float64))
         return digest_of(what, *arrays)

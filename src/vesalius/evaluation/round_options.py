@@ -43,7 +43,7 @@ class RoundOptions(StrictModel):
         rotation: Half of the images are turned by up to so many degrees either way; 180 where no side is up.
         smallest_crop: Least share of the image's area that is looked at; its sides may differ by a sixth.
         frozen_below: The encoder keeps its weights where fewer images are learned from (Juhasz 2022: 1000); an
-            untrained one as well, so that arms differ in their weights alone.
+            untrained one as well; give `lr`, and arms differ in their weights alone.
         validation_share: Share of the training side's patients held out for the choice of round and rate, the same ones
             for every arm and share of the labels. A store's own `val` split is taken where the protocol is `split`.
     """

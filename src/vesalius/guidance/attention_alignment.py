@@ -60,8 +60,9 @@ class AttentionAlignment(Guidance):
         super().__init__()
         for part, head in config.heads.items():
             if part not in names.names:
+                held = ", ".join(names.names) or "no parts"
                 raise ConfigError(
-                    f"guidance.attention.heads: no part '{part}' in the maps, which hold {', '.join(names.names)}"
+                    f"guidance.attention.heads: no part '{part}' in the maps, which hold {held}"
                     f"{nearest(part, names.names)}"
                 )
             if not 0 <= head < heads:

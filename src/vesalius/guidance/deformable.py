@@ -41,10 +41,17 @@ class DeformableTemplate(Template):
         """Join exemplars and registration.
 
         Raises:
-            KnowledgeError: No exemplar, or exemplars of different parts.
+            KnowledgeError: No exemplar, several without masks, or exemplars of different parts.
         """
         if not exemplars:
-            raise KnowledgeError("the deformable template needs an exemplar: --exemplar IMAGE --mask MASK")
+            raise KnowledgeError(
+                "the deformable template needs an exemplar: --exemplar IMAGE, with --mask MASK for parts"
+            )
+        if len(exemplars) > 1 and not exemplars[0].names:
+            raise KnowledgeError(
+                f"{len(exemplars)} exemplars without masks: places are those in the first, so that the others would "
+                "give nothing; give one, or their masks"
+            )
         if len({one.names for one in exemplars}) > 1:
             raise KnowledgeError(
                 "the exemplars have different parts: " + "; ".join(f"{e.name}: {', '.join(e.names)}" for e in exemplars)

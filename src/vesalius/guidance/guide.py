@@ -24,6 +24,8 @@ from vesalius.version import __version__
 
 __all__ = ["guide"]
 
+_LAYOUT = 2  # of what is made by a template that tells the same: bars have no place, ventricles are no pair
+
 CHUNK = 64
 """Images a chunk: registered together by the batched backend, and what a kill costs at most."""
 
@@ -63,7 +65,7 @@ def guide(
         RegistrationError: A backend failed.
         StoreError: The disk is full, or another process writes there.
     """
-    plan = {**template.description(), "store": store.fingerprint, "images": len(store)}
+    plan = {**template.description(), "layout": _LAYOUT, "store": store.fingerprint, "images": len(store)}
     if (out / "maps.json").is_file():
         return _already_there(out, plan)
     size, parts = template.map_size, len(template.parts.names)

@@ -85,8 +85,9 @@ class Moco(Method):
         features = features_of(self.student, [query.pixels], len(query.pixels))
         queries = self.projector(features[0].pooled)
         loss = info_nce_loss(queries, keys, queue=self.queue.keys, temperature=self.config.temperature)
-        by_chance = math.log(1 + len(self.queue.keys))
-        logs = {"embedding_spread": embedding_spread(queries), "loss_by_chance": torch.tensor(by_chance)}
+        logs = {"embedding_spread": embedding_spread(queries)}
+        if self.queue.filled:  # random directions are told from images by any network
+            logs["loss_by_chance"] = torch.tensor(math.log(1 + len(self.queue.keys)))
         return StepOutput(loss=loss, logs=logs, student_features=features)
 
     def after_step(self, progress: Progress) -> None:

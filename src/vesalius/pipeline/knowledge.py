@@ -47,7 +47,7 @@ def guide(
             `average` (the mean of a segmenter's predictions over the store), `predicted` (each image's own) or `slic`
             (superpixels, for the method r2o).
         out: Folder to write; by default `STORE/maps/<template>`, where `pretrain` finds them by name.
-        exemplars: Labelled images whose parts are carried to the others.
+        exemplars: Images that are registered to the others, and whose parts are carried to them.
         masks: Their label maps, in the same order; with `deformable` none at all for places without parts.
         parts: Part name to its value in the label maps; for `average` and `predicted` names alone, all by default.
         atlas: Folder of another store's maps, whose atlas is used in place of a new one.

@@ -40,8 +40,9 @@ def label_training(study: Study, arm: StudyArm, overrides: Sequence[str], task: 
         backbone = create_backbone(config.model_copy(update={"pretrained": False, "weights": None}))
     steps, timer = _cost(study, backbone, task)
     network = config.model_copy(update={"pretrained": False, "weights": None}).model_dump_json()
-    # A step costs the same whatever the labels and however many: each network is timed once a kind of task.
-    kind = (network, task.task, task.decoder, *study.finetune, *study.segment, *study.detect, str(study.image_size))
+    # Labels of one store are as fast as each other; few of them make small batches, and stores are read as they are.
+    what = (str(task.store), f"{task.fraction:g}", task.task, task.decoder, str(study.image_size))
+    kind = (network, *what, *study.finetune, *study.segment, *study.detect)
     if kind not in _SECONDS:
         _SECONDS[kind] = timer()
     return LabelTraining(steps=steps, step_seconds=_SECONDS[kind], network=network)

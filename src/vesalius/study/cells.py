@@ -119,7 +119,7 @@ def _figures(there: dict[int, Score], trainings: Trainings, arm: str, baseline: 
         "trainings": len(values),
         "images": first.images,
     }
-    if np.ptp(values) <= ALIKE and first.seeds > 1:
+    if np.ptp(values) <= ALIKE and first.seeds > 1 and not math.isnan(first.median):
         found |= {"median": first.median, "spread": first.spread, "draws": first.seeds}
     return found
 

@@ -97,6 +97,8 @@ class StudyTable(StrictModel):
         if self.task in ON_MAPS and self.amounts != (ALL,):
             raise ValueError(f"task {self.task} learns from no labels; leave fraction out")
         sides = self.protocol != "auto" or self.folds != type(self).model_fields["folds"].default
+        if self.protocol == "split" and self.folds != type(self).model_fields["folds"].default:
+            raise ValueError("protocol split keeps to the store's own sides; leave folds out")
         if self.task in ON_MAPS and sides:
             raise ValueError(f"task {self.task} learns from no labels; leave protocol and folds out")
         if self.task == "detect" and (sides or self.amounts != (ALL,)):

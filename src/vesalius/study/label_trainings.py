@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = ["LabelTraining", "label_minutes"]
@@ -28,13 +28,12 @@ class LabelTraining:
         return self.steps * self.step_seconds / 60
 
 
-def label_minutes(arms: Mapping[str, Mapping[str, LabelTraining]], *, seeds: int) -> float:
+def label_minutes(trainings: Sequence[tuple[str, int, LabelTraining]]) -> float:
     """Return the minutes of all: every training of every arm, and of each architecture the untrained twin once.
 
     Args:
-        arms: By arm and task.
-        seeds: Trainings of each arm.
+        trainings: Of every arm and task: the task's name, how many seeds are to be scored, and what one costs.
     """
-    own = sum((one.minutes for tasks in arms.values() for one in tasks.values()), 0.0)
-    twins = {(one.network, task): one.minutes for tasks in arms.values() for task, one in tasks.items()}
-    return seeds * own + sum(twins.values(), 0.0)
+    own = sum((seeds * one.minutes for _, seeds, one in trainings), 0.0)
+    twins = {(one.network, task): one.minutes for task, _, one in trainings}
+    return own + sum(twins.values(), 0.0)

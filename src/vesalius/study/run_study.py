@@ -122,18 +122,21 @@ class StudyRun:
 
     def _priced(self, arms: Iterable[str], verbs: Verbs) -> str:
         """Say what the trainings on labels of what is not scored yet will cost, the rest of the scoring left out."""
-        found: dict[str, dict[str, LabelTraining]] = {}
-        for name in arms:
-            missing = (task for task in self._tasks(name) if not self._file(name, self.seeds - 1, task).is_file())
+        found: list[tuple[str, int, LabelTraining]] = []
+        unknown: list[str] = []
+        for name, task in [(arm, task) for arm in arms for task in self._tasks(arm)]:
+            missing = sum(not self._file(name, seed, task).is_file() for seed in range(self.seeds))
             try:
-                priced = {task.name: verbs.price(self.study.arms[name], task) for task in missing}
-            except VesaliusError as error:
-                return f"what training on labels costs cannot be told ({self.study.arms[name].title}: {reason(error)})"
-            found[name] = {task: one for task, one in priced.items() if one is not None}
-        if not any(found.values()):
-            return "scoring not counted"
-        minutes = label_minutes(found, seeds=self.seeds)
-        return f"training on labels, untrained networks too, up to {minutes:.0f} more; other scoring not counted"
+                one = verbs.price(self.study.arms[name], task) if missing else None
+            except Exception as error:  # noqa: BLE001 (an estimate stops nothing; the arm will tell it when it is scored)
+                unknown.append(f"{self.study.arms[name].title}, {task.name}: {reason(error)}")
+                continue
+            found += [] if one is None else [(task.name, missing, one)]
+        without = f"; not told of {'; '.join(unknown)}" if unknown else ""
+        if not found:
+            return f"scoring not counted{without}"
+        told = f"training steps on labels, untrained networks too, up to {label_minutes(found):.0f} more"
+        return f"{told}; other scoring not counted{without}"
 
     def _planned(
         self, arms: Mapping[str, StudyArm], verbs: Verbs, say: Callable[[str], None], *, alone: bool

@@ -17,8 +17,6 @@ from vesalius.study.run_study import StudyRun
 
 __all__ = ["FilledTable", "fill_tables", "join_tables", "study_tables"]
 
-"""Standard deviation of figures that differ by rounding alone."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilledTable:
@@ -134,12 +132,17 @@ def _columns(cells: Sequence[Cell], apart: str) -> dict[str, str]:
     for one in cells:
         if one.role == "beside":
             continue
-        text = _figure(one)
+        text = _with_published(one, apart)
         twin = beside.get(one.arm)
-        if twin is not None and text != "-":
-            text += f"{apart}{twin.title} {_figure(twin)}"
-        found[one.title] = text if math.isnan(one.published) else f"{text}{apart}published {one.published:.3f}"
+        if twin is not None and not text.startswith("-"):
+            text += f"{apart}{twin.title} {_with_published(twin, ', ')}"
+        found[one.title] = text
     return found
+
+
+def _with_published(one: Cell, apart: str) -> str:
+    text = _figure(one)
+    return text if math.isnan(one.published) else f"{text}{apart}published {one.published:.3f}"
 
 
 def _figure(one: Cell) -> str:

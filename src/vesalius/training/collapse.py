@@ -113,9 +113,9 @@ class CollapseWatch:
         figures = self.smoothed
         if self.step >= _SOUND_START and figures.get("below_chance", 1.0) < 0.005:
             text = (
-                f"nothing learned: the loss is {figures['below_chance']:+.1%} below chance, so that an image's two "
-                "views are not known from those of others. Use milder views (small-chest), lower method.temperature, "
-                "or raise optimizer.lr"
+                f"nothing learned: the loss stays at chance ({figures['below_chance']:.1%} below it), so that an "
+                "image's two views are not known from those of others. Use milder views (small-chest), lower "
+                "method.temperature, or raise optimizer.lr"
             )
             return {"chance": text}
         if figures.get("regions_an_image", 99.0) < 1.0:
