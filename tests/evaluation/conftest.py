@@ -1,0 +1,32 @@
+"""Images whose label is a side, for what learns from labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vesalius.data.prepare import prepare
+from vesalius.data.store import Store, open_store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """120 images of 60 patients with a bright square on the left (0) or the right (1)."""
+    root = tmp_path_factory.mktemp("sides")
+    generator = np.random.default_rng(0)
+    (root / "scans").mkdir()
+    lines = ["image,patient,side,rare"]
+    for patient in range(60):
+        side = patient % 2
+        for image in range(2):
+            pixels = generator.integers(0, 120, size=(32, 32))
+            row = int(generator.integers(4, 16))
+            pixels[row : row + 10, 3 + 16 * side : 13 + 16 * side] += 100
+            name = f"p{patient:03d}i{image}.png"
+            Image.fromarray(pixels.astype(np.uint8)).save(root / "scans" / name)
+            lines.append(f"{name},p{patient},{side},{int(patient < 5)}")
+    (root / "scans" / "labels.csv").write_text("\n".join(lines) + "\n")
+    (root / "salt").write_text("one salt, so that folds are the same every time\n")
+    prepare(root / "scans", root / "store", size=32, workers=1, salt_file=root / "salt", progress=False)
+    return open_store(root / "store")
