@@ -93,7 +93,9 @@ def test_of_several_exemplars_the_best_match_or_the_vote_counts(phantom_store: P
     made = by["best"].maps(images)
     each = torch.stack([one.parts for one in alone])
     torch.testing.assert_close(made.parts, each[best, torch.arange(8)], rtol=0, atol=1e-4)
-    torch.testing.assert_close(made.quality["similarity"], similarity.amax(0))
+    for name in ("similarity", "folding", "overlap"):  # of the exemplar that was taken
+        figures = torch.stack([one.quality[name] for one in alone])
+        torch.testing.assert_close(made.quality[name], figures[best, torch.arange(8)])
     torch.testing.assert_close(made.coordinates, alone[0].coordinates)
     torch.testing.assert_close(by["vote"].maps(images).parts, each.mean(0), rtol=0, atol=1e-4)
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from vesalius.guidance.templates import TemplateMaps
 from vesalius.registration.deformation import Deformation, area_factor, warp
 
-__all__ = ["carry", "focus_on"]
+__all__ = ["carry", "focus_on", "quality_of"]
 
 REACH, ELSEWHERE = 0.06, 0.05
 """About the parts a registration looks this share of the image's side further; all else counts this little."""
@@ -44,9 +44,8 @@ def carry(
     size = (map_size, map_size)
     trusted = ((factor[:, None] > 0) & near).to(found.coordinates)
     known = functional.interpolate(trusted, size=size, mode="area") > 0.999
-    quality = {"similarity": found.similarity, "folding": (factor <= 0).float().mean((1, 2))}
+    quality = quality_of(parts, found, moved)
     if parts.shape[1]:
-        quality["overlap"] = _dice(moved, parts).mean(1)
         moved = functional.interpolate(moved, size=size, mode="area")
     else:
         moved = trusted.new_zeros(len(trusted), 0, *size)
@@ -56,6 +55,15 @@ def carry(
         known=known.to(found.coordinates),
         quality=quality,
     )
+
+
+def quality_of(
+    parts: Float[Tensor, "1 parts rows columns"], found: Deformation, moved: Float[Tensor, "batch parts height width"]
+) -> dict[str, Float[Tensor, "batch"]]:
+    """Return the figures of `carry`'s quality: of one template's parts, moved by one deformation."""
+    folding = (area_factor(found.coordinates) <= 0).float().mean((1, 2))
+    quality = {"similarity": found.similarity, "folding": folding}
+    return quality | ({"overlap": _dice(moved, parts).mean(1)} if parts.shape[1] else {})
 
 
 def focus_on(parts: Float[Tensor, "1 parts rows columns"]) -> Float[Tensor, "1 1 rows columns"] | None:

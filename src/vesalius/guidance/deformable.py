@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vesalius.errors import KnowledgeError
-from vesalius.guidance.carried_parts import carry, focus_on
+from vesalius.guidance.carried_parts import carry, focus_on, quality_of
 from vesalius.guidance.exemplar import Exemplar
 from vesalius.guidance.templates import Template, TemplateMaps, paired_by_name
 from vesalius.registration.deformation import Deformation, warp
@@ -70,9 +70,16 @@ class DeformableTemplate(Template):
             [warp(one.parts.to(images), each.coordinates) for one, each in zip(self.exemplars, found, strict=True)]
         )
         parts = self._combined(moved, found)
-        best = torch.stack([each.similarity for each in found]).amax(0)
-        first = replace(found[0], similarity=best)
-        return carry(self.exemplars[0].parts.to(images), first, map_size=self.map_size, moved=parts)
+        maps = carry(self.exemplars[0].parts.to(images), found[0], map_size=self.map_size, moved=parts)
+        # An image is judged by the exemplar that it matches best, whose parts it takes unless they are voted for.
+        best = torch.stack([each.similarity for each in found]).argmax(0)
+        own = [
+            quality_of(one.parts.to(images), each, its)
+            for one, each, its in zip(self.exemplars, found, moved, strict=True)
+        ]
+        places = torch.arange(len(images), device=images.device)
+        quality = {name: torch.stack([one[name] for one in own])[best, places] for name in own[0]}
+        return replace(maps, quality=quality)
 
     def still(self) -> Float[Tensor, "parts rows columns"] | None:
         """Return the first exemplar's parts."""
