@@ -33,9 +33,12 @@ def test_attention_that_is_none_is_refused(bad: float) -> None:
         mass_mask(attention)
 
 
-def test_all_zero_attention_is_refused() -> None:
-    with pytest.raises(EvaluationError, match="all zero"):
-        mass_mask(torch.zeros(1, 4))
+def test_a_head_that_looks_at_no_patch_tells_of_none() -> None:
+    """[CLS] may look at itself alone, to the last digit: that is a map, the same everywhere."""
+    rows = torch.tensor([[[0.0, 0.0, 0.0, 0.0], [0.1, 0.0, 0.3, 0.0]]])
+    maps = attention_maps(rows, (2, 2))
+    torch.testing.assert_close(maps.flatten(2)[0], torch.tensor([[0.25] * 4, [0.25, 0.0, 0.75, 0.0]]))
+    assert mass_mask(rows)[0].tolist() == [[True, True, True, False], [False, False, True, False]]
 
 
 def test_enlarging_repeats_values_exactly_and_by_pixel_centres() -> None:

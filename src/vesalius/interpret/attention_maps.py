@@ -24,10 +24,11 @@ def attention_maps(
         grid: (rows, columns) of the patch tokens.
 
     Returns:
-        One map a head, each summing to 1: [CLS] -> [CLS] is left out of `attention`, so its rows sum to less.
+        One map a head, each summing to 1: [CLS] -> [CLS] is left out of `attention`, so its rows sum to less. Where
+        [CLS] looks at itself alone, to the last digit, the map is the same everywhere: it tells of no patch.
 
     Raises:
-        EvaluationError: The grid does not fit the tokens, or a row is negative, not finite or all zero.
+        EvaluationError: The grid does not fit the tokens, or a row is negative or not finite.
     """
     batch, heads, tokens = attention.shape
     rows, columns = grid
@@ -36,7 +37,7 @@ def attention_maps(
             f"attention over {tokens} patches arrived with a grid of {rows} x {columns} = {rows * columns}; "
             "pass the `grid` of the same `Features`, and attention without [CLS] and registers"
         )
-    return (attention / _totals(attention)).reshape(batch, heads, rows, columns)
+    return _shares(attention).reshape(batch, heads, rows, columns)
 
 
 def enlarge_nearest(
@@ -62,23 +63,24 @@ def mass_mask(attention: Float[Tensor, "*leading tokens"], *, mass: float = 0.6)
         [True, False, True, False]
 
     Raises:
-        EvaluationError: `mass` is not in (0, 1], or a row is negative, not finite or all zero.
+        EvaluationError: `mass` is not in (0, 1], or a row is negative or not finite.
     """
     if not 0 < mass <= 1:
         raise EvaluationError(f"mass must lie in (0, 1], got {mass}; DINO's pictures use 0.6")
-    share = attention.double() / _totals(attention.double())
+    share = _shares(attention.double())
     ordered, order = share.sort(dim=-1, descending=True, stable=True)
     before = ordered.cumsum(-1) - ordered
     enters = before < mass - _ROUNDING
     return torch.zeros_like(enters).scatter(-1, order, enters)
 
 
-def _totals(attention: Float[Tensor, "*leading tokens"]) -> Float[Tensor, "*leading 1"]:
-    """Sum of each row, refused where the row cannot be attention."""
+def _shares(attention: Float[Tensor, "*leading tokens"]) -> Float[Tensor, "*leading tokens"]:
+    """Bring each row to a sum of 1, refused where it cannot be attention."""
     total = attention.sum(-1, keepdim=True)
-    if not bool(torch.isfinite(total).all()) or bool((attention < 0).any()) or bool((total <= 0).any()):
+    if not bool(torch.isfinite(total).all()) or bool((attention < 0).any()):
         raise EvaluationError(
-            "attention has rows that are negative, not finite or all zero; the backbone's weights may hold NaN: "
-            "look for an alarm in run.json"
+            "attention has rows that are negative or not finite; the backbone's weights may hold NaN: look for an "
+            "alarm in run.json"
         )
-    return total
+    even = torch.full_like(attention, 1 / attention.shape[-1])
+    return torch.where(total > 0, attention / total.clamp_min(torch.finfo(total.dtype).tiny), even)
