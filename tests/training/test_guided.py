@@ -18,7 +18,7 @@ ALONE = ("method={name: none}", "views.plan=guided-chest", "views.options={size:
 
 
 def test_knowledge_alone_teaches(pretrain, guided_store: Path, figures) -> None:
-    run = pretrain("run", *ALONE, GUIDANCE, "optimizer.lr=0.003", "training.epochs=40", data=f"{guided_store}@all")
+    run = pretrain("run", *ALONE, GUIDANCE, "optimizer.lr=0.003", "training.epochs=24", data=f"{guided_store}@all")
     inside = [value for _, value in figures(run, "attention_inside/heart")]
     error = [value for _, value in figures(run, "coordinate_error_px")]
     assert inside[-1] > inside[0] + 0.1
@@ -73,7 +73,7 @@ def test_the_head_that_is_kept_belongs_to_the_backbone_that_is_exported(
 
 def test_contrast_by_place_is_learned_beside_a_method(pretrain, guided_store: Path, figures) -> None:
     guidance = "guidance={contrast: {cells: 2}}"
-    run = pretrain("run", guidance, "optimizer.lr=0.003", "training.epochs=30", data=f"{guided_store}@all")
+    run = pretrain("run", guidance, "optimizer.lr=0.003", "training.epochs=18", data=f"{guided_store}@all")
     loss = [value for _, value in figures(run, "place_contrast_loss")]
     assert sum(loss[-3:]) / 3 < sum(loss[:3]) / 3 - 0.2
     with pytest.raises(ConfigError, match=r"compares two views of an image.*has its student see one"):
