@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -53,23 +54,10 @@ def _cost(study: Study, backbone: Backbone, task: Scored) -> tuple[int, Callable
         training = build(DetectTraining, apply_overrides({}, study.detect), source="detect")
         return detect_cost(backbone, Path(task.store), options=DetectOptions(training=training))
     store = open_store(task.store)
+    shared: dict[str, Any] = {"protocol": task.protocol, "folds": task.folds, "seeds": task.draws}
+    shared |= {"fractions": (task.fraction,), "image_size": study.image_size}
     if task.task == "finetune":
-        options = EvaluationOptions(
-            protocol=task.protocol,
-            folds=task.folds,
-            fractions=(task.fraction,),
-            seeds=task.draws,
-            image_size=study.image_size,
-            finetune=build(FinetuneOptions, apply_overrides({}, study.finetune), source="finetune"),
-        )
-        return finetune_cost(backbone, store, label=task.label, options=options)
-    how = SegmentOptions(
-        decoder=task.decoder,
-        protocol=task.protocol,
-        folds=task.folds,
-        fractions=(task.fraction,),
-        seeds=task.draws,
-        image_size=study.image_size,
-        training=build(SegmentTraining, apply_overrides({}, study.segment), source="segment"),
-    )
-    return segment_cost(backbone, store, options=how)
+        tuning = build(FinetuneOptions, apply_overrides({}, study.finetune), source="finetune")
+        return finetune_cost(backbone, store, label=task.label, options=EvaluationOptions(finetune=tuning, **shared))
+    networks = build(SegmentTraining, apply_overrides({}, study.segment), source="segment")
+    return segment_cost(backbone, store, options=SegmentOptions(decoder=task.decoder, training=networks, **shared))
