@@ -26,6 +26,8 @@ tables:
     title: Boxes
     task: detect
     metric: ap_box
+    fractions: [2, 1]
+    draws: 2
     arms: [given, own]
     beside: random_init
     against: [given, random_init]
@@ -53,14 +55,18 @@ def test_arms_are_compared_by_their_detectors(
     overrides = tuple(backbone if one.startswith("backbone") else one for one in tiny)
     given = {"masks": [], "labels": [], "objects": [shapes], "overrides": overrides}
     text = go(definition, guided_store, out, **given).read_text()
-    [line] = [one for one in text.splitlines() if one.startswith("| shapes | objects |")]
-    assert line.count("<br>random init ") == 2
+    few, line = [one for one in text.splitlines() if one.startswith("| shapes | objects")]
+    assert few.startswith("| shapes | objects, 2 images |")
+    assert few.count("<br>random init ") == line.count("<br>random init ") == 2
     assert "<br>published 0.400" in line
+    assert "published" not in few
     assert "- shapes, objects: DINO - As initialised " in text
     cells = pd.read_csv(out / "tables" / "boxes.csv")
-    own = cells[(cells.arm == "own") & (cells.role == "arm")].iloc[0]
-    assert 0 <= own["low"] <= own["value"] <= own["high"] <= 1
-    assert len(list((out / "cache" / "detected").glob("*.npz"))) == 3  # the untrained twin is trained once
+    own = cells[(cells.arm == "own") & (cells.role == "arm")]
+    assert sorted(own["fraction"]) == [1, 2]
+    assert ((own["low"] >= 0) & (own["low"] <= own["value"]) & (own["value"] <= own["high"])).all()
+    # Amounts and draws of two arms and their untrained twin, which is trained once for both.
+    assert len(list((out / "cache" / "detected").glob("*.npz"))) == 2 * 2 * 3
     assert go(definition, guided_store, out, **given).read_text() == text
 
 
@@ -73,8 +79,8 @@ def test_what_is_no_such_folder_is_refused_before_anything_is_trained(
     with pytest.raises(ConfigError, match=r"would score nothing: .*--objects FOLDER for detection"):
         go(definition, guided_store, out, masks=[], labels=[])
     assert not (out / "study.json").exists()
-    definition.write_text(DETECT.replace("task: detect", "task: detect\n    fraction: 0.5"))
-    with pytest.raises(ConfigError, match="task detect learns from all objects"):
+    definition.write_text(DETECT.replace("task: detect", "task: detect\n    protocol: split"))
+    with pytest.raises(ConfigError, match="task detect keeps to the folder's own sides"):
         load_study(definition)
 
 
@@ -96,9 +102,9 @@ def test_detections_survive_the_table(write_shapes: Callable[..., Path], tmp_pat
                 "segmentation": {"size": list(runs["size"]), "counts": runs["counts"].decode()},
             }
         )
-    table = to_table({"pretrained": found, "random_init": []})
-    assert from_table(table, "random_init", objects.truth) == []
-    again = from_table(table, "pretrained", objects.truth)
+    table = to_table({("pretrained", 0): found, ("random_init", 0): []})
+    assert from_table(table, "random_init", 0, objects.truth) == []
+    again = from_table(table, "pretrained", 0, objects.truth)
     assert again == found
     figures = average_precision(objects.truth, again, resamples=5, seed=0)
     assert all(figures[name][0] == pytest.approx(1.0) for name in METRICS)

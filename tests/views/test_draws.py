@@ -9,8 +9,10 @@ import torch
 from torchvision.transforms import v2
 
 from vesalius.views.crops import draw_crops
+from vesalius.views.geometry import map_to_view
 from vesalius.views.intensity import draw_intensity
-from vesalius.views.plans import PLANS, ViewSpec, plan_by_name
+from vesalius.views.make_views import make_views
+from vesalius.views.plans import PLANS, ViewPlan, ViewSpec, plan_by_name
 
 N = 4000
 SIZE = (256, 256)
@@ -113,6 +115,20 @@ def test_medino_draws_what_table_3_names():
     assert not close_to(drawn.brightness != drawn.contrast, 0.1)  # three coins, not one
     assert not (drawn.blur_sigma > 0).any()
     assert not drawn.solarize.any()
+
+
+def test_upside_down_is_half_a_turn_and_a_mirror():
+    """Half of the images, whether mirrored or not; a view of one is the view of its rows in reverse."""
+    spec = ViewSpec(name="v", size=16, area=(1.0, 1.0), aspect=(1.0, 1.0), flip_p=0.5, vertical_flip_p=0.5)
+    drawn = draw_crops(spec, N, (16, 16), generator(5))
+    assert close_to(drawn.rotation_deg == 180, 0.5)
+    assert close_to(drawn.flip & (drawn.rotation_deg == 180), 0.25)
+    always = spec.model_copy(update={"flip_p": 0.0, "vertical_flip_p": 1.0})
+    images = torch.rand(3, 1, 16, 16, generator=generator(6))
+    plan = ViewPlan(name="p", specs=(always,), teacher_views=(0,))
+    [view] = make_views(images, plan, generator(7), out_channels=1, mean=(0.0,), std=(1.0,))
+    torch.testing.assert_close(view.pixels, images.flip(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(map_to_view(images, view), images.flip(2), atol=1e-5, rtol=0)
 
 
 def test_jitter_orders_are_all_equally_likely():

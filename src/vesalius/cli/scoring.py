@@ -22,7 +22,7 @@ _OF_LABELS = {
 }
 _OF_MASKS = {
     "segment": (*_ALL, *_DRAWS, "decoder", "search", "overrides"),
-    "detect": ("device", "precision", "bootstrap", "seed", "overrides"),
+    "detect": ("device", "precision", "bootstrap", "seed", "fractions", "seeds", "overrides"),
     "attention": (*_ALL, "maps", "upsampling"),
     "coordinates": (*_ALL, "maps"),
     "regions": (*_ALL, "clusters", "prior", "stage"),
@@ -52,7 +52,9 @@ def evaluate(
         str,
         typer.Option(help="Amounts of training labels by commas: shares of the patients up to 1, or counts of images."),
     ] = "",
-    seeds: Annotated[int, typer.Option(help="Draws of the labels at each amount.")] = 3,
+    seeds: Annotated[
+        int | None, typer.Option(help="Draws of the labels at each amount; by default 3, for detect 1.")
+    ] = None,
     random_inits: Annotated[
         int | None, typer.Option(help="Untrained twins to compare with; by default 2, for segment 1.")
     ] = None,

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from vesalius.config import StrictModel
 from vesalius.errors import ConfigError
+from vesalius.evaluation.amounts import ALL, in_order
 
 __all__ = ["DetectOptions", "DetectTraining"]
 
@@ -70,12 +71,17 @@ class DetectOptions:
     """What shapes the figures.
 
     Attributes:
-        seed: Of the sides where one table holds all images, of the twin, heads, batches and resamples.
+        fractions: Amounts of labelled images that are learned from, see `vesalius.evaluation.amounts`; since patients
+            are not known, a share is one of the images.
+        seeds: Draws of them at each amount, and trainings on all of them.
+        seed: Of the sides where one table holds all images, of the twin, draws, heads, batches and resamples.
         bootstrap: Resamples of the scored images.
         precision: `auto`, `bf16` or `fp32`, of the backbone; boxes are found in fp32.
         training: How.
     """
 
+    fractions: tuple[float, ...] = (ALL,)
+    seeds: int = 1
     seed: int = 0
     bootstrap: int = 200
     precision: str = "auto"
@@ -85,7 +91,11 @@ class DetectOptions:
         """Refuse what cannot be done.
 
         Raises:
-            ConfigError: No resample.
+            ConfigError: No resample, no training, or no amount of labels.
         """
-        if self.bootstrap < 1:
-            raise ConfigError(f"bootstrap = {self.bootstrap}: give at least 1")
+        for name in ("bootstrap", "seeds"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} = {getattr(self, name)}: give at least 1")
+        if not self.fractions:
+            raise ConfigError("fractions is empty: name at least one share of the labelled images, for example 1.0")
+        object.__setattr__(self, "fractions", in_order(self.fractions))

@@ -12,30 +12,33 @@ __all__ = ["from_table", "to_table"]
 _BOX = ("x", "y", "width", "height")
 
 
-def to_table(detected: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
-    """Lay out what every arm detects.
+def to_table(detected: Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
+    """Lay out what every training of every arm detects.
 
     Args:
-        detected: By arm detections as `vesalius.evaluation.average_precision.average_precision` takes them.
+        detected: By arm and draw of labels detections, as `vesalius.evaluation.average_precision.average_precision`
+            takes them.
 
     Returns:
-        Columns `arm`, `image`, `category`, `score`, the box in pixels (`x`, `y`, `width`, `height`), and `mask`, COCO's
-        run lengths.
+        Columns `arm`, `seed`, `image`, `category`, `score`, the box in pixels (`x`, `y`, `width`, `height`), and
+        `mask`, COCO's run lengths.
     """
     rows = []
-    for arm, found in detected.items():
+    for (arm, seed), found in detected.items():
         for one in found:
-            about = {"arm": arm, "image": one["image_id"], "category": one["category_id"], "score": one["score"]}
+            about = {"arm": arm, "seed": seed, "image": one["image_id"], "category": one["category_id"]}
+            about |= {"score": one["score"]}
             rows.append(about | dict(zip(_BOX, one["bbox"], strict=True)) | {"mask": one["segmentation"]["counts"]})
-    return pd.DataFrame(rows, columns=["arm", "image", "category", "score", *_BOX, "mask"])
+    return pd.DataFrame(rows, columns=["arm", "seed", "image", "category", "score", *_BOX, "mask"])
 
 
-def from_table(table: pd.DataFrame, arm: str, truth: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what an arm detects.
+def from_table(table: pd.DataFrame, arm: str, seed: int, truth: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what one training of an arm detects.
 
     Args:
         table: As `to_table` lays it out.
         arm: Which.
+        seed: Of the draw of labels.
         truth: Images in COCO's format, which tell the sizes of masks.
     """
     sizes = {one["id"]: [one["height"], one["width"]] for one in truth["images"]}
@@ -47,5 +50,5 @@ def from_table(table: pd.DataFrame, arm: str, truth: Mapping[str, Any]) -> list[
             "bbox": [row[side] for side in _BOX],
             "segmentation": {"size": sizes[row["image"]], "counts": row["mask"]},
         }
-        for row in table[table["arm"] == arm].to_dict("records")
+        for row in table[(table["arm"] == arm) & (table["seed"] == seed)].to_dict("records")
     ]

@@ -114,4 +114,4 @@ def _class_weights(train: Labelled) -> Float[Tensor, " columns"]:
 
 def finetune_plan(options: FinetuneOptions, image_size: int) -> ViewPlan:
     """Return the view learned from."""
-    return learning_view(options, image_size, saturation=0.1)
+    return learning_view(options, image_size, saturation=0.1, hue=options.hue)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
@@ -20,7 +21,7 @@ from vesalius.evaluation.detection_options import DetectTraining
 from vesalius.evaluation.rounds import optimizer_step
 from vesalius.seeding import seeded
 
-__all__ = ["detections_of", "fit_detection"]
+__all__ = ["as_runs", "detections_of", "fit_detection"]
 
 _KEPT_EVERY = 500
 """Steps between two checkpoints."""
@@ -129,8 +130,6 @@ def detections_of(
     advance: Callable[[int], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """Return what a network detects in the scored images, as COCO's results: boxes in pixels, masks in run lengths."""
-    from pycocotools import mask
-
     network.eval()
     found = []
     for image in objects.test:
@@ -139,18 +138,25 @@ def detections_of(
         for box, score, label, shape in zip(
             *(kept[name] for name in ("boxes", "scores", "labels", "masks")), strict=True
         ):
-            runs = mask.encode(np.asfortranarray(shape[0] > 0.5).astype(np.uint8))
             found.append(
                 {
                     "image_id": image.number,
                     "category_id": objects.categories[int(label) - 1],
                     "bbox": [float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1])],
                     "score": float(score),
-                    "segmentation": {"size": list(runs["size"]), "counts": runs["counts"].decode("ascii")},
+                    "segmentation": as_runs(shape[0] > 0.5),
                 }
             )
         advance(1)
     return found
+
+
+def as_runs(shape: npt.NDArray[Any]) -> dict[str, Any]:
+    """Return a mask `[rows, columns]` of 0 and 1 in COCO's run lengths."""
+    from pycocotools import mask
+
+    runs = mask.encode(np.asfortranarray(shape).astype(np.uint8))
+    return {"size": list(runs["size"]), "counts": runs["counts"].decode("ascii")}
 
 
 def _batches(

@@ -8,18 +8,21 @@ from vesalius.views.plans import ViewPlan, ViewSpec
 __all__ = ["learning_view"]
 
 
-def learning_view(options: RoundOptions, image_size: int, *, saturation: float = 0.0, gamma: float = 0.0) -> ViewPlan:
+def learning_view(
+    options: RoundOptions, image_size: int, *, saturation: float = 0.0, hue: float = 0.0, gamma: float = 0.0
+) -> ViewPlan:
     """Return the view.
 
     Args:
-        options: `flip`, `rotation` and `smallest_crop` count.
+        options: `flip`, `vertical_flip`, `rotation` and `smallest_crop` count.
         image_size: Side of the input, px.
         saturation: How far colours may fade or gain.
+        hue: How far they may turn, as a share of the circle.
         gamma: How far mid-tones may shift.
     """
     spec = ViewSpec(
         name="view", size=image_size, area=(options.smallest_crop, 1.0), aspect=(0.85, 1.18), flip_p=options.flip,
-        rotation_p=0.5, rotation_deg=options.rotation, interpolation="bilinear", brightness=0.2, contrast=0.2,
-        saturation=saturation, gamma=gamma,
+        vertical_flip_p=options.vertical_flip, rotation_p=0.5, rotation_deg=options.rotation, interpolation="bilinear",
+        brightness=0.2, contrast=0.2, saturation=saturation, hue=hue, gamma=gamma,
     )  # fmt: skip
     return ViewPlan(name="labelled", specs=(spec,), teacher_views=(0,))

@@ -40,6 +40,7 @@ class RoundOptions(StrictModel):
         patience: Of `plateau`: rounds without a better score after which the rate falls to a tenth.
         min_lr: The lowest rate; one that would fall below it ends a training by `plateau`.
         flip: Probability of a left-right flip, of image and mask; 0, since a patient's sides are not alike.
+        vertical_flip: Probability of an upside-down flip, where neither top nor bottom is known.
         rotation: Half of the images are turned by up to so many degrees either way; 180 where no side is up.
         smallest_crop: Least share of the image's area that is looked at; its sides may differ by a sixth.
         frozen_below: The encoder keeps its weights where fewer images are learned from (Juhasz 2022: 1000); an
@@ -61,6 +62,7 @@ class RoundOptions(StrictModel):
     patience: int = Field(default=3, ge=1)
     min_lr: float = Field(default=1e-6, gt=0)
     flip: float = Field(default=0.0, ge=0, le=1)
+    vertical_flip: float = Field(default=0.0, ge=0, le=1)
     rotation: float = Field(default=10.0, ge=0, le=180)
     smallest_crop: float = Field(default=0.6, gt=0, le=1)
     frozen_below: int = Field(default=0, ge=0)

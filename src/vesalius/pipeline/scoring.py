@@ -207,6 +207,8 @@ def evaluate_detect(
     run: str | Path,
     *,
     data: str | Path,
+    fractions: Sequence[float] | None = None,
+    seeds: int = 1,
     precision: str = "auto",
     bootstrap: int = 200,
     seed: int = 0,
@@ -226,7 +228,8 @@ def evaluate_detect(
     from vesalius.evaluation.detection_options import DetectOptions, DetectTraining
 
     training = build(DetectTraining, apply_overrides({}, overrides), source="detect")
-    options = DetectOptions(seed=seed, bootstrap=bootstrap, precision=precision, training=training)
+    amounts: dict[str, Any] = {"seeds": seeds} | ({} if fractions is None else {"fractions": tuple(fractions)})
+    options = DetectOptions(seed=seed, bootstrap=bootstrap, precision=precision, training=training, **amounts)
     where = None if cache is None else Path(cache)
     return score(Path(run), Path(data), options=options, device=device, cache=where, progress=progress)
 

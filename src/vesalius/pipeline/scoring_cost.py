@@ -52,7 +52,8 @@ def label_training(study: Study, arm: StudyArm, overrides: Sequence[str], task: 
 def _cost(study: Study, backbone: Backbone, task: Scored) -> tuple[int, Callable[[], float]]:
     if task.task == "detect":
         training = build(DetectTraining, apply_overrides({}, study.detect), source="detect")
-        return detect_cost(backbone, Path(task.store), options=DetectOptions(training=training))
+        options = DetectOptions(training=training, fractions=(task.fraction,), seeds=task.draws)
+        return detect_cost(backbone, Path(task.store), options=options)
     store = open_store(task.store)
     shared: dict[str, Any] = {"protocol": task.protocol, "folds": task.folds, "seeds": task.draws}
     shared |= {"fractions": (task.fraction,), "image_size": study.image_size}

@@ -187,7 +187,8 @@ def _score(study: Study, cache: Path, folder: Path, task: Scored) -> Sequence[Re
         how |= {"decoder": task.decoder, "overrides": study.segment if trained else ()}
         return evaluate_segment(folder, **how, **few)
     if task.task == "detect":
-        return [evaluate_detect(folder, data=task.store, cache=cache, overrides=study.detect)]
+        amounts: dict[str, Any] = {"fractions": (task.fraction,), "seeds": task.draws}
+        return [evaluate_detect(folder, data=task.store, cache=cache, overrides=study.detect, **amounts)]
     if task.task == "regions":
         return evaluate_regions(folder, **how)
     verb = evaluate_attention if task.task == "attention" else evaluate_coordinates

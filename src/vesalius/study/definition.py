@@ -54,7 +54,7 @@ class StudyTable(StrictModel):
         fraction: Amount of training labels that a probe, fine-tuning or segmentation learns from, see
             `vesalius.evaluation.amounts`.
         fractions: Several amounts in its place: a row each, and a curve.
-        draws: How often labels are drawn; of fine-tuning and trained decoders also trainings on all of them.
+        draws: How often labels are drawn; of what is trained on them also trainings on all of them.
         labels: Labels of a probe that the table shows; empty for all that are asked for.
         arms: By name, in the order in which they are expected to grow better.
         rows: `labels`, or `arms` where there are many of them.
@@ -101,10 +101,8 @@ class StudyTable(StrictModel):
             raise ValueError("protocol split keeps to the store's own sides; leave folds out")
         if self.task in ON_MAPS and sides:
             raise ValueError(f"task {self.task} learns from no labels; leave protocol and folds out")
-        if self.task == "detect" and (sides or self.amounts != (ALL,)):
-            raise ValueError(
-                "task detect learns from all objects, on the folder's sides; leave fraction, protocol and folds out"
-            )
+        if self.task == "detect" and sides:
+            raise ValueError("task detect keeps to the folder's own sides; leave protocol and folds out")
         if self.task != "knn" and self.k != type(self).model_fields["k"].default:
             raise ValueError(f"k = {self.k}: belongs to task knn, not {self.task}")
         return self

@@ -53,10 +53,10 @@ def over_label_draws(table: Draws, *, seed: int = 0) -> Draws:
 
 
 @lru_cache(maxsize=64)
-def _resampled(folder: Path, arm: str, objects: Path, resamples: int) -> Mapping[str, tuple[float, Draws]]:
+def _resampled(folder: Path, arm: str, seed: int, objects: Path, resamples: int) -> Mapping[str, tuple[float, Draws]]:
     """Resample the images of a detector, whose patients are not known; every table of a study shows some of it."""
     truth = read_objects(objects).truth
-    detections = from_table(pd.read_parquet(folder / _PREDICTIONS), arm, truth)
+    detections = from_table(pd.read_parquet(folder / _PREDICTIONS), arm, seed, truth)
     return average_precision(truth, detections, resamples=resamples, seed=0)
 
 
@@ -101,8 +101,9 @@ class Trainings:
         if score is None:
             return None
         if self._task.task in ON_OBJECTS:
-            what = (self._folder(arm, seed, result), inside, self._task.store, int(result.settings["bootstrap"]))
-            return Training(score.value, [_resampled(*what)[self._table.metric][1]])
+            folder, resamples = self._folder(arm, seed, result), int(result.settings["bootstrap"])
+            each = [_resampled(folder, inside, draw, self._task.store, resamples) for draw in range(score.seeds)]
+            return Training(score.value, [one[self._table.metric][1] for one in each])
         predictions = self._predictions(arm, seed, result)
         own = predictions[predictions["arm"] == inside].sort_values("image_id")
         if self._task.task not in ON_MASKS:

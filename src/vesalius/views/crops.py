@@ -67,11 +67,11 @@ def draw_crops(spec: ViewSpec, batch: int, image_size: tuple[int, int], generato
     left, top = left + torch.round(shift[0] * width), top + torch.round(shift[1] * height)
     turn = uniform(2, batch)
     angle = torch.where(turn[0] < spec.rotation_p, (2 * turn[1] - 1) * spec.rotation_deg, 0.0)
-    return Crops(
-        box=torch.stack([left, top, box_width, box_height], -1),
-        flip=uniform(batch) < spec.flip_p,
-        rotation_deg=angle,
-    )
+    flip = uniform(batch) < spec.flip_p
+    if spec.vertical_flip_p:  # upside down is turned by half a circle and mirrored
+        upside_down = uniform(batch) < spec.vertical_flip_p
+        flip, angle = flip ^ upside_down, angle + 180.0 * upside_down
+    return Crops(box=torch.stack([left, top, box_width, box_height], -1), flip=flip, rotation_deg=angle)
 
 
 def _draw_sides(

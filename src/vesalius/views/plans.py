@@ -23,6 +23,7 @@ class ViewSpec(BaseModel):
         aspect: Range of the crop's width over height, log-uniform.
         translation: Largest shift of the crop, as a share of the image side; it may leave the image.
         flip_p: Probability of a left-right flip.
+        vertical_flip_p: Probability of an upside-down flip.
         rotation_p, rotation_deg: Probability and largest angle of a turn about the crop's centre.
         interpolation: `bicubic` or `bilinear`; antialiased when shrinking.
         fill: What lies outside the image: `zero`, `minimum` (the image's own), `edge` or `reflect`.
@@ -47,6 +48,7 @@ class ViewSpec(BaseModel):
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     translation: float = Field(0.0, ge=0, le=1)
     flip_p: float = Field(0.0, ge=0, le=1)
+    vertical_flip_p: float = Field(0.0, ge=0, le=1)
     rotation_p: float = Field(0.0, ge=0, le=1)
     rotation_deg: float = Field(0.0, ge=0, le=180)
     interpolation: Interpolation = "bicubic"
