@@ -40,7 +40,7 @@ def found(objects: ObjectSet, images: int) -> list[dict[str, Any]]:
 
 
 def test_figures_are_means_over_draws_and_tables_keep_them(objects: ObjectSet, tmp_path: Path) -> None:
-    options = DetectOptions(fractions=(4, 1.0), seeds=2, bootstrap=10)
+    options = DetectOptions(fractions=(4.0, 1.0), seeds=2, bootstrap=10)
     detected = [Detected("random_init", fraction, seed, 4, []) for fraction in options.fractions for seed in (0, 1)]
     detected += [
         Detected("pretrained", 4.0, 0, 4, found(objects, 4)),
@@ -66,7 +66,7 @@ def test_figures_are_means_over_draws_and_tables_keep_them(objects: ObjectSet, t
 
 
 def test_draws_are_nested_and_follow_the_seed(objects: ObjectSet) -> None:
-    options = DetectOptions(fractions=(2, 4, 0.75, 1.0), seeds=2)
+    options = DetectOptions(fractions=(2.0, 4.0, 0.75, 1.0), seeds=2)
     numbers = {
         (one.fraction, one.seed): {image.number for image in one.images} for one in draw_images(objects, options)
     }
@@ -74,5 +74,5 @@ def test_draws_are_nested_and_follow_the_seed(objects: ObjectSet) -> None:
         assert [len(numbers[at, seed]) for at in (2.0, 4.0, 0.75, 1.0)] == [2, 4, 6, 8]
         assert numbers[2.0, seed] < numbers[4.0, seed] < numbers[0.75, seed] < numbers[1.0, seed]
     assert numbers[4.0, 0] != numbers[4.0, 1]
-    again = draw_images(objects, DetectOptions(fractions=(4,), seeds=1, seed=1))
+    again = draw_images(objects, DetectOptions(fractions=(4.0,), seeds=1, seed=1))
     assert {image.number for image in again[0].images} == numbers[4.0, 1]

@@ -55,8 +55,8 @@ def evaluate_detect(
     """Train Mask R-CNN on a run's backbone and on an untrained one, score both, and write the outcome.
 
     Both are trained alike, whole, by the same schedule, on the same draws of labelled images; the weights at its end
-    are scored. Batch norms learn with the batch. Intervals are of the scored images, drawn anew, draws of labels pooled;
-    patients are not known.
+    are scored. Batch norms learn with the batch. Intervals are of the scored images, drawn anew, draws of labels
+    pooled; patients are not known.
 
     Args:
         run: Any run; its backbone must have stages.

@@ -101,8 +101,8 @@ class Trainings:
         if score is None:
             return None
         if self._task.task in ON_OBJECTS:
-            folder, resamples = self._folder(arm, seed, result), int(result.settings["bootstrap"])
-            each = [_resampled(folder, inside, draw, self._task.store, resamples) for draw in range(score.seeds)]
+            folder, count = self._folder(arm, seed, result), int(result.settings["bootstrap"])
+            each = [_resampled(folder, inside, draw, self._task.store, count) for draw in range(score.seeds)]
             return Training(score.value, [one[self._table.metric][1] for one in each])
         predictions = self._predictions(arm, seed, result)
         own = predictions[predictions["arm"] == inside].sort_values("image_id")
