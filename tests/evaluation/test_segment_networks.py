@@ -176,14 +176,14 @@ def test_a_part_that_no_scored_image_shows_is_named(
     run: Path, phantom_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Masks hold the part, but none of the test side: nothing is trained, and nothing is averaged of nothing."""
-    shown = SegmentCounts.shown
+    shown = vars(SegmentCounts)["shown"].func
 
     def without(job: SegmentCounts) -> np.ndarray:
         found = shown(job)
         found[job.sides.test, list(job.parts).index("heart")] = False
         return found
 
-    monkeypatch.setattr(SegmentCounts, "shown", without)
+    monkeypatch.setattr(SegmentCounts, "shown", property(without))
     for decoder, overrides in (("linear", []), ("fpn", QUICK["overrides"])):
         how = QUICK | {"decoder": decoder, "overrides": overrides, "cache": tmp_path}
         with pytest.raises(LabelError, match=r"none of the \d+ images of the test side shows heart.*--parts"):

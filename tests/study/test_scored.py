@@ -14,7 +14,7 @@ from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, SplitError
 from vesalius.study import preparation
 from vesalius.study.definition import StudyTable, load_study
-from vesalius.study.preparation import check_sides, planned_tasks
+from vesalius.study.preparation import check_scored, planned_tasks
 from vesalius.study.scored import Scored
 
 NEIGHBOURS = """
@@ -74,7 +74,7 @@ def test_neighbours_and_protocol_reach_the_evaluation(
         ("{title: T, task: attention, metric: dice, arms: [given], protocol: split}", "leave protocol and folds out"),
         (
             "{title: T, task: detect, metric: mask_ap, arms: [given], folds: 2}",
-            "leave fraction, protocol and folds out",
+            "leave protocol and folds out",
         ),
         ("{title: T, task: knn, metric: roc_auc, arms: [given], protocol: split, folds: 2}", "leave folds out"),
         ("{title: T, task: knn, metric: roc_auc, arms: [given], protocol: fold}", "protocol"),
@@ -110,9 +110,22 @@ def test_own_sides_that_are_empty_are_refused_before_anything_is_trained(
     monkeypatch.setattr(preparation, "open_store", lambda path: store)
     definition = tmp_path / "study.yaml"
     definition.write_text(NEIGHBOURS.replace("protocol: folds, folds: 2", "protocol: split"))
-    tasks = planned_tasks(load_study(definition), ["knn"], masks=[], labels=[(guided_store, "sex")])
+    study = load_study(definition)
+    tasks = planned_tasks(study, ["knn"], masks=[], labels=[(guided_store, "sex")])
     with pytest.raises(SplitError, match=r"no image of the test side has label 'sex'.*--split patient"):
-        check_sides(tasks)
+        check_scored(study, tasks)
+
+
+@pytest.mark.parametrize("option", ["flip", "vertical_flip"])
+def test_mirrored_lungs_are_refused_before_anything_is_trained(
+    go: Callable[..., Path], guided_store: Path, tmp_path: Path, option: str
+) -> None:
+    definition, out = tmp_path / "study.yaml", tmp_path / "study"
+    table = "  masks: {title: Masks, task: segment, decoder: fcn, metric: dice, arms: [given]}\n"
+    definition.write_text(f'segment: ["{option}=0.5"]\n{NEIGHBOURS}{table}')
+    with pytest.raises(ConfigError, match=f"{option} = 0.5: would take left_lung for the other side's; set {option}=0"):
+        go(definition, guided_store, out, masks=[guided_store], labels=[])
+    assert not (out / "study.json").exists()
 
 
 def test_options_of_tasks_are_refused_at_once(tmp_path: Path) -> None:

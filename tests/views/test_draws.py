@@ -71,6 +71,24 @@ def test_boxes_stay_inside_and_keep_area_and_aspect(size):
         )
 
 
+def test_boxes_larger_than_the_image_hold_all_of_it():
+    spec = ViewSpec(name="v", size=60, area=(2.25, 2.25), aspect=(1.0, 1.0), interpolation="bilinear")
+    box = draw_crops(spec, N, (40, 40), generator()).box
+    left, top, width, height = box.unbind(1)
+    assert (width == 60).all()
+    assert (height == 60).all()
+    for edge in (left, top):
+        assert uniform_in(edge - torch.rand(N, generator=generator(8)), -21, 0)  # each of 21 whole pixels alike
+    plan = ViewPlan(name="p", specs=(spec,), teacher_views=(0,))
+    images = torch.ones(4, 1, 40, 40)
+    [view] = make_views(images, plan, generator(9), out_channels=1, mean=(0.0,), std=(1.0,))
+    assert view.pixels.sum(dim=(1, 2, 3)).tolist() == pytest.approx([1600] * 4)  # all of it, and black around
+    mixed = draw_crops(spec.model_copy(update={"area": (0.5, 2.0), "aspect": (0.8, 1.25)}), N, SIZE, generator()).box
+    share = mixed[:, 2] * mixed[:, 3] / 256**2
+    assert float(share.min()) < 0.55
+    assert float(share.max()) > 1.9
+
+
 def test_an_impossible_aspect_falls_back_to_the_largest_legal_box():
     box = draw_crops(ViewSpec(name="v", area=(1.0, 1.0), aspect=(1, 1)), 5, (100, 300), generator()).box
     assert box[:, 2:].tolist() == [[100.0, 100.0]] * 5

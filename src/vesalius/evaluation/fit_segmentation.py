@@ -86,7 +86,8 @@ def fit_segmentation(
     frozen = len(train.rows) < options.frozen_below
     network.backbone.requires_grad_(not frozen)
     optimizer = build_optimizer(network.parameters(), options)
-    plan, about = learning_view(options, setup.image_size, gamma=0.2), network.backbone.preprocessing
+    plan = learning_view(options, setup.image_size, gamma=options.intensity)
+    about = network.backbone.preprocessing
     pool = ImagePool([(train.store, train.rows)])
 
     def take(places: npt.NDArray[np.int64], step: int, rate: float) -> None:

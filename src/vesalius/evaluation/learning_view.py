@@ -14,15 +14,16 @@ def learning_view(
     """Return the view.
 
     Args:
-        options: `flip`, `vertical_flip`, `rotation` and `smallest_crop` count.
+        options: `flip`, `vertical_flip`, `rotation`, `smallest_crop`, `largest_crop` and `intensity` count.
         image_size: Side of the input, px.
         saturation: How far colours may fade or gain.
         hue: How far they may turn, as a share of the circle.
         gamma: How far mid-tones may shift.
     """
+    area = (options.smallest_crop, options.largest_crop)
     spec = ViewSpec(
-        name="view", size=image_size, area=(options.smallest_crop, 1.0), aspect=(0.85, 1.18), flip_p=options.flip,
+        name="view", size=image_size, area=area, aspect=(0.85, 1.18), flip_p=options.flip,
         vertical_flip_p=options.vertical_flip, rotation_p=0.5, rotation_deg=options.rotation, interpolation="bilinear",
-        brightness=0.2, contrast=0.2, saturation=saturation, hue=hue, gamma=gamma,
+        brightness=options.intensity, contrast=options.intensity, saturation=saturation, hue=hue, gamma=gamma,
     )  # fmt: skip
     return ViewPlan(name="labelled", specs=(spec,), teacher_views=(0,))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,10 +16,12 @@ from torch import Tensor
 from vesalius.data.knowledge_maps import KnowledgeMaps, labelled_by
 from vesalius.data.masks import VOID
 from vesalius.data.store import Store
-from vesalius.errors import EvaluationError, LabelError, nearest
+from vesalius.errors import ConfigError, EvaluationError, LabelError, nearest
+from vesalius.evaluation.round_options import RoundOptions
+from vesalius.records.knowledge import is_sided
 from vesalius.training.run_folder import RunFolder
 
-__all__ = ["given_maps", "leave_out_labelled", "mask_parts", "pixel_size", "void_value", "with_images"]
+__all__ = ["check_mirrors", "given_maps", "leave_out_labelled", "mask_parts", "pixel_size", "void_value", "with_images"]
 
 _AS_BASELINE = {"predicted": "predicted_masks", "average": "average_prediction", "triangular": "triangles"}
 """Name of the maps' parts as an arm, by their template; what a registration carried is the `registered_exemplar`."""
@@ -44,6 +46,20 @@ def mask_parts(store: Store, wanted: Sequence[str]) -> tuple[dict[str, int], npt
     if not len(rows):
         raise EvaluationError(f"{store.path}: no image has a mask; there is nothing to be compared with")
     return {name: value for name, value in there.items() if not wanted or name in wanted}, rows
+
+
+def check_mirrors(parts: Iterable[str], options: RoundOptions) -> None:
+    """Refuse mirrored images of parts that are the patient's left and right.
+
+    Raises:
+        ConfigError: So they are.
+    """
+    sided = [name for name in parts if is_sided(name)]
+    for name in ("flip", "vertical_flip"):
+        if getattr(options, name) > 0 and sided:
+            raise ConfigError(
+                f"{name} = {getattr(options, name)}: would take {sided[0]} for the other side's; set {name}=0"
+            )
 
 
 def void_value(store: Store) -> int | None:

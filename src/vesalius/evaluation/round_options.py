@@ -43,6 +43,8 @@ class RoundOptions(StrictModel):
         vertical_flip: Probability of an upside-down flip, where neither top nor bottom is known.
         rotation: Half of the images are turned by up to so many degrees either way; 180 where no side is up.
         smallest_crop: Least share of the image's area that is looked at; its sides may differ by a sixth.
+        largest_crop: Most of it; beyond 1 the image is shrunk, with black around it.
+        intensity: How far brightness and contrast may shift, beside masks mid-tones as well.
         frozen_below: The encoder keeps its weights where fewer images are learned from (Juhasz 2022: 1000); an
             untrained one as well; give `lr`, and arms differ in their weights alone.
         validation_share: Share of the training side's patients held out for the choice of round and rate, the same ones
@@ -65,6 +67,8 @@ class RoundOptions(StrictModel):
     vertical_flip: float = Field(default=0.0, ge=0, le=1)
     rotation: float = Field(default=10.0, ge=0, le=180)
     smallest_crop: float = Field(default=0.6, gt=0, le=1)
+    largest_crop: float = Field(default=1.0, ge=1, le=4)
+    intensity: float = Field(default=0.2, ge=0, lt=1)
     frozen_below: int = Field(default=0, ge=0)
     validation_share: float = Field(default=0.2, gt=0, lt=1)
 

@@ -124,7 +124,7 @@ def _check_test_side(job: SegmentCounts) -> None:
     Raises:
         LabelError: No image of the test side shows it.
     """
-    shown = job.shown()[job.sides.test]
+    shown = job.shown[job.sides.test]
     missing = [name for place, name in enumerate(job.parts) if not shown[:, place].any()]
     if missing:
         raise LabelError(

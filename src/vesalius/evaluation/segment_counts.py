@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -137,8 +138,9 @@ class SegmentCounts:
         """Return how many images an amount of labels teaches by, the mean over draws and folds."""
         return float(np.mean([len(draw.train) for draw in self.draws if draw.fraction == fraction]))
 
+    @cached_property
     def shown(self) -> npt.NDArray[np.bool_]:
-        """Return which parts every image shows."""
+        """Which parts every image shows."""
         found = np.zeros((len(self.rows), len(self.parts)), dtype=bool)
         for chosen in self._batches(np.arange(len(self.rows))):
             masks = self.store.masks[self.rows[chosen]].reshape(len(chosen), -1)

@@ -27,13 +27,12 @@ from vesalius.evaluation.features import autocast_bf16, backbone_fingerprint
 from vesalius.evaluation.finetune import image_side
 from vesalius.evaluation.fit_segmentation import Masked, fit_segmentation, logits_of, segmentation_loss
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
-from vesalius.evaluation.mask_parts import mask_parts
+from vesalius.evaluation.mask_parts import check_mirrors, mask_parts
 from vesalius.evaluation.rounds import Fit, best_of_rates, longest_steps
 from vesalius.evaluation.segment_counts import Draw, Predict, SegmentCounts, figures_of
 from vesalius.evaluation.segment_options import SegmentOptions
 from vesalius.evaluation.segmentation_network import SegmentationNetwork
 from vesalius.evaluation.untrained_twin import calibrate_batch_norm
-from vesalius.records.knowledge import is_sided
 from vesalius.seeding import seeded
 from vesalius.training.precision import suit_accelerator
 
@@ -57,10 +56,8 @@ def check_draws(job: SegmentCounts) -> None:
             f"random_inits = {job.options.random_inits}, seeds = {job.options.seeds}: a training takes one untrained "
             "network; give as many seeds"
         )
-    sided = [name for name in job.parts if is_sided(name)]
-    if job.options.training.flip > 0 and sided:
-        raise ConfigError(f"flip = {job.options.training.flip}: would take {sided[0]} for the other side's; set flip=0")
-    shown = job.shown()
+    check_mirrors(job.parts, job.options.training)
+    shown = job.shown
     for draw in job.draws:
         for what, places in (("labelled images", draw.train), ("images held out", draw.held_out)):
             missing = [name for part, name in enumerate(job.parts) if not shown[places, part].any()]

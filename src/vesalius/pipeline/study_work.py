@@ -25,7 +25,7 @@ from vesalius.pipeline.scoring_cost import label_training
 from vesalius.study.about import all_tasks
 from vesalius.study.definition import Study, StudyArm
 from vesalius.study.label_trainings import LabelTraining
-from vesalius.study.preparation import check_arms, check_sides, planned_tasks, stores_scored
+from vesalius.study.preparation import check_arms, check_scored, planned_tasks, stores_scored
 from vesalius.study.run_study import Outcome, StudyRun
 from vesalius.study.scored import ON_LABELS, Scored
 from vesalius.study.verbs import Verbs
@@ -96,7 +96,7 @@ class StudyWork:
         idle = [arm for arm in self.arms if arm not in run.study.arms]
         if idle:
             say(f"no table of what is given shows {', '.join(idle)}; not trained")
-        check_sides(run.tasks)
+        check_scored(run.study, run.tasks)
         pool, maps = check_arms(run.study, self.data, self.overrides)
         run.begin(self.shared(pool), maps, stores_scored(run.tasks))
         with _threads(self.threads):

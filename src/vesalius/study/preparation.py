@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vesalius.config import apply_overrides, build
 from vesalius.data.knowledge_pool import open_knowledge
 from vesalius.data.open_pool import Data, open_pool
 from vesalius.data.region_maps import open_regions
@@ -14,6 +15,8 @@ from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, SplitError, nearest
 from vesalius.evaluation.average_precision import check_installed
 from vesalius.evaluation.coco_objects import read_objects
+from vesalius.evaluation.mask_parts import check_mirrors, mask_parts
+from vesalius.evaluation.segment_options import SegmentTraining
 from vesalius.evaluation.targets import read_targets
 from vesalius.study.definition import Study, StudyTable
 from vesalius.study.scored import ON_LABELS, ON_MASKS, ON_OBJECTS, Scored
@@ -21,7 +24,7 @@ from vesalius.training.leading import several
 from vesalius.training.recipe import load_recipe
 from vesalius.training.resolve_recipe import resolve_recipe
 
-__all__ = ["NothingScoredError", "check_arms", "check_sides", "planned_tasks", "stores_scored"]
+__all__ = ["NothingScoredError", "check_arms", "check_scored", "planned_tasks", "stores_scored"]
 
 
 class NothingScoredError(ConfigError):
@@ -73,13 +76,17 @@ def planned_tasks(
     return tuple(dict.fromkeys(planned))
 
 
-def check_sides(tasks: Sequence[Scored]) -> None:
-    """Refuse a store's own sides where one is empty, before anything is trained.
+def check_scored(study: Study, tasks: Sequence[Scored]) -> None:
+    """Refuse stores that a task cannot be scored on, before anything is trained.
 
     Raises:
         SplitError: A table keeps to a store's own sides, and one of them has no such label or mask.
+        ConfigError: Networks would learn from mirrored images of parts that are the patient's left and right.
     """
+    networks = build(SegmentTraining, apply_overrides({}, study.segment), source="segment")
     for task in tasks:
+        if task.task == "segment" and task.decoder != "linear":
+            check_mirrors(mask_parts(open_store(task.store), ())[0], networks)
         if task.protocol != "split":
             continue
         store = open_store(task.store)

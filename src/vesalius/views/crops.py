@@ -61,8 +61,7 @@ def draw_crops(spec: ViewSpec, batch: int, image_size: tuple[int, int], generato
 
     box_width, box_height = _draw_sides(spec, uniform(2, batch, _ATTEMPTS), height, width)
     place = uniform(2, batch)
-    left = torch.floor(place[0] * (width - box_width + 1)).minimum(width - box_width)
-    top = torch.floor(place[1] * (height - box_height + 1)).minimum(height - box_height)
+    left, top = _placed(place[0], width - box_width), _placed(place[1], height - box_height)
     shift = (2 * uniform(2, batch) - 1) * spec.translation
     left, top = left + torch.round(shift[0] * width), top + torch.round(shift[1] * height)
     turn = uniform(2, batch)
@@ -74,6 +73,11 @@ def draw_crops(spec: ViewSpec, batch: int, image_size: tuple[int, int], generato
     return Crops(box=torch.stack([left, top, box_width, box_height], -1), flip=flip, rotation_deg=angle)
 
 
+def _placed(place: Float[Tensor, "n"], room: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+    """Return where a box begins, any whole pixel alike; a box larger than the image (room < 0) holds all of it."""
+    return room.sign() * torch.floor(place * (room.abs() + 1)).minimum(room.abs())
+
+
 def _draw_sides(
     spec: ViewSpec, draws: Float[Tensor, "2 n attempts"], height: int, width: int
 ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
@@ -82,7 +86,8 @@ def _draw_sides(
     low, high = math.log(spec.aspect[0]), math.log(spec.aspect[1])
     aspect = torch.exp(low + (high - low) * draws[1])
     widths, heights = torch.round(torch.sqrt(area * aspect)), torch.round(torch.sqrt(area / aspect))
-    fits = (widths > 0) & (widths <= width) & (heights > 0) & (heights <= height)
+    most = max(1.0, math.sqrt(spec.area[1]))
+    fits = (widths > 0) & (widths <= width * most) & (heights > 0) & (heights <= height * most)
     first = fits.int().argmax(1, keepdim=True)
     found = fits.any(1)
     legal = min(max(width / height, spec.aspect[0]), spec.aspect[1])

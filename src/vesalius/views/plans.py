@@ -19,7 +19,7 @@ class ViewSpec(BaseModel):
         name: Role in the plan (`global_1`, `local`).
         count: How many such views are drawn.
         size: Side of the square view in pixels.
-        area: Range of the crop's share of the image area.
+        area: Range of the crop's share of the image area; beyond 1 it takes in what lies outside the image.
         aspect: Range of the crop's width over height, log-uniform.
         translation: Largest shift of the crop, as a share of the image side; it may leave the image.
         flip_p: Probability of a left-right flip.
@@ -72,7 +72,7 @@ class ViewSpec(BaseModel):
 
     @model_validator(mode="after")
     def _check_ranges(self) -> ViewSpec:
-        for field, low, high in (("area", 0.0, 1.0), ("aspect", 0.0, 1e3), ("blur_sigma", 0.0, 1e3)):
+        for field, low, high in (("area", 0.0, 4.0), ("aspect", 0.0, 1e3), ("blur_sigma", 0.0, 1e3)):
             first, last = getattr(self, field)
             if not low < first <= last <= high:
                 raise ValueError(f"{field} = ({first}, {last}): expected {low} < low <= high <= {high}")
