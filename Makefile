@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 # Modules are compiled once, not by each of the processes that tests and demo start, whatever the shell says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test contracts lint docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -20,6 +20,10 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Every method with every backbone that it admits, those too that `test` leaves out: about 25 minutes on two cores.
+contracts: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "slow or not slow" tests/contracts
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
