@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--images", type=int, default=256)
     options = parser.parse_args()
+    about = machine("timm") | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "-")}
     from vesalius import pipeline
     from vesalius.data.phantom import write_phantom
 
@@ -75,7 +76,6 @@ def main() -> None:
         "times as fast": "{ratio}",
         "same results.parquet": "{same}",
     }
-    about = machine("timm") | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "-")}
     write_results("study_jobs", "A study with several arms at a time", about, told, columns)
 
 

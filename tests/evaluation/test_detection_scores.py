@@ -63,6 +63,8 @@ def test_figures_are_means_over_draws_and_tables_keep_them(objects: ObjectSet, t
     values = [average_precision(objects.truth, one, resamples=1, seed=0)["ap_box"][0] for one in again]
     assert np.mean(values) == pytest.approx(ours[1.0].value)
     assert from_table(table, "random_init", 0, objects.truth) == []
+    older = table[table["seed"] == 0].drop(columns="seed")  # written before labels were drawn
+    assert from_table(older, "pretrained", 0, objects.truth) == again[0]
 
 
 def test_draws_are_nested_and_follow_the_seed(objects: ObjectSet) -> None:

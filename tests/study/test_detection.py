@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vesalius.errors import ConfigError, ManifestError
+from vesalius.errors import ConfigError, LabelError, ManifestError
 from vesalius.evaluation.average_precision import METRICS, average_precision
 from vesalius.evaluation.coco_objects import read_objects
 from vesalius.evaluation.detection_table import from_table, to_table
-from vesalius.study.definition import load_study
+from vesalius.study.definition import StudyTable, load_study
+from vesalius.study.scored import Scored
 
 DETECT = """
 about: Boxes
@@ -80,6 +81,27 @@ def test_what_is_no_such_folder_is_refused_before_anything_is_trained(
     definition.write_text(DETECT.replace("task: detect", "task: detect\n    protocol: split"))
     with pytest.raises(ConfigError, match="task detect keeps to the folder's own sides"):
         load_study(definition)
+
+
+def test_more_images_than_there_are_are_refused_before_anything_is_trained(
+    go: Callable[..., Path], write_shapes: Callable[..., Path], definition: Path, guided_store: Path, tmp_path: Path
+) -> None:
+    shapes, out = write_shapes(tmp_path / "shapes", {"train": 4, "val": 3}), tmp_path / "study"
+    definition.write_text(DETECT.replace("fraction: 2", "fractions: [2, 9]"))
+    with pytest.raises(LabelError, match="9 labelled images are asked for, and a training side has 4"):
+        go(definition, guided_store, out, masks=[], labels=[], objects=[shapes])
+    assert not (out / "study.json").exists()
+
+
+def test_detectors_are_trained_once_unless_a_table_says_more() -> None:
+    shared = {"title": "Boxes", "metric": "ap_box", "arms": ["given"]}
+    once, thrice = (StudyTable.model_validate({**shared, "task": "detect", **own}) for own in ({}, {"draws": 3}))
+    assert (once.draws, thrice.draws) == (1, 3)
+    assert [one.name for table in (once, thrice) for one in Scored.of(table, Path("shapes"))] == [
+        "detect-shapes",
+        "detect-shapes-3-draws",
+    ]
+    assert StudyTable.model_validate({**shared, "task": "segment"}).draws == 3
 
 
 def test_detections_survive_the_table(write_shapes: Callable[..., Path], tmp_path: Path) -> None:

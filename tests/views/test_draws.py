@@ -83,6 +83,8 @@ def test_boxes_larger_than_the_image_hold_all_of_it():
     images = torch.ones(4, 1, 40, 40)
     [view] = make_views(images, plan, generator(9), out_channels=1, mean=(0.0,), std=(1.0,))
     assert view.pixels.sum(dim=(1, 2, 3)).tolist() == pytest.approx([1600] * 4)  # all of it, and black around
+    usual = draw_crops(spec.model_copy(update={"aspect": (3 / 4, 4 / 3)}), N, (30, 90), generator()).box
+    assert (usual[:, 2] * usual[:, 3]).mean() == pytest.approx(2.25 * 30 * 90, rel=0.02)  # none falls back
     mixed = draw_crops(spec.model_copy(update={"area": (0.5, 2.0), "aspect": (0.8, 1.25)}), N, SIZE, generator()).box
     share = mixed[:, 2] * mixed[:, 3] / 256**2
     assert float(share.min()) < 0.55

@@ -27,8 +27,8 @@ def in_order(amounts: Iterable[float]) -> tuple[float, ...]:
     for one in found:
         if not (0.0 < one <= ALL or (one >= 2 and one.is_integer())):
             raise ConfigError(
-                f"an amount of labels is a fraction of the patients that lies in (0, 1], or a whole number of images "
-                f"from 2 on; got {one:g}. 5 % is written 0.05"
+                f"an amount of labels is a fraction of the patients (of detection: images) that lies in (0, 1], or a "
+                f"whole number of images from 2 on; got {one:g}. 5 % is written 0.05"
             )
     return tuple(sorted(found, key=_size))
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vesalius.evaluation.amounts import ALL, labels_words
 from vesalius.evaluation.average_precision import METRICS, average_precision
 from vesalius.evaluation.coco_objects import ObjectSet
 from vesalius.evaluation.detection_options import DetectOptions
@@ -50,7 +51,8 @@ def score_detections(
     largest = told[options.fractions[-1]]
     ours = largest.find("pretrained", METRICS[0])
     assert ours is not None  # noqa: S101 (scored above)
-    changed = differing(options)
+    changed, whole = differing(options), options.fractions[-1] == ALL
+    amount = "" if whole else f", {labels_words(options.fractions[-1])}"
     changed.get("training", {}).pop("workers", None)  # how many read images shapes nothing
     result = Result(
         task="detect",
@@ -81,7 +83,7 @@ def score_detections(
             ],
             "notes": ["patients are not known: images were drawn, and one patient may be on both sides"],
         },
-        verdict=f"objects: AP of boxes {ours.value:.3f} ({ours.low:.3f} to {ours.high:.3f}); "
+        verdict=f"objects{amount}: AP of boxes {ours.value:.3f} ({ours.low:.3f} to {ours.high:.3f}); "
         f"{largest.stands(METRICS[0], ('random_init',))}.",
     )
     folder = result_folder(run, task="detect", label="objects", fingerprint=objects.fingerprint, changed=changed)

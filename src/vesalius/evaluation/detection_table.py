@@ -41,6 +41,8 @@ def from_table(table: pd.DataFrame, arm: str, seed: int, truth: Mapping[str, Any
         seed: Of the draw of labels.
         truth: Images in COCO's format, which tell the sizes of masks.
     """
+    if "seed" not in table:  # written before labels were drawn
+        table = table.assign(seed=0)
     sizes = {one["id"]: [one["height"], one["width"]] for one in truth["images"]}
     return [
         {

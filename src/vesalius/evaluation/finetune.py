@@ -273,13 +273,9 @@ class _Fitting:
         return {"scores": scores_of(classifier, test, setup), "fit": np.array(json.dumps(asdict(fit)))}
 
     def _digest(self, lr: float) -> str:
-        options = self.whole.options.model_dump(exclude={"search", "lr", "grid", "validation_share"})
-        for name in ("frozen_below", "select"):  # younger than kept fits, which they leave as they are
-            if options[name] == FinetuneOptions.model_fields[name].default:
-                del options[name]
         stores = [store.fingerprint for store, _ in self.whole.job.stores]
         setup = (self.whole.setup.image_size, self.whole.setup.bf16)
-        how = (sorted(options.items()), setup, self.whole.probe.classes)
+        how = (self.whole.options.shaping(), setup, self.whole.probe.classes)
         what = [_LAYOUT, self.fingerprint, self.backbone.pool, stores, *how, lr, self.seed]
         targets = self.whole.job.targets
         arrays: list[npt.NDArray[Any]] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,8 @@ class FinetuneOptions(RoundOptions):
         select: Metric that rounds and rates are chosen by on the images held out (Matsoukas 2022: the one reported,
             such as `quadratic_kappa`).
     """
+
+    _YOUNGER: ClassVar[frozenset[str]] = RoundOptions._YOUNGER | {"frozen_below", "select", "hue"}
 
     hue: float = Field(default=0.0, ge=0, le=0.5)
     class_weights: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -51,6 +51,8 @@ class RoundOptions(StrictModel):
             for every arm and share of the labels. A store's own `val` split is taken where the protocol is `split`.
     """
 
+    _YOUNGER: ClassVar[frozenset[str]] = frozenset({"vertical_flip", "largest_crop", "intensity"})
+
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     search: Literal["", "lr"] = ""
     lr: float | None = Field(default=None, gt=0)
@@ -71,6 +73,15 @@ class RoundOptions(StrictModel):
     intensity: float = Field(default=0.2, ge=0, lt=1)
     frozen_below: int = Field(default=0, ge=0)
     validation_share: float = Field(default=0.2, gt=0, lt=1)
+
+    def shaping(self) -> list[tuple[str, Any]]:
+        """Return what tells the fits of one network, rate and data apart, by which they are kept.
+
+        Options that are younger than kept fits count where they are not as by default.
+        """
+        told = self.model_dump(exclude={"search", "lr", "grid", "validation_share"})
+        usual = {name: type(self).model_fields[name].default for name in self._YOUNGER}
+        return sorted((name, value) for name, value in told.items() if name not in usual or value != usual[name])
 
     def rates(self, *, pretrained: bool) -> tuple[float, ...]:
         """Return the learning rates to try; one where nothing is searched."""

@@ -154,8 +154,8 @@ class TrainedArm:
     def _kept(self, draw: Draw, advance: Callable[[int], None], lr: float) -> tuple[Fit, _Array]:
         job, training = self.job, self.job.options.training
         backbone = self._encoder(draw)
-        options = sorted(training.model_dump(exclude={"search", "lr", "grid", "validation_share"}).items())
-        what = [_LAYOUT, backbone_fingerprint(backbone), job.options.decoder, options, lr, draw.seed, job.options.seed]
+        what = [_LAYOUT, backbone_fingerprint(backbone), job.options.decoder, training.shaping(), lr]
+        what += [draw.seed, job.options.seed]
         what += [self.setup.image_size, self.setup.bf16, job.store.fingerprint, job.store.mask_fingerprint, job.parts]
         rows = [job.rows, *(job.rows[places] for places in (draw.train, draw.held_out, draw.test))]
         what += [job.void, [len(one) for one in rows]]

@@ -42,7 +42,8 @@ def label_training(study: Study, arm: StudyArm, overrides: Sequence[str], task: 
     steps, timer = _cost(study, backbone, task)
     network = config.model_copy(update={"pretrained": False, "weights": None}).model_dump_json()
     # Labels of one store are as fast as each other; few of them make small batches, and stores are read as they are.
-    what = (str(task.store), f"{task.fraction:g}", task.task, task.decoder, str(study.image_size))
+    amount = "" if task.task == "detect" else f"{task.fraction:g}"  # its batches are as large of few images
+    what = (str(task.store), amount, task.task, task.decoder, str(study.image_size))
     kind = (network, *what, *study.finetune, *study.segment, *study.detect)
     if kind not in _SECONDS:
         _SECONDS[kind] = timer()

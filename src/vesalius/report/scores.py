@@ -159,8 +159,8 @@ def _sides(result: Result) -> str:
         )
     if result.protocol == "images":
         return (
-            f"Learned on {result.train_images:,} labelled images, scored on {result.test_images:,}. Patients are not "
-            "known: intervals are over images, and one patient may be on both sides."
+            f"{result.train_images:,} labelled images to learn from, scored on {result.test_images:,}. Patients are "
+            "not known: intervals are over images, and one patient may be on both sides."
         )
     return (
         f"Learned on {result.train_images:,} labelled images of {result.train_patients:,} patients, scored on "

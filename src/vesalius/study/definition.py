@@ -16,11 +16,15 @@ from vesalius.evaluation.detection_options import DetectTraining
 from vesalius.evaluation.finetune_options import FinetuneOptions
 from vesalius.evaluation.segment_options import SegmentTraining
 
-__all__ = ["ON_MAPS", "Study", "StudyArm", "StudyTable", "available_studies", "load_study"]
+__all__ = ["ON_MAPS", "USUAL_DRAWS", "Study", "StudyArm", "StudyTable", "available_studies", "load_study"]
 
 
 ON_MAPS = ("attention", "coordinates", "regions")
 """Tasks that learn from no labels."""
+
+
+USUAL_DRAWS = {"detect": 1}
+"""How often labels are drawn where a table does not say, of tasks for which that is not three times."""
 
 
 class StudyArm(StrictModel):
@@ -51,10 +55,11 @@ class StudyTable(StrictModel):
         k: Neighbours of k-NN.
         protocol: Who learns and who is scored, see `vesalius.evaluation.protocol.make_sides`; not of tasks on maps.
         folds: How many, where they are scored so.
-        fraction: Amount of training labels that a probe, fine-tuning or segmentation learns from, see
+        fraction: Amount of training labels that a probe, fine-tuning, segmentation or detection learns from, see
             `vesalius.evaluation.amounts`.
         fractions: Several amounts in its place: a row each, and a curve.
-        draws: How often labels are drawn; of what is trained on them also trainings on all of them.
+        draws: How often labels are drawn; of what is trained on them also trainings on all of them. By default
+            three, of detection one.
         labels: Labels of a probe that the table shows; empty for all that are asked for.
         arms: By name, in the order in which they are expected to grow better.
         rows: `labels`, or `arms` where there are many of them.
@@ -76,7 +81,7 @@ class StudyTable(StrictModel):
     folds: int = Field(default=5, ge=2)
     fraction: float = ALL
     fractions: tuple[float, ...] = ()
-    draws: int = Field(default=3, ge=1)
+    draws: int = Field(default_factory=lambda given: USUAL_DRAWS.get(given["task"], 3), ge=1)
     labels: tuple[str, ...] = ()
     arms: tuple[str, ...] = Field(min_length=1)
     rows: Literal["labels", "arms"] = "labels"

@@ -15,6 +15,8 @@ from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, SplitError, nearest
 from vesalius.evaluation.average_precision import check_installed
 from vesalius.evaluation.coco_objects import read_objects
+from vesalius.evaluation.detect import draw_images
+from vesalius.evaluation.detection_options import DetectOptions
 from vesalius.evaluation.mask_parts import check_mirrors, mask_parts
 from vesalius.evaluation.segment_options import SegmentTraining
 from vesalius.evaluation.targets import read_targets
@@ -81,12 +83,16 @@ def check_scored(study: Study, tasks: Sequence[Scored]) -> None:
 
     Raises:
         SplitError: A table keeps to a store's own sides, and one of them has no such label or mask.
+        LabelError: A detector would learn from more images than there are.
+        EvaluationError: Masks, and no image that has one.
         ConfigError: Networks would learn from mirrored images of parts that are the patient's left and right.
     """
     networks = build(SegmentTraining, apply_overrides({}, study.segment), source="segment")
     for task in tasks:
         if task.task == "segment" and task.decoder != "linear":
             check_mirrors(mask_parts(open_store(task.store), ())[0], networks)
+        if task.task in ON_OBJECTS:
+            draw_images(read_objects(task.store), DetectOptions(fractions=(task.fraction,)))
         if task.protocol != "split":
             continue
         store = open_store(task.store)

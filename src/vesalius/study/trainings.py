@@ -52,12 +52,17 @@ def over_label_draws(table: Draws, *, seed: int = 0) -> Draws:
     return means
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
+def _detected(folder: Path, objects: Path) -> tuple[pd.DataFrame, Mapping[str, Any]]:
+    """Read what a detector's trainings found, and what is there."""
+    return pd.read_parquet(folder / _PREDICTIONS), read_objects(objects).truth
+
+
+@lru_cache(maxsize=512)
 def _resampled(folder: Path, arm: str, seed: int, objects: Path, resamples: int) -> Mapping[str, tuple[float, Draws]]:
     """Resample the images of a detector, whose patients are not known; every table of a study shows some of it."""
-    truth = read_objects(objects).truth
-    detections = from_table(pd.read_parquet(folder / _PREDICTIONS), arm, seed, truth)
-    return average_precision(truth, detections, resamples=resamples, seed=0)
+    table, truth = _detected(folder, objects)
+    return average_precision(truth, from_table(table, arm, seed, truth), resamples=resamples, seed=0)
 
 
 class Trainings:

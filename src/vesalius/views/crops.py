@@ -21,7 +21,7 @@ class Crops:
     """The geometry of one view of every image of a batch.
 
     Attributes:
-        box: (left, top, width, height) in whole pixels of the image; may reach outside it when translated.
+        box: (left, top, width, height) in whole pixels of the image; may reach outside it when translated, or larger.
         flip: Whether the view is mirrored left to right.
         rotation_deg: Counter-clockwise turn of the content about the box's centre, before the flip; 0 = none.
     """
@@ -81,13 +81,17 @@ def _placed(place: Float[Tensor, "n"], room: Float[Tensor, "n"]) -> Float[Tensor
 def _draw_sides(
     spec: ViewSpec, draws: Float[Tensor, "2 n attempts"], height: int, width: int
 ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
-    """Width and height of each box: the first of ten attempts that fits, else the largest box of a legal aspect."""
+    """Width and height of each box: the first of ten attempts that fits, else the largest box of a legal aspect.
+
+    Where an area may be larger than the image, every attempt fits.
+    """
     area = height * width * (spec.area[0] + (spec.area[1] - spec.area[0]) * draws[0])
     low, high = math.log(spec.aspect[0]), math.log(spec.aspect[1])
     aspect = torch.exp(low + (high - low) * draws[1])
     widths, heights = torch.round(torch.sqrt(area * aspect)), torch.round(torch.sqrt(area / aspect))
-    most = max(1.0, math.sqrt(spec.area[1]))
-    fits = (widths > 0) & (widths <= width * most) & (heights > 0) & (heights <= height * most)
+    fits = (widths > 0) & (heights > 0)
+    if spec.area[1] <= 1:
+        fits &= (widths <= width) & (heights <= height)
     first = fits.int().argmax(1, keepdim=True)
     found = fits.any(1)
     legal = min(max(width / height, spec.aspect[0]), spec.aspect[1])
