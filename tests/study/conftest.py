@@ -65,7 +65,7 @@ tables:
     title: Segmentation networks
     task: segment
     decoder: fcn
-    metric: iou
+    metric: iou_pooled
     draws: 1
     arms: [guided]
     beside: random_init

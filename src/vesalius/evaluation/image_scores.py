@@ -13,7 +13,7 @@ from vesalius.evaluation.intervals import PatientResamples, percentile_interval
 from vesalius.evaluation.verdict import Comparison, compare
 from vesalius.records.result import Score
 
-__all__ = ["ImageScores", "resampled_means", "score_images"]
+__all__ = ["ImageScores", "resampled_means", "resampled_ratios", "score_images"]
 
 Figures = npt.NDArray[np.float64]
 
@@ -84,3 +84,24 @@ def resampled_means(values: npt.NDArray[np.float64], resamples: PatientResamples
         held = weights @ counts
         means.append(np.where(held > 0, (weights @ filled) / np.maximum(held, 1), np.nan))
     return np.concatenate(means)
+
+
+def resampled_ratios(above: Figures, below: Figures, resamples: PatientResamples | None) -> Figures:
+    """Return ratios of sums, the mean over columns, in every resample; of everything (one figure) without any.
+
+    A column of which nothing is there (a sum of 0 below) counts in no resample that draws it so.
+
+    Args:
+        above: `[patients, columns]`, summed above the line.
+        below: Likewise below it.
+        resamples: Of the patients.
+    """
+    weights = [np.ones((1, len(above)))] if resamples is None else resamples.weights()
+    found = []
+    for drawn in weights:
+        held = drawn @ below
+        ratios = np.where(held > 0, (drawn @ above) / np.maximum(held, 1e-12), 0.0)
+        found.append(
+            np.where((held > 0).any(axis=1), ratios.sum(axis=1) / np.maximum((held > 0).sum(axis=1), 1), np.nan)
+        )
+    return np.concatenate(found)

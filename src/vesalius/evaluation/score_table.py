@@ -21,6 +21,7 @@ _SHORT = {
     "best_dice": "best Dice",
     "dice": "Dice",
     "iou": "IoU",
+    "iou_pooled": "IoU, all pixels",
     "hd95_mm": "HD95, mm",
     "hd95_px": "HD95, px",
     "ap_box": "box AP",

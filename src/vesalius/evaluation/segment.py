@@ -6,18 +6,15 @@ Beside stand an untrained twin, plain pixels and the mean mask.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 
 from vesalius.backbones.interface import Backbone
 from vesalius.backbones.load import load_backbone
-from vesalius.data.pool_record import count_seen, read_pool
 from vesalius.data.store import Store
 from vesalius.devices import choose_device
 from vesalius.errors import LabelError
@@ -25,16 +22,13 @@ from vesalius.evaluation.classifier import Setup
 from vesalius.evaluation.dense_maps import DenseMaps, backbone_maps, pixel_maps
 from vesalius.evaluation.features import autocast_bf16, backbone_fingerprint
 from vesalius.evaluation.finetune import image_side
-from vesalius.evaluation.image_scores import ImageScores, score_images
-from vesalius.evaluation.intervals import draw_resamples
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
 from vesalius.evaluation.mask_parts import leave_out_labelled, mask_parts
-from vesalius.evaluation.options import differing
-from vesalius.evaluation.segment_counts import PLACES, SegmentCounts, figures_of
+from vesalius.evaluation.segment_counts import SegmentCounts
 from vesalius.evaluation.segment_networks import TrainedArm, check_draws
 from vesalius.evaluation.segment_options import SegmentOptions
+from vesalius.evaluation.segment_scores import SegmentScoring
 from vesalius.evaluation.untrained_twin import TWIN_SEED, calibrate_batch_norm, random_twin, untrained_arms
-from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.progress import bar, say
 from vesalius.records.result import Result
 from vesalius.training.run_folder import RunFolder
@@ -61,8 +55,8 @@ def evaluate_segment(
 
     Decoder `linear`: a linear layer (`vesalius.evaluation.place_classifier`) learns what part each place of the maps
     belongs to, from labelled patients of the training side; its logits, brought to the masks' resolution, decide every
-    pixel. Dice and IoU are taken over all images of a patient together, the Hausdorff distance image by image; patients
-    without the part are left out.
+    pixel. Dice and IoU are taken over all images of a patient together, `iou_pooled` over those of all patients, the
+    Hausdorff distance image by image; patients without the part are left out.
 
     Another decoder is trained with the backbone as its encoder (`vesalius.evaluation.segmentation_network`), in rounds
     chosen by patients held out, and the untrained twin from scratch in the same way. Every training is kept.
@@ -111,7 +105,7 @@ def evaluate_segment(
         counts, told = _layers(job, networks, where, kept, size=(size[0], size[1]), progress=progress), {}
     counts |= _pixels(job, kept, size=(size[0], size[1]), progress=progress)
     counts["mean_mask"] = job.of_mean_mask()
-    scoring = _Scoring(run, job, backbone.name, notes, told)
+    scoring = SegmentScoring(run, job, backbone.name, notes, told)
     results = [scoring.result(name, counts, [place]) for place, name in enumerate(there)]
     if len(there) > 1:
         results.append(scoring.result("mean", counts, list(range(len(there)))))
@@ -206,88 +200,3 @@ class _Arm:
 
 def _maps(backbone: Backbone, device: torch.device, options: SegmentOptions) -> DenseMaps:
     return backbone_maps(backbone, image_size=options.image_size, device=device, precision=options.precision)
-
-
-@dataclass(frozen=True, slots=True)
-class _Scoring:
-    """What every result of one evaluation shares."""
-
-    run: Path
-    job: SegmentCounts
-    backbone: str
-    notes: list[str]
-    told: dict[str, Any]
-
-    def result(self, name: str, counts: Mapping[str, Mapping[float, _Array]], places: Sequence[int]) -> Result:
-        """Average over patients, say how it stands, and write."""
-        job, options = self.job, self.job.options
-        scored = np.unique(job.code[job.sides.test])
-        resamples = draw_resamples(job.names[scored], resamples=options.bootstrap, seed=options.seed)
-        scores, comparisons, largest = [], [], options.fractions[-1]
-        told: ImageScores | None = None
-        tables = []
-        for fraction in options.fractions:
-            figures = {arm: figures_of(one[fraction][:, scored][:, :, places], job.unit) for arm, one in counts.items()}
-            means = {arm: {key: each.mean(axis=0) for key, each in one.items()} for arm, one in figures.items()}
-            told = score_images(means, resamples)
-            comparisons += told.compared("dice", fraction=fraction)
-            for score in told.scores:
-                by_draw = np.nanmean(figures[score.arm][score.metric], axis=1)
-                spread = float(by_draw.std(ddof=1)) if len(by_draw) > 1 else 0.0
-                learned, middle = job.images_learned(fraction), float(np.median(by_draw))
-                own = replace(score, seeds=len(by_draw), spread=spread, median=middle)
-                scores.append(replace(own, fraction=fraction, images=learned))
-            if fraction == largest:
-                tables = [pd.DataFrame({"arm": arm, **one}) for arm, one in means.items()]
-        assert told is not None  # noqa: S101 (there is a share)
-        ours = told.find("pretrained", "dice")
-        assert ours is not None  # noqa: S101 (scored above)
-        pool = read_pool(self.run / "pool.parquet")
-        changed = self._changed()
-        table = pd.concat(tables, ignore_index=True)
-        table.insert(0, "image_id", np.tile(job.names[scored], len(counts)))
-        table.insert(1, "patient", table["image_id"])
-        result = Result(
-            task="segment",
-            label=name,
-            kind="part",
-            scores=tuple(scores),
-            train_images=len(job.sides.train),
-            test_images=len(job.sides.test),
-            train_patients=len(np.unique(job.patients[job.sides.train])),
-            test_patients=len(scored),
-            protocol=job.sides.protocol,
-            settings=self._settings()
-            | {
-                "seen_in_pretraining": None
-                if pool is None
-                else count_seen(pool, job.store.manifest.iloc[job.rows[job.sides.test]]),
-                "changed": changed,
-                "comparisons": comparisons,
-            },
-            verdict=f"{name}: Dice {ours.value:.3f} ({ours.low:.3f} to {ours.high:.3f}); "
-            f"{told.stands('dice', ('random_init', 'pixels', 'mean_mask'))}.",
-        )
-        folder = result_folder(self.run, task="segment", label=name, fingerprint=job.store.fingerprint, changed=changed)
-        write_result(folder, result, predictions=table)
-        return result
-
-    def _settings(self) -> dict[str, Any]:
-        options = self.job.options
-        return {
-            **{key: getattr(options, key) for key in ("decoder", "image_size", "precision", "random_inits", "seeds")},
-            "fractions": list(options.fractions),
-            "sides": self.job.sides.reason,
-            "backbone": self.backbone,
-            "places": PLACES,
-            "figures": "all images of a patient together; mean over draws of labels, then over patients",
-            "stores": [{"name": self.job.store.path.name, "fingerprint": self.job.store.fingerprint}],
-            "notes": self.notes,
-            **self.told,
-        }
-
-    def _changed(self) -> dict[str, Any]:
-        changed = differing(self.job.options)
-        if set(self.job.parts) < set(mask_parts(self.job.store, ())[0]):
-            changed["parts"] = sorted(self.job.parts)
-        return changed

@@ -86,6 +86,7 @@ METRICS = {
     "hd95_px": "Hausdorff distance (95 %), stored pixels",
     "dice": "Dice",
     "iou": "IoU",
+    "iou_pooled": "IoU of all pixels together",
     "ap_box": "AP of boxes",
     "ap50_box": "AP of boxes at IoU .5",
     "ap75_box": "AP of boxes at IoU .75",

@@ -15,8 +15,9 @@ import pandas as pd
 from vesalius.evaluation.average_precision import average_precision
 from vesalius.evaluation.coco_objects import read_objects
 from vesalius.evaluation.detection_table import from_table
-from vesalius.evaluation.image_scores import resampled_means
+from vesalius.evaluation.image_scores import resampled_means, resampled_ratios
 from vesalius.evaluation.intervals import bootstrap_metrics, draw_resamples
+from vesalius.evaluation.segment_scores import POOLED, pooled_columns
 from vesalius.evaluation.write_result import result_folder
 from vesalius.records.result import Result
 from vesalius.study.definition import StudyTable
@@ -115,8 +116,12 @@ class Trainings:
             return Training(score.value, [self._draw_labels(one, result) for _, one in own.groupby("seed")])
         kept = np.ones(len(own), dtype=bool) if shared is None else own["image_id"].isin(shared).to_numpy()
         own = own[kept]
-        figures: Draws = own[self._table.metric].to_numpy(dtype=np.float64)
         resamples = draw_resamples(own["patient"].to_numpy(dtype=np.str_), resamples=_RESAMPLES, seed=0)
+        if self._table.metric == POOLED:
+            common, union = (own.filter(regex=f"^{one}").to_numpy(dtype=np.float64) for one in pooled_columns(""))
+            value = score.value if kept.all() else float(resampled_ratios(common, union, None)[0])
+            return Training(value, [resampled_ratios(common, union, resamples)])
+        figures: Draws = own[self._table.metric].to_numpy(dtype=np.float64)
         value = score.value if kept.all() else float(np.nanmean(figures))
         return Training(value, [resampled_means(figures, resamples)])
 
