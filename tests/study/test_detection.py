@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from vesalius.errors import ConfigError, LabelError, ManifestError
 from vesalius.evaluation.average_precision import METRICS, average_precision
 from vesalius.evaluation.coco_objects import read_objects
 from vesalius.evaluation.detection_table import from_table, to_table
+from vesalius.pipeline import study_work
 from vesalius.study.definition import StudyTable, load_study
 from vesalius.study.scored import Scored
 
@@ -50,7 +52,9 @@ def test_arms_are_compared_by_their_detectors(
     definition: Path,
     guided_store: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(study_work, "evaluate_detect", partial(study_work.evaluate_detect, bootstrap=20))
     shapes, out = write_shapes(tmp_path / "shapes", {"train": 4, "val": 3}), tmp_path / "study"
     backbone = "backbone={name: test_resnet, image_size: 32, drop_path: 0}"
     overrides = tuple(backbone if one.startswith("backbone") else one for one in tiny)
