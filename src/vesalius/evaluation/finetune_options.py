@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
+from vesalius.evaluation.metric_names import Metric
 from vesalius.evaluation.round_options import RoundOptions
 
 __all__ = ["FinetuneOptions"]
-
-Metric = Literal["roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "macro_recall", "quadratic_kappa"]
-"""Those of `vesalius.evaluation.metrics`, which is too heavy for a report to import."""
 
 
 class FinetuneOptions(RoundOptions):

@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 from sklearn import metrics as sk
 
 from vesalius.errors import ConfigError, nearest
+from vesalius.evaluation.metric_names import METRICS
 
 __all__ = [
     "METRICS",
@@ -23,7 +24,6 @@ __all__ = [
     "rank_in_folds",
 ]
 
-METRICS = ("roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "macro_recall", "quadratic_kappa")
 RANKING = ("roc_auc", "pr_auc")
 
 
