@@ -16,7 +16,7 @@ from vesalius.evaluation.intervals import draw_resamples
 from vesalius.evaluation.mask_parts import mask_parts
 from vesalius.evaluation.segment_counts import SegmentCounts
 from vesalius.evaluation.segment_options import SegmentOptions
-from vesalius.evaluation.segment_scores import POOLED, SegmentScoring, pooled_columns
+from vesalius.evaluation.segment_scores import POOLED, SegmentScoring, pooled_pixels
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,8 @@ def test_it_is_scikit_learns_on_all_pixels(job: SegmentCounts, tmp_path: Path) -
     [file] = tmp_path.glob("evaluations/segment-mean-*/predictions.parquet")
     table = pd.read_parquet(file)
     own = table[table["arm"] == "pretrained"]
-    columns = [pooled_columns(part) for part in job.parts]
-    common, union = (own[[pair[side] for pair in columns]].to_numpy(float) for side in (0, 1))
+    common, union = pooled_pixels(own)
+    assert common.shape == union.shape == (len(job.names), len(job.parts))
     assert float(resampled_ratios(common, union, None)[0]) == pytest.approx(both, rel=1e-9)
 
 

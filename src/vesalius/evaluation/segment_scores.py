@@ -20,12 +20,16 @@ from vesalius.evaluation.segment_counts import PLACES, SegmentCounts, figures_of
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.records.result import Result, Score
 
-__all__ = ["POOLED", "SegmentScoring", "pooled_columns"]
+__all__ = ["POOLED", "SegmentScoring", "pooled_pixels"]
 
 POOLED = "iou_pooled"
 """IoU of the pixels of all images together, the mean over parts: what PASCAL VOC and Cityscapes call mIoU."""
 
+_COMMON, _UNION = "common_", "union_"  # columns of predictions, by part
+
 _Array = npt.NDArray[Any]
+_Figures = Mapping[str, Mapping[str, _Array]]
+"""By arm and metric `[seeds, patients]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ class SegmentScoring:
         comparisons: list[dict[str, Any]] = []
         for fraction in options.fractions:
             mine = {arm: one[fraction][:, scored][:, :, places] for arm, one in counts.items()}
-            told = self._scored(mine, fraction, resamples)
+            figures = {arm: figures_of(one, job.unit) for arm, one in mine.items()}
+            told = self._scored(mine, figures, fraction, resamples)
             scores += told.scores
             comparisons += told.compared("dice", fraction=fraction)
         ours = told.find("pretrained", "dice")  # of the largest amount
@@ -90,12 +95,14 @@ class SegmentScoring:
             f"{told.stands('dice', ('random_init', 'pixels', 'mean_mask'))}.",
         )
         folder = result_folder(self.run, task="segment", label=name, fingerprint=job.store.fingerprint, changed=changed)
-        write_result(folder, result, predictions=self._table(mine, scored, [list(job.parts)[one] for one in places]))
+        table = _table(mine, figures, job.names[scored], [list(job.parts)[one] for one in places])
+        write_result(folder, result, predictions=table)
         return result
 
-    def _scored(self, counts: Mapping[str, _Array], fraction: float, resamples: PatientResamples) -> ImageScores:
+    def _scored(
+        self, counts: Mapping[str, _Array], figures: _Figures, fraction: float, resamples: PatientResamples
+    ) -> ImageScores:
         """Score every arm at one amount of labels."""
-        figures = {arm: figures_of(one, self.job.unit) for arm, one in counts.items()}
         told = score_images(_over_draws(figures), resamples)
         scores = [_spread(score, np.nanmean(figures[score.arm][score.metric], axis=1)) for score in told.scores]
         draws = dict(told.draws)
@@ -107,24 +114,6 @@ class SegmentScoring:
             scores.append(_spread(Score(arm=arm, metric=POOLED, value=value, low=low, high=high), by_draw))
         learned = self.job.images_learned(fraction)
         return ImageScores(tuple(replace(one, fraction=fraction, images=learned) for one in scores), draws)
-
-    def _table(self, counts: Mapping[str, _Array], scored: npt.NDArray[np.int64], parts: Sequence[str]) -> pd.DataFrame:
-        """Lay out every arm's figures of every patient, and the pixels that the pooled ones are of."""
-        figures = _over_draws({arm: figures_of(one, self.job.unit) for arm, one in counts.items()})
-        tables = []
-        for arm, one in counts.items():
-            common, union = _overlap(one.sum(axis=0))
-            pixels = {
-                column: of[:, place]
-                for place, part in enumerate(parts)
-                for column, of in zip(pooled_columns(part), (common, union), strict=True)
-            }
-            tables.append(pd.DataFrame({"arm": arm, **figures[arm], **pixels}))
-        table = pd.concat(tables, ignore_index=True)
-        names = self.job.names[scored]
-        table.insert(0, "image_id", np.tile(names, len(counts)))
-        table.insert(1, "patient", table["image_id"])
-        return table
 
     def _settings(self) -> dict[str, Any]:
         options = self.job.options
@@ -148,12 +137,27 @@ class SegmentScoring:
         return changed
 
 
-def pooled_columns(part: str) -> tuple[str, str]:
-    """Return where a table of patients has the pixels common to guess and truth, and those of either."""
-    return f"common_{part}", f"union_{part}"
+def pooled_pixels(table: pd.DataFrame) -> tuple[_Array, _Array]:
+    """Read `[patients, parts]` pixels common to guess and truth, and those of either, from an arm's predictions."""
+    common, union = (table[[name for name in table if str(name).startswith(kind)]] for kind in (_COMMON, _UNION))
+    return common.to_numpy(dtype=np.float64), union.to_numpy(dtype=np.float64)
 
 
-def _over_draws(figures: Mapping[str, Mapping[str, _Array]]) -> dict[str, dict[str, _Array]]:
+def _table(counts: Mapping[str, _Array], figures: _Figures, names: _Array, parts: Sequence[str]) -> pd.DataFrame:
+    """Lay out every arm's figures of every patient, and the pixels that the pooled ones are of."""
+    tables = []
+    for arm, means in _over_draws(figures).items():
+        common, union = _overlap(counts[arm].sum(axis=0))
+        pixels = {f"{_COMMON}{part}": common[:, place] for place, part in enumerate(parts)}
+        pixels |= {f"{_UNION}{part}": union[:, place] for place, part in enumerate(parts)}
+        tables.append(pd.DataFrame({"arm": arm, **means, **pixels}))
+    table = pd.concat(tables, ignore_index=True)
+    table.insert(0, "image_id", np.tile(names, len(counts)))
+    table.insert(1, "patient", table["image_id"])
+    return table
+
+
+def _over_draws(figures: _Figures) -> dict[str, dict[str, _Array]]:
     """Average every patient's figures over the draws of labels."""
     return {arm: {key: each.mean(axis=0) for key, each in one.items()} for arm, one in figures.items()}
 

@@ -207,7 +207,7 @@ def evaluate_detect(
     run: str | Path,
     *,
     data: str | Path,
-    fractions: Sequence[float] | None = None,
+    fractions: Sequence[float] = (1.0,),
     seeds: int = 1,
     precision: str = "auto",
     bootstrap: int = 200,
@@ -228,8 +228,8 @@ def evaluate_detect(
     from vesalius.evaluation.detection_options import DetectOptions, DetectTraining
 
     training = build(DetectTraining, apply_overrides({}, overrides), source="detect")
-    amounts: dict[str, Any] = {"seeds": seeds} | ({} if fractions is None else {"fractions": tuple(fractions)})
-    options = DetectOptions(seed=seed, bootstrap=bootstrap, precision=precision, training=training, **amounts)
+    shape: dict[str, Any] = {"fractions": tuple(fractions), "seeds": seeds, "seed": seed, "bootstrap": bootstrap}
+    options = DetectOptions(precision=precision, training=training, **shape)
     where = None if cache is None else Path(cache)
     return score(Path(run), Path(data), options=options, device=device, cache=where, progress=progress)
 

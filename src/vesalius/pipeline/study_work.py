@@ -175,9 +175,9 @@ def check_jobs(engine: str, jobs: int) -> None:
 
 def _score(study: Study, cache: Path, folder: Path, task: Scored) -> Sequence[Result]:
     how: dict[str, Any] = {"data": task.store, "image_size": study.image_size}
-    few: dict[str, Any] = {"fractions": (task.fraction,), "seeds": task.draws, "random_inits": 1}
-    few |= {"protocol": task.protocol, "folds": task.folds}
-    few["cache"] = cache  # arms share the untrained network's features, fits and maps
+    # Arms share the untrained network's features, fits and maps.
+    amounts: dict[str, Any] = {"fractions": (task.fraction,), "seeds": task.draws, "cache": cache}
+    few = amounts | {"random_inits": 1, "protocol": task.protocol, "folds": task.folds}
     if task.task in ON_LABELS:
         how |= {"overrides": study.finetune} if task.task == "finetune" else {"features": task.features}
         how |= {"k": task.k} if task.task == "knn" else {}
@@ -187,8 +187,7 @@ def _score(study: Study, cache: Path, folder: Path, task: Scored) -> Sequence[Re
         how |= {"decoder": task.decoder, "overrides": study.segment if trained else ()}
         return evaluate_segment(folder, **how, **few)
     if task.task == "detect":
-        amounts: dict[str, Any] = {"fractions": (task.fraction,), "seeds": task.draws}
-        return [evaluate_detect(folder, data=task.store, cache=cache, overrides=study.detect, **amounts)]
+        return [evaluate_detect(folder, data=task.store, overrides=study.detect, **amounts)]
     if task.task == "regions":
         return evaluate_regions(folder, **how)
     verb = evaluate_attention if task.task == "attention" else evaluate_coordinates

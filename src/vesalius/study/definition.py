@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,15 +16,16 @@ from vesalius.evaluation.detection_options import DetectTraining
 from vesalius.evaluation.finetune_options import FinetuneOptions
 from vesalius.evaluation.segment_options import SegmentTraining
 
-__all__ = ["ON_MAPS", "USUAL_DRAWS", "Study", "StudyArm", "StudyTable", "available_studies", "load_study"]
+__all__ = ["ON_MAPS", "Study", "StudyArm", "StudyTable", "available_studies", "load_study", "usual_draws"]
 
 
 ON_MAPS = ("attention", "coordinates", "regions")
 """Tasks that learn from no labels."""
 
 
-USUAL_DRAWS = {"detect": 1}
-"""How often labels are drawn where a table does not say, of tasks for which that is not three times."""
+def usual_draws(task: str) -> int:
+    """Return how often labels are drawn where a table does not say."""
+    return 1 if task == "detect" else 3
 
 
 class StudyArm(StrictModel):
@@ -81,7 +82,7 @@ class StudyTable(StrictModel):
     folds: int = Field(default=5, ge=2)
     fraction: float = ALL
     fractions: tuple[float, ...] = ()
-    draws: int = Field(default_factory=lambda given: USUAL_DRAWS.get(given["task"], 3), ge=1)
+    draws: int = Field(default=3, ge=1)
     labels: tuple[str, ...] = ()
     arms: tuple[str, ...] = Field(min_length=1)
     rows: Literal["labels", "arms"] = "labels"
@@ -90,6 +91,11 @@ class StudyTable(StrictModel):
     against: tuple[str, ...] = ()
     published: Mapping[str, Mapping[str, Mapping[str, float]]] = {}
     note: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_draws(cls, given: Any) -> Any:
+        return {"draws": usual_draws(str(given.get("task")))} | given if isinstance(given, dict) else given
 
     @model_validator(mode="after")
     def _check_amounts(self) -> StudyTable:

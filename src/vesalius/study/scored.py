@@ -9,7 +9,7 @@ from typing import Any
 
 from vesalius.data.store import open_store
 from vesalius.evaluation.coco_objects import read_objects
-from vesalius.study.definition import ON_MAPS, USUAL_DRAWS, StudyTable
+from vesalius.study.definition import ON_MAPS, StudyTable, usual_draws
 
 __all__ = ["ON_LABELS", "ON_MASKS", "ON_OBJECTS", "Scored"]
 
@@ -75,7 +75,7 @@ class Scored:
         """Name of its file of results."""
         features = "" if self.features == "auto" else self.features
         fraction = "" if self.fraction == 1.0 else f"{self.fraction:g}"
-        draws = "" if self.draws == USUAL_DRAWS.get(self.task, 3) else f"{self.draws}-draws"
+        draws = "" if self.draws == usual_draws(self.task) else f"{self.draws}-draws"
         decoder = "" if self.decoder == "linear" else self.decoder
         neighbours = "" if self.k == 20 else f"k{self.k}"
         protocol = "" if self.protocol == "auto" else self.protocol

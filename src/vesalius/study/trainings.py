@@ -17,7 +17,7 @@ from vesalius.evaluation.coco_objects import read_objects
 from vesalius.evaluation.detection_table import from_table
 from vesalius.evaluation.image_scores import resampled_means, resampled_ratios
 from vesalius.evaluation.intervals import bootstrap_metrics, draw_resamples
-from vesalius.evaluation.segment_scores import POOLED, pooled_columns
+from vesalius.evaluation.segment_scores import POOLED, pooled_pixels
 from vesalius.evaluation.write_result import result_folder
 from vesalius.records.result import Result
 from vesalius.study.definition import StudyTable
@@ -118,7 +118,7 @@ class Trainings:
         own = own[kept]
         resamples = draw_resamples(own["patient"].to_numpy(dtype=np.str_), resamples=_RESAMPLES, seed=0)
         if self._table.metric == POOLED:
-            common, union = (own.filter(regex=f"^{one}").to_numpy(dtype=np.float64) for one in pooled_columns(""))
+            common, union = pooled_pixels(own)
             value = score.value if kept.all() else float(resampled_ratios(common, union, None)[0])
             return Training(value, [resampled_ratios(common, union, resamples)])
         figures: Draws = own[self._table.metric].to_numpy(dtype=np.float64)
