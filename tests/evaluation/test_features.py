@@ -9,9 +9,10 @@ from PIL import Image
 from torch.nn import functional
 
 from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
+from vesalius.backbones.normalise import to_input
 from vesalius.data.store import Store
 from vesalius.errors import EvaluationError
-from vesalius.evaluation.features import cached_features, extract_features, to_input
+from vesalius.evaluation.features import cached_features, extract_features
 from vesalius.evaluation.raw_pixels import area_weights, pixel_features, shrink
 from vesalius.evaluation.untrained_twin import calibrate_batch_norm, random_twin
 

@@ -57,7 +57,7 @@ def test_knn_finds_what_the_features_hold(store: Store, backbone) -> None:
             return value[:, None, None].expand(-1, 5, 64) * 2 - 1
 
     # `to_input` at the stored size keeps pixels exact, so each input names its image.
-    from vesalius.evaluation.features import to_input
+    from vesalius.backbones.normalise import to_input
 
     inputs = to_input(store.images[np.arange(len(store))], backbone, torch.device("cpu"), (32, 32))
     found = {inputs[row].numpy().tobytes(): at[store.images[row].tobytes()] for row in range(len(store))}

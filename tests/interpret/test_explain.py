@@ -64,6 +64,7 @@ def test_a_dicom_is_drawn_at_its_own_rows_and_columns(guided_run: Path, dicom: P
         "head_0.png",
         "heart_head_1.png",
         "sheet.png",
+        "attention.npz",
         "explanation.json",
     }
     import pydicom
@@ -115,7 +116,7 @@ def test_the_same_again_changes_nothing_and_another_is_refused_or_replaces(guide
         explain(guided_run, dicom, upsampling="nearest", heads=[0])
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     explain(guided_run, dicom, upsampling="nearest", heads=[0], overwrite=True)
-    assert {path.name for path in folder.iterdir()} == {"head_0.png", "sheet.png", "explanation.json"}
+    assert {path.name for path in folder.iterdir()} == {"head_0.png", "sheet.png", "attention.npz", "explanation.json"}
     (folder / "head_0.png").unlink()
     explain(guided_run, dicom, upsampling="nearest", heads=[0])
     assert (folder / "head_0.png").is_file(), "a lost picture is drawn again"
@@ -164,7 +165,7 @@ def test_maps_of_an_image_that_the_store_does_not_hold(guided_run: Path, triangl
         ({"upsampling": "bilinar"}, "did you mean 'bilinear'?"),
         ({"figure": "head"}, "did you mean 'heads'?"),
         ({"figure": "parts", "heads": [0]}, "shows no heads by number"),
-        ({"compare": ["other"]}, "say --figure parts or --figure heads"),
+        ({"compare": ["other"]}, "say --figure parts, heads or distance"),
         ({"image_size": 8}, "image_size = 8: below one patch"),
     ],
 )
@@ -180,7 +181,7 @@ def test_runs_that_cannot_be_explained(write_run: Callable[..., Path], guided_ru
     with pytest.raises(ConfigError, match="the run guides none; name heads 0 to 1 by number"):
         explain(free, dicom, parts=["heart"])
     plain = write_run("resnet", "guidance.attention=null", backbone="backbone={name: test_resnet, image_size: 64}")
-    with pytest.raises(BackboneError, match=r"resnet: test_resnet has no \[CLS\] token.*use a plain ViT or DeiT"):
+    with pytest.raises(BackboneError, match="resnet: test_resnet has no attention to show; use a ViT"):
         explain(plain, dicom)
     with pytest.raises(RunError, match="is no run folder"):
         explain(dicom.parent, dicom)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from vesalius.backbones.interface import Preprocessing
+from vesalius.backbones.interface import Backbone, Preprocessing
 
-__all__ = ["normalise"]
+__all__ = ["normalise", "to_input"]
 
 
 def normalise(
@@ -37,3 +41,16 @@ def normalise(
         pixels = pixels.mean(dim=1, keepdim=True) if about.in_chans == 1 else pixels.expand(-1, about.in_chans, -1, -1)
     mean, std = (torch.tensor(values, device=pixels.device).view(1, -1, 1, 1) for values in (about.mean, about.std))
     return (pixels - mean) / std
+
+
+def to_input(images: npt.NDArray[Any], backbone: Backbone, device: torch.device, size: tuple[int, int]) -> Tensor:
+    """Turn stored pixels `[n, H, W]` or `[n, H, W, 3]` into normalised input `[n, C, height, width]` on the device.
+
+    Pixels are scaled to [0, 1] by the dtype's full scale; see `normalise` for the rest.
+    """
+    full_scale = float(np.iinfo(images.dtype).max)
+    # torch has few kernels for uint16, so wide pixels travel as int32.
+    tensor = torch.from_numpy(images if images.dtype == np.uint8 else images.astype(np.int32))
+    pixels = tensor.to(device).float().div_(full_scale)
+    pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+    return normalise(pixels, backbone.preprocessing, size=size)

@@ -16,7 +16,7 @@ __all__ = ["explain", "report"]
 @app.command()
 def explain(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    images: Annotated[list[Path], typer.Argument(help="Images: any files that `prepare` reads.")],
+    images: Annotated[list[Path] | None, typer.Argument(help="Images: any files that `prepare` reads.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write into; by default RUN/explanations.")] = None,
     store: Annotated[Path | None, typer.Option(help="Store whose geometry, window, masks and maps are used.")] = None,
     maps: Annotated[
@@ -25,9 +25,18 @@ def explain(
     head: Annotated[list[int] | None, typer.Option(help="Only this head, from 0 as in the recipe; repeatable.")] = None,
     part: Annotated[list[str] | None, typer.Option(help="Only the head of this part; repeatable.")] = None,
     figure: Annotated[
-        str | None, typer.Option(help="One picture of all images: templates, parts or heads (MeDINO's 3, 4-5, 6).")
+        str | None,
+        typer.Option(help="One picture: templates, parts or heads of these images; distance, of many of the store."),
     ] = None,
     compare: Annotated[list[Path] | None, typer.Option(help="Another run beside, in a figure; repeatable.")] = None,
+    average: Annotated[bool, typer.Option("--average", help="Also the average of all heads.")] = False,
+    rollout: Annotated[
+        bool, typer.Option("--rollout", help="Also the attention rolled out through all blocks.")
+    ] = False,
+    mass: Annotated[
+        float | None, typer.Option(help="Show the most attended patches that hold this share, such as 0.5.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="Images of the store in the figure distance.")] = 512,
     image_size: Annotated[int | None, typer.Option(help="Side of the input; by default the weights' own.")] = None,
     upsampling: Annotated[str, typer.Option(help="Of attention maps: bilinear or nearest.")] = "bilinear",
     fit: Annotated[str, typer.Option(help="Without --store, images not square: pad, crop[:SHARE] or squash.")] = "pad",
@@ -44,7 +53,7 @@ def explain(
 
     written = pipeline.explain(
         run,
-        images,
+        images or [],
         out=out,
         store=store,
         maps=list(maps or []),
@@ -52,6 +61,10 @@ def explain(
         parts=list(part or []),
         figure=figure,
         compare=list(compare or []),
+        average=average,
+        rollout=rollout,
+        mass=mass,
+        count=count,
         image_size=image_size,
         upsampling=upsampling,
         fit=fit,

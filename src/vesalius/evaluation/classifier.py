@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vesalius.backbones.interface import Backbone
+from vesalius.backbones.normalise import to_input
 from vesalius.data.store import Store
-from vesalius.evaluation.features import to_input
 from vesalius.evaluation.metrics import compute_metrics
 
 __all__ = ["Classifier", "Labelled", "Setup", "loss_of", "scores_of", "targets_of", "validate"]

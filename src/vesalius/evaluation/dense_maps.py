@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from vesalius.backbones.interface import Backbone
+from vesalius.backbones.normalise import to_input
 from vesalius.data.gray import unit_pixels
-from vesalius.evaluation.features import autocast_bf16, to_input
+from vesalius.evaluation.features import autocast_bf16
 
 __all__ = ["DenseMaps", "backbone_maps", "cells_of", "pixel_maps"]
 

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from vesalius.backbones.interface import Backbone
-from vesalius.backbones.normalise import normalise
+from vesalius.backbones.normalise import to_input
 from vesalius.data.store import Store
 from vesalius.devices import choose_device
 from vesalius.errors import ConfigError, EvaluationError
@@ -30,7 +28,6 @@ __all__ = [
     "cached_features",
     "extract_features",
     "look_at",
-    "to_input",
 ]
 
 _LAYOUT = 3  # of the cache; a change of how features are computed raises it, so that old files are not read
@@ -45,19 +42,6 @@ def autocast_bf16(precision: str, device: torch.device) -> bool:
     if precision not in ("auto", "bf16", "fp32"):
         raise ConfigError(f"unknown precision '{precision}'; known: auto, bf16, fp32")
     return choose_precision(precision, accelerator=device.type)[0].startswith("bf16")
-
-
-def to_input(images: npt.NDArray[Any], backbone: Backbone, device: torch.device, size: tuple[int, int]) -> Tensor:
-    """Turn stored pixels `[n, H, W]` or `[n, H, W, 3]` into normalised input `[n, C, height, width]` on the device.
-
-    Pixels are scaled to [0, 1] by the dtype's full scale; see `normalise` for the rest.
-    """
-    full_scale = float(np.iinfo(images.dtype).max)
-    # torch has few kernels for uint16, so wide pixels travel as int32.
-    tensor = torch.from_numpy(images if images.dtype == np.uint8 else images.astype(np.int32))
-    pixels = tensor.to(device).float().div_(full_scale)
-    pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
-    return normalise(pixels, backbone.preprocessing, size=size)
 
 
 def look_at(

@@ -12,10 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from vesalius.backbones.normalise import to_input
 from vesalius.data.batches import ImagePool, step_seed
 from vesalius.data.store import Store
 from vesalius.evaluation.classifier import Setup
-from vesalius.evaluation.features import to_input
 from vesalius.evaluation.learning_view import learning_view
 from vesalius.evaluation.rounds import Fit, build_optimizer, optimizer_step, train_in_rounds
 from vesalius.evaluation.segment_options import SegmentTraining

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from vesalius.data.knowledge_maps import KnowledgeMaps, labelled_by
@@ -21,7 +19,7 @@ from vesalius.evaluation.round_options import RoundOptions
 from vesalius.records.knowledge import is_sided
 from vesalius.training.run_folder import RunFolder
 
-__all__ = ["check_mirrors", "given_maps", "leave_out_labelled", "mask_parts", "pixel_size", "void_value", "with_images"]
+__all__ = ["check_mirrors", "given_maps", "leave_out_labelled", "mask_parts", "void_value", "with_images"]
 
 _AS_BASELINE = {"predicted": "predicted_masks", "average": "average_prediction", "triangular": "triangles"}
 """Name of the maps' parts as an arm, by their template; what a registration carried is the `registered_exemplar`."""
@@ -65,14 +63,6 @@ def check_mirrors(parts: Iterable[str], options: RoundOptions) -> None:
 def void_value(store: Store) -> int | None:
     """Return the value of pixels of which nothing is known, where the masks have such."""
     return _values(store).get(VOID)
-
-
-def pixel_size(store: Store, rows: npt.NDArray[np.int64]) -> tuple[Float[np.ndarray, "images 2"], Literal["mm", "px"]]:
-    """Return the (row, column) size of a stored pixel of every image, in mm where all of them tell theirs."""
-    table = store.manifest.iloc[rows]
-    scale = table[["scale_y", "scale_x"]].to_numpy(float)
-    spacing = table[["spacing_y_mm", "spacing_x_mm"]].to_numpy(float)
-    return (scale * spacing, "mm") if np.isfinite(spacing).all() else (np.ones_like(scale), "px")
 
 
 def _values(store: Store) -> dict[str, int]:

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from vesalius.backbones.interface import Backbone
 from vesalius.backbones.load import load_backbone
+from vesalius.backbones.normalise import to_input
 from vesalius.data.batches import ImagePool
 from vesalius.data.gray import unit_pixels
 from vesalius.data.knowledge_maps import find_maps
@@ -25,7 +26,7 @@ from vesalius.data.region_maps import RegionPool
 from vesalius.data.store import Store
 from vesalius.devices import choose_device
 from vesalius.errors import ConfigError
-from vesalius.evaluation.features import autocast_bf16, to_input
+from vesalius.evaluation.features import autocast_bf16
 from vesalius.evaluation.image_scores import score_images
 from vesalius.evaluation.intervals import draw_resamples
 from vesalius.evaluation.mask_parts import leave_out_labelled, mask_parts, with_images

@@ -14,12 +14,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from vesalius.data.pixel_size import pixel_size
 from vesalius.data.store import Store
 from vesalius.errors import SplitError
 from vesalius.evaluation.amounts import ALL
 from vesalius.evaluation.dense_maps import DenseMaps, cells_of
 from vesalius.evaluation.label_amounts import deal_patients, draw_label_amounts, hold_out
-from vesalius.evaluation.mask_parts import pixel_size, void_value
+from vesalius.evaluation.mask_parts import void_value
 from vesalius.evaluation.place_classifier import PlaceClassifier, dice_offsets, fit_places
 from vesalius.evaluation.protocol import Sides, make_sides
 from vesalius.evaluation.segment_options import SegmentOptions
@@ -30,8 +31,7 @@ __all__ = ["PLACES", "Draw", "Predict", "SegmentCounts", "figures_of"]
 PLACES = 20_000
 """Places learned from in all images together, drawn once: three times as many added .001 Dice on JSRT (docs/LOG.md)."""
 
-_COLUMNS = 5
-"""Of what is counted: pixels common, predicted and true; the Hausdorff distances' sum, and of how many images."""
+_COLUMNS = 5  # of what is counted: pixels common, predicted, true; the Hausdorff distances' sum, of how many images
 
 _LAYOUT = 3  # of kept counts; a change of how they are made raises it
 

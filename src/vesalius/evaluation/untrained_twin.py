@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from vesalius.backbones.interface import Backbone
+from vesalius.backbones.normalise import to_input
 from vesalius.data.store import Store
 from vesalius.devices import choose_device
-from vesalius.evaluation.features import to_input
 from vesalius.training.run_folder import RunFolder
 
 __all__ = [

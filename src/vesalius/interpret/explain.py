@@ -7,23 +7,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vesalius.atomic import replacing
 from vesalius.data.source_image import SourceImage
 from vesalius.errors import ConfigError
+from vesalius.interpret.attention_maps import mass_mask
 from vesalius.interpret.explained_image import ExplainedImage, ImageReader
 from vesalius.interpret.explained_run import ExplainedRun, Look, look
 from vesalius.interpret.explanation_record import already_made, write_record
-from vesalius.interpret.guided_heads import Head
+from vesalius.interpret.guided_heads import Head, Joined
 from vesalius.interpret.pictures import Picture, Sheet, legend, picture_grid, save_png, stacked
 from vesalius.interpret.source_canvas import SourceCanvas
 from vesalius.version import __version__
 
-__all__ = ["RECORD", "ExplainOptions", "explain_images", "image_plan", "run_plan"]
+__all__ = ["RECORD", "ExplainOptions", "explain_images", "image_plan", "look_with", "most_attended", "run_plan"]
 
 RECORD = "explanation.json"
+ARRAYS = "attention.npz"
+"""The maps themselves over the patch grid, by the names of their pictures, and `cells` (see `Look`)."""
 
 _CELL = 256
 _A_ROW = 5
@@ -38,12 +43,16 @@ class ExplainOptions:
         upsampling: `bilinear` or `nearest`, from the patch grid to pixels.
         device: `auto`, `cpu`, `cuda` or `mps`.
         overwrite: Replace what was made otherwise.
+        joined: All heads in one map, too: `average`, `rollout`.
+        mass: Show only the most attended patches that hold this share of a map's attention; all by default.
     """
 
     image_size: int | None = None
     upsampling: str = "bilinear"
     device: str = "auto"
     overwrite: bool = False
+    joined: tuple[Joined, ...] = ()
+    mass: float | None = None
 
 
 def explain_images(
@@ -82,11 +91,18 @@ def explain_images(
     for file, folder in zip(files, folders, strict=True):
         image = reader.read(file)
         plan = run_plan(run, options) | image_plan(image, reader) | {"heads": [head.number for head in heads]}
+        plan |= {"joined": [one.how for one in options.joined]}
         if not already_made(folder / RECORD, plan, overwrite=options.overwrite):
-            seen = look(run, image.source, image_size=options.image_size, device=options.device)
-            _write(folder, image, seen, heads, plan, upsampling=options.upsampling)
+            shown: list[Head | Joined] = [*heads, *options.joined]
+            _write(folder, image, look_with(run, image, options), shown, options=options, plan=plan)
         advance(1)
     return tuple(folders)
+
+
+def look_with(run: ExplainedRun, image: ExplainedImage, options: ExplainOptions) -> Look:
+    """Look at an image as the options say."""
+    rollout = any(one.how == "rollout" for one in options.joined)
+    return look(run, image.source, rollout=rollout, image_size=options.image_size, device=options.device)
 
 
 def run_plan(run: ExplainedRun, options: ExplainOptions) -> dict[str, Any]:
@@ -97,8 +113,9 @@ def run_plan(run: ExplainedRun, options: ExplainOptions) -> dict[str, Any]:
         "run": {"name": run.name, "recipe": run.recipe.name, "backbone": run.backbone.name, "weights": run.weights},
         "image_size": list(size),
         "patch_size": run.backbone.patch_size,
+        "attention_of": run.whose_row,
         "upsampling": options.upsampling,
-    }
+    } | ({} if options.mass is None else {"mass": options.mass})
 
 
 def image_plan(image: ExplainedImage, reader: ImageReader) -> dict[str, Any]:
@@ -135,25 +152,42 @@ def _folder_name(file: Path, frame: int | None) -> str:
 
 
 def _write(
-    folder: Path, image: ExplainedImage, seen: Look, heads: Sequence[Head], plan: dict[str, Any], *, upsampling: str
+    folder: Path,
+    image: ExplainedImage,
+    seen: Look,
+    shown: Sequence[Head | Joined],
+    *,
+    options: ExplainOptions,
+    plan: dict[str, Any],
 ) -> None:
     canvas = SourceCanvas(image.source)
     pictures, about = [], []
-    for head in heads:
-        attention = seen.attention[head.number]
-        pictures.append(f"{head.file_stem}.png")
-        save_png(canvas.overlay(attention, seen.cells, upsampling=upsampling), folder / pictures[-1])
-        where = _where(attention, seen.cells, image.source)
-        about.append({"head": head.number, "part": head.part, "picture": pictures[-1], **where})
+    for one in shown:
+        attention = seen.map_of(one)
+        drawn = canvas.overlay(most_attended(attention, options.mass), seen.cells, upsampling=options.upsampling)
+        pictures.append(f"{one.file_stem}.png")
+        save_png(drawn, folder / pictures[-1])
+        which = {"head": one.number, "part": one.part} if isinstance(one, Head) else {"joined": one.how}
+        about.append({**which, "picture": pictures[-1], **_where(attention, seen.cells, image.source)})
     for maps in image.maps:
         pictures.append(f"maps_{maps.caption}.png")
         save_png(canvas.outline_parts(maps, image.names), folder / pictures[-1])
     pictures.append("sheet.png")
-    save_png(_sheet(image, seen, heads, upsampling=upsampling), folder / "sheet.png")
-    write_record(folder / RECORD, plan, attention=about, pictures=pictures)
+    save_png(_sheet(image, seen, shown, options), folder / "sheet.png")
+    arrays: dict[str, Any] = {one.file_stem: seen.map_of(one).numpy().astype(np.float32) for one in shown}
+    with replacing(folder / ARRAYS) as file, file.open("wb") as handle:
+        np.savez(handle, cells=np.array(seen.cells), **arrays)
+    write_record(folder / RECORD, plan, attention=about, pictures=[*pictures, ARRAYS])
 
 
-def _sheet(image: ExplainedImage, seen: Look, heads: Sequence[Head], *, upsampling: str) -> Sheet:
+def most_attended(attention: Float[Tensor, "rows columns"], mass: float | None) -> Float[Tensor, "rows columns"]:
+    """Leave of a map the patches that hold `mass` of it (`mass_mask`), nothing elsewhere; all of it where None."""
+    if mass is None:
+        return attention
+    return attention * mass_mask(attention.flatten(), mass=mass).reshape(attention.shape)
+
+
+def _sheet(image: ExplainedImage, seen: Look, heads: Sequence[Head | Joined], options: ExplainOptions) -> Sheet:
     """Draw the image, its maps and every head, each guided head with the outline of the part it was guided to."""
     canvas = SourceCanvas(image.source, longest=_CELL)
     shown: list[tuple[str, Picture]] = [("image", canvas.picture)]
@@ -161,8 +195,9 @@ def _sheet(image: ExplainedImage, seen: Look, heads: Sequence[Head], *, upsampli
         caption = f"maps: {maps.caption}" if maps.guided else f"maps: {maps.caption} (unguided)"
         shown.append((caption, canvas.outline_parts(maps, image.names)))
     for head in heads:
-        drawn = canvas.overlay(seen.attention[head.number], seen.cells, upsampling=upsampling)
-        if head.part is not None and image.maps:
+        attention = most_attended(seen.map_of(head), options.mass)
+        drawn = canvas.overlay(attention, seen.cells, upsampling=options.upsampling)
+        if isinstance(head, Head) and head.part is not None and image.maps:
             drawn = canvas.outline_part(drawn, image.maps[0], head.part, image.names)
         shown.append((head.caption, drawn))
     rows = -(-len(shown) // _A_ROW)

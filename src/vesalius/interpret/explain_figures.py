@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from vesalius.errors import ConfigError, EvaluationError, nearest
-from vesalius.interpret.explain import ExplainOptions, image_plan, run_plan
+from vesalius.interpret.explain import ExplainOptions, image_plan, look_with, most_attended, run_plan
 from vesalius.interpret.explained_image import ExplainedImage, ImageReader
-from vesalius.interpret.explained_run import ExplainedRun, Look, look
+from vesalius.interpret.explained_run import ExplainedRun, Look
 from vesalius.interpret.explanation_record import already_made, write_record
-from vesalius.interpret.guided_heads import Head, choose_heads
+from vesalius.interpret.guided_heads import Head, Joined, choose_heads
 from vesalius.interpret.localisation import mass_overlap
 from vesalius.interpret.pictures import Sheet, beside, legend, picture_grid, save_png, stacked, titled
 from vesalius.interpret.source_canvas import SourceCanvas
@@ -62,6 +62,8 @@ def draw_figure(
         raise ConfigError(f"no figure '{figure}'; figures: {', '.join(FIGURES)}{nearest(figure, FIGURES)}")
     if numbers and figure != "heads":
         raise ConfigError(f"figure {figure} shows no heads by number; use --part, or --figure heads")
+    if options.joined and figure != "heads":
+        raise ConfigError(f"figure {figure} shows a head a part; use --figure heads for what joins all heads")
     images = [reader.read(file) for file in files]
     canvases = [SourceCanvas(image.source, longest=_CELL) for image in images]
     names = list(dict.fromkeys(name for image in images for name in image.names))
@@ -80,30 +82,49 @@ def draw_figure(
         "images": [image_plan(image, reader) for image in images],
         "heads": list(numbers),
         "parts": list(parts),
+        "joined": [one.how for one in options.joined],
     }
     if already_made(record, plan, overwrite=options.overwrite):
         return path
     wanted = _parts(runs, images, parts) if figure == "parts" else list(parts)
     for run in runs:
-        looks = [look(run, one.source, image_size=options.image_size, device=options.device) for one in images]
+        looks = [look_with(run, one, options) for one in images]
+        columns: Sequence[tuple[str, Head | Joined]]
         if figure == "parts":
             columns = [_head_of_part(run, part, images, looks) for part in wanted]
         else:
-            columns = [(head.caption, head) for head in choose_heads(run.heads, numbers=numbers, parts=wanted)]
-        groups.append(titled(_overlays(canvases, looks, columns, upsampling=options.upsampling), run.name))
-        shown.append({"run": run.name, "columns": [[caption, head.number] for caption, head in columns]})
+            columns = _columns(run, numbers, wanted, options)
+        groups.append(titled(_overlays(canvases, looks, columns, options), run.name))
+        shown.append({"run": run.name, "columns": [[caption, _which(one)] for caption, one in columns]})
     save_png(stacked([beside(groups), legend(names if figure != "heads" else ())]), path)
     write_record(record, plan, shown=shown, pictures=[path.name])
     return path
 
 
+def _columns(
+    run: ExplainedRun, numbers: Sequence[int], parts: Sequence[str], options: ExplainOptions
+) -> list[tuple[str, Head | Joined]]:
+    """Name what is shown of a run: the heads asked for, all where nothing is, and what joins them."""
+    columns: list[Head | Joined] = [*options.joined]
+    if numbers or parts or not columns:
+        columns = [*choose_heads(run.heads, numbers=numbers, parts=parts), *columns]
+    return [(one.caption, one) for one in columns]
+
+
+def _which(shown: Head | Joined) -> int | str:
+    return shown.number if isinstance(shown, Head) else shown.how
+
+
 def _overlays(
-    canvases: Sequence[SourceCanvas], looks: Sequence[Look], columns: Sequence[tuple[str, Head]], *, upsampling: str
+    canvases: Sequence[SourceCanvas],
+    looks: Sequence[Look],
+    columns: Sequence[tuple[str, Head | Joined]],
+    options: ExplainOptions,
 ) -> Sheet:
-    rows = [
-        [canvas.overlay(seen.attention[head.number], seen.cells, upsampling=upsampling) for _, head in columns]
-        for canvas, seen in zip(canvases, looks, strict=True)
-    ]
+    rows = []
+    for canvas, seen in zip(canvases, looks, strict=True):
+        maps = [most_attended(seen.map_of(one), options.mass) for _, one in columns]
+        rows.append([canvas.overlay(one, seen.cells, upsampling=options.upsampling) for one in maps])
     return picture_grid(rows, [caption for caption, _ in columns], _CELL)
 
 

@@ -10,15 +10,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vesalius.backbones.interface import Backbone
+from vesalius.backbones.block_attention import block_attentions, heads_of_last_block
 from vesalius.backbones.load import load_backbone
 from vesalius.backbones.normalise import normalise
+from vesalius.backbones.timm_backbones import TimmBackbone
 from vesalius.backbones.weights import weights_fingerprint
 from vesalius.data.source_image import SourceImage
 from vesalius.devices import choose_device
 from vesalius.errors import BackboneError, ConfigError, RunError
 from vesalius.interpret.attention_maps import attention_maps
-from vesalius.interpret.guided_heads import Head, name_heads
+from vesalius.interpret.attention_rollout import attention_rollout
+from vesalius.interpret.guided_heads import Head, Joined, name_heads
+from vesalius.interpret.mean_row import mean_row
 from vesalius.training.recipe import Recipe
 from vesalius.training.run_folder import RunFolder
 
@@ -32,14 +35,14 @@ class ExplainedRun:
     Attributes:
         path: The run folder.
         recipe: Resolved.
-        backbone: In evaluation mode, with [CLS].
+        backbone: In evaluation mode.
         weights: Digest of its weights, 16 hex digits.
         heads: All of the last block.
     """
 
     path: Path
     recipe: Recipe
-    backbone: Backbone
+    backbone: TimmBackbone
     weights: str
     heads: tuple[Head, ...]
 
@@ -48,20 +51,36 @@ class ExplainedRun:
         """The folder's name."""
         return self.path.resolve().name
 
+    @property
+    def whose_row(self) -> str:
+        """Say whose attention is shown: that of [CLS], or of the average patch where there is none."""
+        return "[CLS]" if self.backbone.attention_heads else "average patch"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """Where every head of a backbone looks in one image.
 
     Attributes:
-        attention: [CLS] over the patch grid, each head's map summing to 1.
+        attention: [CLS] over the patch grid, or the average patch where there is none; each head's map sums to 1.
         image_size: (height, width) of the input.
         cells: How many patches, down and across, the input has; not whole where its last patch was filled up.
+        rollout: Through all blocks, where it was asked for.
     """
 
     attention: Float[Tensor, "heads rows columns"]
     image_size: tuple[int, int]
     cells: tuple[float, float]
+    rollout: Float[Tensor, "rows columns"] | None = None
+
+    def map_of(self, shown: Head | Joined) -> Float[Tensor, "rows columns"]:
+        """Return the map of a head or of all heads, summing to 1."""
+        if isinstance(shown, Head):
+            return self.attention[shown.number]
+        if shown.how == "average":
+            return self.attention.mean(0)
+        assert self.rollout is not None  # noqa: S101 (whoever shows it asks for it)
+        return self.rollout
 
 
 def open_run(folder: Path) -> ExplainedRun:
@@ -69,39 +88,46 @@ def open_run(folder: Path) -> ExplainedRun:
 
     Raises:
         RunError: No run, or one without a backbone.
-        BackboneError: Damaged weights, or a backbone that gives no row of attention.
+        BackboneError: Damaged weights, or a backbone without attention.
     """
     run = RunFolder(folder)
     recipe = run.recipe()
     if not run.backbone.is_dir():
         raise RunError(f"{folder}: no backbone in it; let `vesalius pretrain` finish, if need be with --resume")
     backbone = load_backbone(run.backbone)
-    if not backbone.attention_heads:
-        raise BackboneError(
-            f"{folder}: {backbone.why_no_attention}, and the row of [CLS] is what is shown; use a plain ViT or DeiT"
-        )
+    heads = heads_of_last_block(backbone)
+    if not heads:
+        raise BackboneError(f"{folder}: {backbone.name} has no attention to show; use a ViT, DeiT, Swin or ViTAEv2")
     attention = None if recipe.guidance is None else recipe.guidance.attention
     return ExplainedRun(
         path=run.path,
         recipe=recipe,
         backbone=backbone,
         weights=weights_fingerprint(run.backbone),
-        heads=name_heads({} if attention is None else attention.heads, backbone.attention_heads),
+        heads=name_heads({} if attention is None else attention.heads, heads),
     )
 
 
 @torch.inference_mode()
-def look(run: ExplainedRun, source: SourceImage, *, image_size: int | None = None, device: str = "auto") -> Look:
-    """Compute the last block's [CLS] attention of one image, in float32.
+def look(
+    run: ExplainedRun,
+    source: SourceImage,
+    *,
+    rollout: bool = False,
+    image_size: int | None = None,
+    device: str = "auto",
+) -> Look:
+    """Compute the last block's attention of one image, in float32: of [CLS], or of the average patch (`mean_row`).
 
     Args:
         run: The run.
         source: The image.
+        rollout: Also roll out the attention of all blocks (`attention_rollout`).
         image_size: Side of the input in pixels; by default the weights' own. Larger inputs have finer maps.
         device: `auto`, `cpu`, `cuda` or `mps`.
 
     Raises:
-        BackboneError: The backbone does not take this size.
+        BackboneError: The backbone does not take this size, or has no rollout.
         ConfigError: A size below one patch.
         EvaluationError: Attention that is not finite.
     """
@@ -114,7 +140,20 @@ def look(run: ExplainedRun, source: SourceImage, *, image_size: int | None = Non
     pixels = square[None, None] if square.ndim == 2 else square.permute(2, 0, 1)[None]
     backbone = run.backbone.to(where)
     inputs = normalise(pixels, backbone.preprocessing, size=size)
-    features = backbone.forward_features(inputs, patches=False, attention=True)
-    assert features.attention is not None  # noqa: S101 (asked for)
-    maps = attention_maps(features.attention.float().cpu(), features.grid)[0]
-    return Look(attention=maps, image_size=size, cells=(size[0] / patch, size[1] / patch))
+    if backbone.attention_heads:
+        features = backbone.forward_features(inputs, patches=False, attention=True)
+        assert features.attention is not None  # noqa: S101 (asked for)
+        rows, grid = features.attention, features.grid
+    else:
+        [last] = block_attentions(backbone, inputs, last=True)
+        rows, grid, patch = mean_row(last).flatten(2), last.grid, last.patch_px
+    rolled = None
+    if rollout:
+        rolled = attention_rollout(block_attentions(backbone, inputs), has_cls=backbone.has_cls).cpu()
+        rolled = rolled[0] / rolled.sum()
+    return Look(
+        attention=attention_maps(rows.float().cpu(), grid)[0],
+        image_size=size,
+        cells=(size[0] / patch, size[1] / patch),
+        rollout=rolled,
+    )

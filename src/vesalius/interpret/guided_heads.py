@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from vesalius.errors import ConfigError, nearest
 
-__all__ = ["Head", "choose_heads", "name_heads"]
+__all__ = ["Head", "Joined", "choose_heads", "name_heads"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,27 @@ class Head:
         """Name its files: `heart_head_2`, or `head_3` where it is free."""
         part = re.sub(r"\W+", "_", self.part or "")
         return f"{part}_head_{self.number}" if part else f"head_{self.number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """All heads in one map.
+
+    Attributes:
+        how: `average` of the last block's heads, or `rollout` through all blocks.
+    """
+
+    how: Literal["average", "rollout"]
+
+    @property
+    def caption(self) -> str:
+        """Name it in a picture."""
+        return "average of the heads" if self.how == "average" else "rollout"
+
+    @property
+    def file_stem(self) -> str:
+        """Name its files."""
+        return self.how
 
 
 def name_heads(guided: Mapping[str, int], count: int) -> tuple[Head, ...]:

@@ -11,6 +11,7 @@ from vesalius.pipeline.stores import open_store
 
 if TYPE_CHECKING:
     from vesalius.data.store import Store
+    from vesalius.interpret.explain import ExplainOptions
     from vesalius.interpret.explained_image import ImageReader
     from vesalius.interpret.explained_run import ExplainedRun
 
@@ -28,7 +29,7 @@ def report(runs: Sequence[str | Path], out: str | Path, *, data: Sequence[str | 
 
 def explain(
     run: str | Path,
-    images: Sequence[str | Path],
+    images: Sequence[str | Path] = (),
     *,
     out: str | Path | None = None,
     store: str | Path | None = None,
@@ -37,6 +38,10 @@ def explain(
     parts: Sequence[str] = (),
     figure: str | None = None,
     compare: Sequence[str | Path] = (),
+    average: bool = False,
+    rollout: bool = False,
+    mass: float | None = None,
+    count: int = 512,
     image_size: int | None = None,
     upsampling: str = "bilinear",
     fit: str = "pad",
@@ -53,7 +58,7 @@ def explain(
 
     Args:
         run: The run folder.
-        images: Files that `prepare` reads.
+        images: Files that `prepare` reads; none for the figure `distance`, which draws `count` of the store.
         out: Folder to write into, a folder an image; by default `RUN/explanations`.
         store: Store whose geometry and window the files are read in; images that it holds are found by their content,
             and their masks and maps are known.
@@ -62,7 +67,12 @@ def explain(
         heads: Which heads, by number as in the recipe; by default all.
         parts: Which heads, by the part they were guided to.
         figure: `templates`, `parts` or `heads`: one picture of all images, `figure_<name>.png`, in place of folders.
+            `distance`: how far every head of every block looks, over many images of the store, with a table.
         compare: Further runs for a figure, a group of columns each.
+        average: Also show the average of all heads.
+        rollout: Also show the attention rolled out through all blocks (ViTs).
+        mass: Show only the most attended patches that hold this share of a map, such as 0.5.
+        count: Images of the store in the figure `distance`.
         image_size: Side of the input in pixels; by default the weights' own. Larger inputs have finer maps.
         upsampling: `bilinear` or `nearest`, from the patch grid to pixels.
         fit: As in `prepare`; this and the next ones where no store says them.
@@ -80,41 +90,68 @@ def explain(
 
     Raises:
         RunError: No run, no backbone, or a folder that holds another explanation.
-        BackboneError: A backbone without [CLS].
+        BackboneError: A backbone without attention, or one whose tokens are merged and that has no rollout.
         ConfigError, EvaluationError, KnowledgeError, StoreError, UnreadableImageError: See their descriptions.
     """
-    from vesalius.data.prepare_worker import DecodeOptions
     from vesalius.interpret.explain import ExplainOptions, explain_images
     from vesalius.interpret.explain_figures import draw_figure
-    from vesalius.interpret.explained_image import ImageReader
     from vesalius.interpret.explained_run import open_run
-    from vesalius.interpret.guided_heads import choose_heads
+    from vesalius.interpret.guided_heads import Joined, choose_heads
     from vesalius.interpret.source_canvas import check_upsampling
     from vesalius.progress import bar
 
     check_upsampling(upsampling)
-    if not images:
+    if mass is not None and not 0 < mass <= 1:
+        raise ConfigError(f"mass = {mass}: a share of the attention is above 0 and at most 1, such as 0.5")
+    if not images and figure != "distance":
         raise ConfigError("explain needs at least one image, got none")
     if compare and figure is None:
-        raise ConfigError("runs are compared in a figure; say --figure parts or --figure heads")
-    opened = open_run(Path(run))
+        raise ConfigError("runs are compared in a figure; say --figure parts, heads or distance")
+    opened, *others = (open_run(Path(one)) for one in (run, *compare))
     files, folder = [Path(one) for one in images], opened.path / "explanations" if out is None else Path(out)
-    options = ExplainOptions(image_size=image_size, upsampling=upsampling, device=device, overwrite=overwrite)
+    wanted = ((average, Joined(how="average")), (rollout, Joined(how="rollout")))
+    joined = tuple(one for asked, one in wanted if asked)
+    looks: dict[str, Any] = {"image_size": image_size, "upsampling": upsampling, "mass": mass, "joined": joined}
+    options = ExplainOptions(**looks, device=device, overwrite=overwrite)
+    if figure == "distance":
+        if store is None or files:
+            raise ConfigError("figure distance draws its images from a store: name it by --store, and no image")
+        return (_draw_distances([opened, *others], open_store(store), folder, count, options, progress=progress),)
     if store is None and maps:
         raise ConfigError("maps are of a store's images; name it by --store")
     if store is None:
-        channels, side = opened.backbone.preprocessing.in_chans, max(image_size or 0, _LEAST_SIDE)
-        alone = DecodeOptions(size=side, bits=8, fit=fit, channels=channels, window=window, frames="middle")
         said: dict[str, Any] = {"axis": axis, "volume": volume, "key": key}
-        reader = ImageReader(options=alone, reader=said, frame=frame)
+        reader = _reader_alone(opened, said, frame=frame, image_size=image_size, fit=fit, window=window)
     else:
         reader = _reader_of(open_store(store), opened, maps, frame=frame)
     if figure is not None:
-        runs = [opened, *(open_run(Path(other)) for other in compare)]
+        runs = [opened, *others]
         return (draw_figure(figure, runs, files, reader, folder, numbers=heads, parts=parts, options=options),)
     chosen = choose_heads(opened.heads, numbers=heads, parts=parts)
     with bar("images", len(files), show=progress) as advance:
         return explain_images(opened, files, reader, folder, heads=chosen, options=options, advance=advance)
+
+
+def _draw_distances(
+    runs: Sequence[ExplainedRun], store: Store, out: Path, count: int, options: ExplainOptions, *, progress: bool
+) -> Path:
+    from vesalius.interpret.distance_figure import draw_distances
+    from vesalius.progress import bar
+
+    with bar("images", len(runs) * min(count, len(store)), show=progress) as advance:
+        return draw_distances(runs, store, out, images=count, options=options, advance=advance)
+
+
+def _reader_alone(
+    run: ExplainedRun, reader: dict[str, Any], *, frame: int | None, image_size: int | None, **how: Any
+) -> ImageReader:
+    """Read files as `prepare` would by its defaults."""
+    from vesalius.data.prepare_worker import DecodeOptions
+    from vesalius.interpret.explained_image import ImageReader
+
+    channels, side = run.backbone.preprocessing.in_chans, max(image_size or 0, _LEAST_SIDE)
+    options = DecodeOptions(size=side, bits=8, channels=channels, frames="middle", **how)
+    return ImageReader(options=options, reader=reader, frame=frame)
 
 
 def _reader_of(store: Store, run: ExplainedRun, maps: Sequence[str | Path], *, frame: int | None) -> ImageReader:
