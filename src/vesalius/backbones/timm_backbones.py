@@ -30,7 +30,13 @@ _OF_TRAINING = ("drop_path_rate", "patch_drop_rate")
 
 
 class TimmBackbone(Backbone):
-    """A timm model behind the `Backbone` interface; `model` is the timm module itself."""
+    """A timm model behind the `Backbone` interface.
+
+    Attributes:
+        model: The timm module itself.
+        prefix_tokens: How many tokens stand before the patches ([CLS], distillation, registers).
+        channels_last: Whether its maps are `[batch, rows, columns, channels]` inside, as Swin's.
+    """
 
     def __init__(
         self,
@@ -70,7 +76,7 @@ class TimmBackbone(Backbone):
         if embedding is None:
             # Convolutions in bf16 are a quarter faster with the channels innermost, on CPU and GPU.
             self.model = self.model.to(memory_format=torch.channels_last)
-        self._channels_last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
+        self.channels_last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
         self.has_inner = embedding is not None and isinstance(getattr(self.model, "blocks", None), torch.nn.Sequential)
         self.cls_alone = self.pool == "cls" and can_compute_cls_alone(self.model)
 
@@ -200,7 +206,7 @@ class TimmBackbone(Backbone):
                 stages=stages,
                 kept=self._kept(),
             )
-        if self._channels_last:
+        if self.channels_last:
             output = output.permute(0, 3, 1, 2)
         grid = (int(output.shape[2]), int(output.shape[3]))
         return Features(
