@@ -18,7 +18,7 @@ from vesalius.interpret.explained_region import class_target, region_of, region_
 
 FAMILIES: list[tuple[str, dict[str, Any], str, tuple[int, int]]] = [
     ("resnet18", {}, "auto", (64, 96)),
-    ("inception_v3", {}, "auto", (96, 96)),
+    ("inception_v3", {}, "auto", (160, 160)),
     ("swin_tiny_patch4_window7_224", {}, "auto", (64, 64)),
     ("vitae_v2_half", {}, "auto", (100, 100)),
     ("test_vit", {}, "cls", (64, 96)),

@@ -113,7 +113,7 @@ def _as_maps(
         rows = round(((tokens - left_out) * height / width) ** 0.5)
         columns = (tokens - left_out) // max(rows, 1)
         if rows > 0 and rows * columns == tokens - left_out:
-            return output[:, left_out:].transpose(1, 2).unflatten(2, (rows, columns))
+            return output[:, left_out:].transpose(1, 2).reshape(len(output), -1, rows, columns)
     raise BackboneError(
         f"layer {name} gives {tuple(output.shape)}, which is no grid of an image of {height} x {width}; name a block, "
         "a stage or a norm within one"
