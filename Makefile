@@ -21,9 +21,9 @@ demo: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-# Every method with every backbone that it admits, those too that `test` leaves out: about 20 minutes on two cores.
+# Every method with every backbone that it admits, and on two processes: about 20 minutes on two cores.
 contracts: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "slow or not slow" tests/contracts
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "slow or not slow" tests/contracts tests/training/test_processes.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

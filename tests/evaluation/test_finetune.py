@@ -18,7 +18,7 @@ from vesalius.config import build
 from vesalius.data.prepare import prepare
 from vesalius.data.store import Store, open_store
 from vesalius.errors import ConfigError, EvaluationError, LabelError, SplitError
-from vesalius.evaluation import finetune
+from vesalius.evaluation import finetune_one
 from vesalius.evaluation.classifier import Classifier, Labelled, Setup, loss_of
 from vesalius.evaluation.finetune import Finetuning
 from vesalius.evaluation.finetune_options import FinetuneOptions
@@ -67,13 +67,13 @@ def test_what_is_fitted_stays(run: Path, store: Store, monkeypatch: pytest.Monke
     assert len(kept) == 4
     kept[0].unlink()
     trained: list[float] = []
-    real = finetune.fit_classifier
+    real = finetune_one.fit_classifier
 
     def counted(*given: object, **named: object) -> Fit:
         trained.append(named["lr"])
         return real(*given, **named)
 
-    monkeypatch.setattr(finetune, "fit_classifier", counted)
+    monkeypatch.setattr(finetune_one, "fit_classifier", counted)
     assert pipeline.evaluate(run, **options) == first
     assert len(trained) == 1
     pipeline.evaluate(run, **(options | {"overrides": (*SHORT, "batch_size=12")}))
@@ -100,7 +100,7 @@ def test_a_search_takes_the_rate_that_is_best_on_images_held_out(
         own = best.setdefault(validation.rows.tobytes(), 0.1 if best else 0.03)
         return Fit(lr=lr, value=0.9 if lr == own else 0.8, loss=0.1, best_round=1, rounds=1)
 
-    monkeypatch.setattr(finetune, "fit_classifier", pretended)
+    monkeypatch.setattr(finetune_one, "fit_classifier", pretended)
     result = pipeline.evaluate(
         run, data=store.path, task="finetune", label="side", folds=2, search="lr",
         overrides=(*SHORT, "optimizer=sgd", "grid=[0.01, 0.03, 0.1]"), **(QUICK | {"seeds": 2}),
@@ -179,7 +179,7 @@ def test_below_a_number_of_images_the_encoder_keeps_its_weights(
     torch.manual_seed(0)
     backbone = create_backbone(BackboneConfig(name="test_resnet", image_size=32, in_chans=1, drop_path=0.0))
     seen: list[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]] = []
-    real = finetune.fit_classifier
+    real = finetune_one.fit_classifier
 
     def watched(classifier: Classifier, *given: object, **how: object) -> Fit:
         before = {name: one.clone() for name, one in classifier.state_dict().items()}
@@ -187,7 +187,7 @@ def test_below_a_number_of_images_the_encoder_keeps_its_weights(
         seen.append((before, classifier.state_dict()))
         return fit
 
-    monkeypatch.setattr(finetune, "fit_classifier", watched)
+    monkeypatch.setattr(finetune_one, "fit_classifier", watched)
     tuning = Finetuning(job, probe, options, SETUP, store.path / f"kept-{below}")
     tuning.run({"pretrained": [backbone], "random_init": [backbone]})
     assert len(seen) == 4
@@ -208,7 +208,7 @@ def test_sides_that_teach_or_score_nothing_are_refused_before_any_training(
     def never(*given: object, **options: object) -> None:
         raise AssertionError("trained")
 
-    monkeypatch.setattr("vesalius.evaluation.finetune.fit_classifier", never)
+    monkeypatch.setattr("vesalius.evaluation.finetune_one.fit_classifier", never)
     job = gather(store, None, "side", protocol="folds", folds=2)
     order = np.argsort(job.targets.values, kind="stable")  # the zeros, then the ones
     probe = ProbeOptions(task="finetune", label="side", kind="binary", classes=("0", "1"), fractions=(1.0,), seeds=1)

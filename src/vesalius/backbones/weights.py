@@ -17,7 +17,7 @@ from vesalius.atomic import replace_text, replacing
 from vesalius.backbones.interface import Backbone
 from vesalius.errors import BackboneError
 
-__all__ = ["read_description", "read_statistics", "read_weights", "save_backbone", "weights_fingerprint"]
+__all__ = ["describe", "read_description", "read_statistics", "read_weights", "save_backbone", "weights_fingerprint"]
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -61,12 +61,15 @@ def save_backbone(backbone: Backbone, folder: Path, *, state: dict[str, Tensor],
         else value.detach().cpu().clone()
         for key, value in state.items()
     }
-    description = backbone.description() | {
-        "vesalius": backbone.preprocessing.model_dump(mode="json") | {"pool": backbone.pool}
-    }
     with replacing(folder / "model.safetensors") as partial:
         safetensors.torch.save_file(tensors, partial, metadata={"format": "pt"})
-    replace_text(folder / "config.json", json.dumps(description, indent=2) + "\n")
+    replace_text(folder / "config.json", json.dumps(describe(backbone), indent=2) + "\n")
+
+
+def describe(backbone: Backbone) -> dict[str, Any]:
+    """Tell what `config.json` holds: timm's own description, and beside it preprocessing and pooling."""
+    own = backbone.preprocessing.model_dump(mode="json") | {"pool": backbone.pool}
+    return backbone.description() | {"vesalius": own}
 
 
 def read_description(folder: Path) -> dict[str, Any]:

@@ -18,10 +18,10 @@ _DRAWS = ("protocol", "folds", "fractions", "seeds", "random_inits")
 _OF_LABELS = {
     "knn": (*_ALL, *_DRAWS, "test_data", "features", "k"),
     "linear": (*_ALL, *_DRAWS, "test_data", "features", "solver"),
-    "finetune": (*_ALL, *_DRAWS, "test_data", "search", "overrides"),
+    "finetune": (*_ALL, *_DRAWS, "test_data", "search", "overrides", "keep_networks"),
 }
 _OF_MASKS = {
-    "segment": (*_ALL, *_DRAWS, "decoder", "search", "overrides"),
+    "segment": (*_ALL, *_DRAWS, "decoder", "search", "overrides", "keep_networks"),
     "detect": ("device", "precision", "bootstrap", "seed", "fractions", "seeds", "overrides"),
     "attention": (*_ALL, "maps", "upsampling"),
     "coordinates": (*_ALL, "maps"),
@@ -68,6 +68,9 @@ def evaluate(
         list[str],
         typer.Option("--set", metavar="KEY=VALUE", help="finetune, segment, detect: an option of it; repeatable."),
     ] = [],  # noqa: B006 (typer copies it)
+    keep_networks: Annotated[
+        bool, typer.Option("--keep-networks", help="finetune, segment: leave the trained networks in the run.")
+    ] = False,
     clusters: Annotated[int, typer.Option(help="regions: how many an image.")] = 8,
     prior: Annotated[str, typer.Option(help="regions: the store's maps whose regions are joined.")] = "slic",
     stage: Annotated[int, typer.Option(help="regions: of the backbone, whose features join them.")] = -2,

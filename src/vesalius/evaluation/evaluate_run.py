@@ -60,6 +60,7 @@ def evaluate_run(
     batch_size: int = 128,
     device: str = "auto",
     cache: Path | None = None,
+    keep_networks: bool = False,
     progress: bool = True,
 ) -> Result:
     """Score the backbone of a run beside its untrained twin, raw pixels and chance, and write the outcome.
@@ -78,6 +79,7 @@ def evaluate_run(
         device: `auto`, `cpu`, `cuda`, `mps`.
         cache: Where features (`features/`) and fits (`finetuned/`) are kept, the run by default; evaluations that share
             the folder share their baselines.
+        keep_networks: Whether fine-tuned networks stay, as `finetuned/*.safetensors`, so that they can be explained.
         progress: Show a bar.
 
     Raises:
@@ -89,6 +91,8 @@ def evaluate_run(
     """
     if not (run / "backbone").is_dir():
         raise RunError(f"{run}: no backbone in it; give the folder that `vesalius pretrain --out` wrote")
+    if keep_networks and task != "finetune":
+        raise ConfigError(f"task {task} trains no network that could be kept; use finetune")
     job = gather(store, test_store, label, protocol=options.protocol, folds=options.folds, seed=options.seed)
     probe = _probe(task, job, options)
     check_sides(job.targets.values, job.sides, probe.label)  # before anything is trained
@@ -102,7 +106,8 @@ def evaluate_run(
     if task == "finetune":
         side, where = image_side(backbone, options.image_size), choose_device(device)
         setup = Setup(where, autocast_bf16(options.precision, where), side)
-        tuning = Finetuning(job, probe, options.finetune, setup, (cache or run) / "finetuned", untrained)
+        kept = (cache or run) / "finetuned"
+        tuning = Finetuning(job, probe, options.finetune, setup, kept, untrained, keep=keep_networks)
         predictions, more = _finetune(tuning, backbones, progress=progress)
     else:
         # Fine-tuned ones learn their statistics themselves, and a branch that begins switched off trains better.

@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float
 
 from vesalius.backbones.interface import Backbone
 from vesalius.data.batches import step_seed
 from vesalius.errors import ConfigError, LabelError, SplitError
 from vesalius.evaluation.amounts import labels_words
-from vesalius.evaluation.classifier import Classifier, Labelled, Setup, scores_of
+from vesalius.evaluation.classifier import Classifier, Labelled, Setup
 from vesalius.evaluation.features import backbone_fingerprint
+from vesalius.evaluation.finetune_one import Drawn, Fitted, Fitting
 from vesalius.evaluation.finetune_options import FinetuneOptions
-from vesalius.evaluation.fit_classifier import finetune_plan, fit_classifier, training_step
+from vesalius.evaluation.fit_classifier import finetune_plan, training_step
 from vesalius.evaluation.gather import EvaluationTask
-from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
 from vesalius.evaluation.label_amounts import draw_label_amounts, hold_out
 from vesalius.evaluation.probes import Prediction, ProbeOptions
-from vesalius.evaluation.rounds import Fit, best_of_rates, build_optimizer, longest_steps
+from vesalius.evaluation.rounds import build_optimizer, longest_steps
 from vesalius.evaluation.untrained_twin import calibrate_batch_norm
 from vesalius.seeding import seeded
 from vesalius.training.precision import suit_accelerator
 
 __all__ = ["Finetuning", "image_side"]
 
-_LAYOUT = 3  # of the kept fits; a change of how they are trained raises it
 _WARM, _TIMED = 2, 3
 
 
@@ -51,15 +48,6 @@ def image_side(backbone: Backbone, asked: int | None) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Drawn:
-    """One pair of sides in one draw of labels: places of what is learned from, held out and scored."""
-
-    train: npt.NDArray[np.int64]
-    held_out: npt.NDArray[np.int64]
-    test: npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
 class Finetuning:
     """A whole evaluation by fine-tuning; what is fitted stays in `folder`, so a killed one goes on.
 
@@ -70,6 +58,7 @@ class Finetuning:
         setup: Where and how large.
         folder: Of the kept fits.
         untrained: Arms of random weights, which learn at a higher rate.
+        keep: Whether the networks stay too, beside the fits, named in what is told of them.
     """
 
     job: EvaluationTask
@@ -78,6 +67,7 @@ class Finetuning:
     setup: Setup
     folder: Path
     untrained: frozenset[str] = frozenset({"random_init"})
+    keep: bool = False
 
     def run(
         self, backbones: Mapping[str, Sequence[Backbone]], advance: Callable[[int], None] = lambda _: None
@@ -96,17 +86,17 @@ class Finetuning:
                     fits = self._fit_pairs(
                         arm, inits[seed % len(inits)], fraction=fraction, seed=seed, rates=rates, advance=advance
                     )
-                    rates = [(fit.lr,) for fit, _ in fits]
+                    rates = [(one.fit.lr,) for one in fits]
                     about = {"arm": arm, "fraction": fraction, "seed": seed}
-                    told += [about | {"pair": place} | asdict(fit) for place, (fit, _) in enumerate(fits)]
+                    told += [about | {"pair": place} | fit.told() for place, fit in enumerate(fits)]
                     predictions.append(
                         Prediction(
                             arm=arm,
                             fraction=fraction,
                             seed=seed,
-                            scores=np.concatenate([scores for _, scores in fits]),
+                            scores=np.concatenate([one.scores for one in fits]),
                             learned=tuple(len(one.train) for one in self._drawn(fraction, seed)),
-                            chosen=tuple(fit.lr for fit, _ in fits),
+                            chosen=tuple(one.fit.lr for one in fits),
                         )
                     )
         return predictions, told
@@ -181,17 +171,18 @@ class Finetuning:
         seed: int,
         rates: Sequence[Sequence[float]],
         advance: Callable[[int], None],
-    ) -> list[tuple[Fit, Float[np.ndarray, "test columns"]]]:
+    ) -> list[Fitted]:
         """Fit every pair of sides of one draw at its own rates: what is scored in one fold may choose none for it."""
         fingerprint, own_seed = backbone_fingerprint(backbone), step_seed(self.probe.seed, seed)
         found = []
-        for drawn, own_rates in zip(self._drawn(fraction, seed), rates, strict=True):
+        for pair, (drawn, own_rates) in enumerate(zip(self._drawn(fraction, seed), rates, strict=True)):
             encoder = self._encoder(backbone, drawn, arm)
             told = fingerprint if encoder is backbone else f"{fingerprint}, calibrated"  # statistics differ by rounding
-            found.append(_Fitting(self, encoder, told, drawn, own_seed).best(own_rates, advance))
+            which = {"arm": arm, "fraction": fraction, "seed": seed, "pair": pair}
+            found.append(Fitting(self, encoder, told, drawn, own_seed, which).best(own_rates, advance))
         return found
 
-    def _encoder(self, backbone: Backbone, drawn: _Drawn, arm: str) -> Backbone:
+    def _encoder(self, backbone: Backbone, drawn: Drawn, arm: str) -> Backbone:
         """Return the initialisation; untrained and never to learn, it needs statistics of what it will see."""
         if arm not in self.untrained or len(drawn.train) >= self.options.frozen_below:
             return backbone
@@ -200,7 +191,7 @@ class Finetuning:
         own = copy.deepcopy(backbone)
         return calibrate_batch_norm(own, learned.store, learned.rows, image_size=size, device=device)
 
-    def _drawn(self, fraction: float, seed: int) -> list[_Drawn]:
+    def _drawn(self, fraction: float, seed: int) -> list[Drawn]:
         """Hold out the same patients for every share and seed, and draw labels from the others."""
         patients, labels = self.job.patients, self.job.targets.values
         found = []
@@ -218,7 +209,7 @@ class Finetuning:
             drawn = rest[draws[fraction]]
             for what, places in (("labelled images", drawn), ("images held out", train[held])):
                 self._check(what, labels[places], fraction)
-            found.append(_Drawn(drawn, train[held], test))
+            found.append(Drawn(drawn, train[held], test))
         return found
 
     def _held_out(self, train: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -238,49 +229,3 @@ class Finetuning:
                 f"{', '.join(missing) or 'a second image'}; use a larger share, fewer folds, or a label that more "
                 "patients have"
             )
-
-
-@dataclass(frozen=True, slots=True)
-class _Fitting:
-    """One classifier to be trained, at one learning rate or several."""
-
-    whole: Finetuning
-    backbone: Backbone
-    fingerprint: str
-    drawn: _Drawn
-    seed: int
-
-    def best(
-        self, rates: Sequence[float], advance: Callable[[int], None]
-    ) -> tuple[Fit, Float[np.ndarray, "test columns"]]:
-        """Return the fit that did best on the images held out."""
-        return best_of_rates(rates, lambda lr: self.kept(lr, advance))
-
-    def kept(self, lr: float, advance: Callable[[int], None]) -> tuple[Fit, Float[np.ndarray, "test columns"]]:
-        """Return how the training at this rate went and its scores of the test side, from the folder or trained now."""
-        path = self.whole.folder / f"{self._digest(lr)}.npz"
-        steps = longest_steps(len(self.drawn.train), self.whole.options)
-        there = kept_arrays(path, lambda: self._fitted(lr, advance), found=lambda: advance(steps))
-        return Fit(**json.loads(str(there["fit"]))), there["scores"]
-
-    def _fitted(self, lr: float, advance: Callable[[int], None]) -> dict[str, npt.NDArray[Any]]:
-        train = self.whole.labelled(self.drawn.train, taught=True)
-        held_out, test = (self.whole.labelled(places) for places in (self.drawn.held_out, self.drawn.test))
-        with seeded(self.seed, self.whole.setup.device):
-            classifier = self.whole.classifier(self.backbone)
-        setup, options = self.whole.setup, self.whole.options
-        fit = fit_classifier(classifier, train, held_out, options, lr=lr, seed=self.seed, setup=setup, advance=advance)
-        return {"scores": scores_of(classifier, test, setup), "fit": np.array(json.dumps(asdict(fit)))}
-
-    def _digest(self, lr: float) -> str:
-        stores = [store.fingerprint for store, _ in self.whole.job.stores]
-        setup = (self.whole.setup.image_size, self.whole.setup.bf16)
-        how = (self.whole.options.shaping(), setup, self.whole.probe.classes)
-        what = [_LAYOUT, self.fingerprint, self.backbone.pool, stores, *how, lr, self.seed]
-        targets = self.whole.job.targets
-        arrays: list[npt.NDArray[Any]] = []
-        for places in (self.drawn.train, self.drawn.held_out, self.drawn.test):
-            arrays += [targets.rows[places], targets.values[places].astype(np.float64)]
-        if targets.taught is not None and not np.array_equal(targets.taught, targets.values, equal_nan=True):
-            arrays.append(targets.taught[self.drawn.train].astype(np.float64))
-        return digest_of(what, *arrays)

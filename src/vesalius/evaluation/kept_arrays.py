@@ -30,7 +30,9 @@ def digest_of(what: Any, *arrays: npt.NDArray[Any]) -> str:
     return digest.hexdigest()[:24]
 
 
-def kept_arrays(path: Path, compute: Callable[[], _Arrays], *, found: Callable[[], None] = lambda: None) -> _Arrays:
+def kept_arrays(
+    path: Path, compute: Callable[[], _Arrays], *, found: Callable[[], None] = lambda: None, renew: bool = False
+) -> _Arrays:
     """Return the arrays kept in a file, or compute and keep them there, whole or not at all.
 
     A file cut short by a full disk or a copy that broke off is made again.
@@ -39,8 +41,9 @@ def kept_arrays(path: Path, compute: Callable[[], _Arrays], *, found: Callable[[
         path: Of the file.
         compute: Makes the arrays.
         found: Called where they need not be made, so that a progress bar moves on.
+        renew: Make them in any case.
     """
-    kept = _read(path)
+    kept = None if renew else _read(path)
     if kept is not None:
         found()
         return kept

@@ -17,7 +17,7 @@ from vesalius.backbones.interface import Backbone
 from vesalius.backbones.load import load_backbone
 from vesalius.data.store import Store
 from vesalius.devices import choose_device
-from vesalius.errors import LabelError
+from vesalius.errors import ConfigError, LabelError
 from vesalius.evaluation.classifier import Setup
 from vesalius.evaluation.dense_maps import DenseMaps, backbone_maps, pixel_maps
 from vesalius.evaluation.features import autocast_bf16, backbone_fingerprint
@@ -49,6 +49,7 @@ def evaluate_segment(
     batch_size: int = 32,
     device: str = "auto",
     cache: Path | None = None,
+    keep_networks: bool = False,
     progress: bool = True,
 ) -> tuple[Result, ...]:
     """Score a run by the masks of a store, and write the outcome: a result a part, and one of their mean.
@@ -73,6 +74,7 @@ def evaluate_segment(
         device: `auto`, `cpu`, `cuda`, `mps`.
         cache: Where the counts of every arm are kept (`segmented/`), the run by default: a killed evaluation goes on,
             and those that share the folder share their baselines.
+        keep_networks: Whether trained networks stay, as `segmented/*.safetensors`, so that they can be explained.
         progress: Show a bar.
 
     Raises:
@@ -84,6 +86,10 @@ def evaluate_segment(
         BackboneError: A backbone without stages, or without those that the decoder needs.
         EvaluationError: The loss of a training is not finite.
     """
+    if keep_networks and not options.trained:
+        raise ConfigError(
+            f"decoder {options.decoder} trains no network that could be kept; use fpn, unet, deeplabv3, fcn"
+        )
     there, rows = mask_parts(store, parts)
     rows, notes = leave_out_labelled(run, store, rows)
     job = SegmentCounts(store, rows, there, options=options, batch_size=batch_size)
@@ -98,7 +104,7 @@ def evaluate_segment(
         check_draws(job)
         side = image_side(backbone, options.image_size)
         setup = Setup(where, autocast_bf16(options.precision, where), side)
-        counts, told = _trained(job, networks, untrained_arms(run), setup, kept, progress=progress)
+        counts, told = _trained(job, networks, untrained_arms(run), setup, kept, keep=keep_networks, progress=progress)
     else:
         for twin in (one for name in untrained_arms(run) for one in networks[name]):
             calibrate_batch_norm(twin, store, rows, image_size=options.image_size, device=device)
@@ -134,10 +140,14 @@ def _trained(
     setup: Setup,
     kept: Path,
     *,
+    keep: bool,
     progress: bool,
 ) -> tuple[dict[str, Mapping[float, _Array]], dict[str, Any]]:
     """Train every network; return the counts by arm, and what is told of the trainings."""
-    arms = {name: TrainedArm(job, inits, name not in untrained, setup, kept) for name, inits in networks.items()}
+    arms = {
+        name: TrainedArm(job, inits, name not in untrained, setup, kept, arm=name, keep=keep)
+        for name, inits in networks.items()
+    }
     steps = sum(arm.steps() for arm in arms.values())
     if progress:
         seconds = arms["pretrained"].seconds_a_step()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -27,6 +28,7 @@ from vesalius.evaluation.features import autocast_bf16, backbone_fingerprint
 from vesalius.evaluation.finetune import image_side
 from vesalius.evaluation.fit_segmentation import Masked, fit_segmentation, logits_of, segmentation_loss
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
+from vesalius.evaluation.kept_network import NetworkAbout, keep_best, save_network
 from vesalius.evaluation.mask_parts import check_mirrors, mask_parts
 from vesalius.evaluation.rounds import Fit, best_of_rates, longest_steps
 from vesalius.evaluation.segment_counts import Draw, Predict, SegmentCounts, figures_of
@@ -94,6 +96,8 @@ class TrainedArm:
         pretrained: Whether they are; untrained ones learn at a higher rate.
         setup: Where and how large.
         folder: Of what is kept.
+        arm: Its name.
+        keep: Whether the networks stay too, named in `fits`.
         fits: How every training went, filled by `counts`.
     """
 
@@ -102,6 +106,8 @@ class TrainedArm:
     pretrained: bool
     setup: Setup
     folder: Path
+    arm: str = "pretrained"
+    keep: bool = False
     fits: list[dict[str, Any]] = field(default_factory=list)
 
     def counts(self, advance: Callable[[int], None] = lambda _: None) -> dict[float, _Array]:
@@ -116,9 +122,11 @@ class TrainedArm:
             rates = self.job.options.training.rates(pretrained=self.pretrained)
             known = chosen.get((draw.fraction, draw.pair))
             kept = partial(self._kept, draw, advance)
-            fit, counted = best_of_rates(rates if known is None else (known,), kept)
+            tried = rates if known is None else (known,)
+            fit, counted = best_of_rates(tried, kept)
             chosen[draw.fraction, draw.pair] = fit.lr
-            self.fits.append({"fraction": draw.fraction, "seed": draw.seed, "pair": draw.pair} | asdict(fit))
+            told = {"fraction": draw.fraction, "seed": draw.seed, "pair": draw.pair} | asdict(fit)
+            self.fits.append(told | self._network_kept(draw, tried, fit.lr))
             by_seed = found.setdefault(draw.fraction, {})
             by_seed[draw.seed] = by_seed.get(draw.seed, 0) + counted
         return {fraction: np.stack([by_seed[seed] for seed in sorted(by_seed)]) for fraction, by_seed in found.items()}
@@ -151,18 +159,33 @@ class TrainedArm:
         size, device = self.setup.image_size, self.setup.device.type
         return calibrate_batch_norm(copy.deepcopy(backbone), self.job.store, rows, image_size=size, device=device)
 
-    def _kept(self, draw: Draw, advance: Callable[[int], None], lr: float) -> tuple[Fit, _Array]:
-        job, training = self.job, self.job.options.training
+    def _network_kept(self, draw: Draw, rates: Sequence[float], best: float) -> dict[str, str]:
+        if not self.keep:
+            return {}
         backbone = self._encoder(draw)
+        files = {lr: self._file(backbone, draw, lr, ".safetensors") for lr in rates}
+        again = partial(self._kept, draw, lambda _: None, best, renew=True)
+        return {"network": keep_best(files, best, again).name}
+
+    def _file(self, backbone: Backbone, draw: Draw, lr: float, suffix: str) -> Path:
+        """Name what comes of a training by all that shapes it."""
+        job, training = self.job, self.job.options.training
         what = [_LAYOUT, backbone_fingerprint(backbone), job.options.decoder, training.shaping(), lr]
         what += [draw.seed, job.options.seed]
         what += [self.setup.image_size, self.setup.bf16, job.store.fingerprint, job.store.mask_fingerprint, job.parts]
         rows = [job.rows, *(job.rows[places] for places in (draw.train, draw.held_out, draw.test))]
         what += [job.void, [len(one) for one in rows]]
+        return self.folder / f"{digest_of(what, *rows)}{suffix}"
+
+    def _kept(
+        self, draw: Draw, advance: Callable[[int], None], lr: float, *, renew: bool = False
+    ) -> tuple[Fit, _Array]:
+        backbone = self._encoder(draw)
         there = kept_arrays(
-            self.folder / f"{digest_of(what, *rows)}.npz",
+            self._file(backbone, draw, lr, ".npz"),
             lambda: self._fitted(backbone, draw, lr, advance),
-            found=lambda: advance(longest_steps(len(draw.train), training)),
+            found=lambda: advance(longest_steps(len(draw.train), self.job.options.training)),
+            renew=renew,
         )
         return Fit(**json.loads(str(there["fit"]))), there["counts"]
 
@@ -181,7 +204,25 @@ class TrainedArm:
 
         fit = self._train(network, draw, lr, training, validate=validate, advance=advance)
         counted = self.job.counted(self._predict(network), draw.test)
+        if self.keep:
+            path, rows = self._file(backbone, draw, lr, ".safetensors"), self.job.rows[draw.test]
+            save_network(path, network, self._about(draw), torch.from_numpy(rows))
         return {"counts": counted, "fit": np.array(json.dumps(asdict(fit)))}
+
+    def _about(self, draw: Draw) -> NetworkAbout:
+        return NetworkAbout(
+            task="segment",
+            names=tuple(self.job.parts),
+            kind="part",
+            label="",
+            image_size=self.setup.image_size,
+            decoder=self.job.options.decoder,
+            arm=self.arm,
+            fraction=draw.fraction,
+            seed=draw.seed,
+            pair=draw.pair,
+            store=self.job.store.fingerprint,
+        )
 
     def _train(self, network: SegmentationNetwork, draw: Draw, lr: float, options: Any, **how: Any) -> Fit:
         seed = step_seed(self.job.options.seed, draw.seed)

@@ -45,13 +45,15 @@ def evaluate(
     search: str = "",
     overrides: Sequence[str] = (),
     cache: str | Path | None = None,
+    keep_networks: bool = False,
     progress: bool = True,
 ) -> Result:
     """Score a run's backbone, frozen or fine-tuned, beside its untrained twin, raw pixels and chance.
 
     `data` is a labelled store; `test_data` another one that is scored instead of the first one's test side. `fractions`
     are shares of the training labels, by default 1, 5, 10 and 100 % for probes and all for `finetune`. That task alone
-    takes `search` (`lr`) and `overrides` (`optimizer=sgd`), see `vesalius.evaluation.finetune_options`. See
+    takes `search` (`lr`), `overrides` (`optimizer=sgd`), see `vesalius.evaluation.finetune_options`, and
+    `keep_networks`, which leaves what was trained in the run for `explain`. See
     `vesalius.evaluation.options.EvaluationOptions` for what shapes the figures, `evaluate_run` for the rest.
 
     Raises:
@@ -83,7 +85,7 @@ def evaluate(
     )
     scored = None if test_data is None else open_store(test_data)
     where: dict[str, Any] = {"batch_size": batch_size, "device": device, "progress": progress}
-    where["cache"] = None if cache is None else Path(cache)
+    where |= {"cache": None if cache is None else Path(cache), "keep_networks": keep_networks}
     return evaluate_run(
         Path(run), open_store(data), task=task, label=label, test_store=scored, options=options, **where
     )
@@ -254,13 +256,15 @@ def evaluate_segment(
     search: str = "",
     overrides: Sequence[str] = (),
     cache: str | Path | None = None,
+    keep_networks: bool = False,
     progress: bool = True,
 ) -> tuple[Result, ...]:
     """Score how well a run segments the masks of a store: one result a part, and one of their mean.
 
     `decoder` is `linear`, one layer on frozen maps, or one that is trained with the backbone as its encoder: `fpn`,
-    `unet`, `deeplabv3`, `fcn`. Those alone take `search` (`lr`) and `overrides` (`loss=dice`), see
-    `vesalius.evaluation.segment_options.SegmentTraining`. The rest is explained at `vesalius.evaluation.segment`.
+    `unet`, `deeplabv3`, `fcn`. Those alone take `search` (`lr`), `overrides` (`loss=dice`), see
+    `vesalius.evaluation.segment_options.SegmentTraining`, and `keep_networks`. The rest is explained at
+    `vesalius.evaluation.segment`.
     """
     from vesalius.config import apply_overrides, build
     from vesalius.evaluation.segment import evaluate_segment as score
@@ -281,5 +285,5 @@ def evaluate_segment(
         training=build(SegmentTraining, apply_overrides({"search": search}, overrides), source="segment"),
     )
     how: dict[str, Any] = {"batch_size": batch_size, "device": device, "progress": progress}
-    how["cache"] = None if cache is None else Path(cache)
+    how |= {"cache": None if cache is None else Path(cache), "keep_networks": keep_networks}
     return score(Path(run), store, parts=parts, options=options, **how)

@@ -1,0 +1,146 @@
+"""A network that learned labels, in one file: its weights, how to build it again, and whom it has never seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from jaxtyping import Int
+from safetensors import SafetensorError
+from torch import Tensor
+
+from vesalius.atomic import replacing
+from vesalius.backbones.load import build_backbone
+from vesalius.backbones.timm_backbones import TimmBackbone
+from vesalius.backbones.weights import describe
+from vesalius.errors import RunError
+from vesalius.evaluation.classifier import Classifier
+from vesalius.evaluation.segmentation_network import SegmentationNetwork
+
+__all__ = ["KeptNetwork", "NetworkAbout", "keep_best", "load_network", "save_network"]
+
+_LAYOUT = 1
+_ROWS = "rows_never_seen"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkAbout:
+    """What is told of a network, beside its weights.
+
+    Attributes:
+        task: `finetune` or `segment`.
+        names: Classes of a classifier; parts of a segmentation, whose background comes first and has no name.
+        kind: Of the label (`binary`, `multiclass`, `ordinal`, `multilabel`), or `part`.
+        label: Of the store; empty for parts.
+        image_size: Side of the input in pixels.
+        decoder: Of a segmentation, else None.
+        arm: `pretrained` or `random_init`.
+        fraction: Amount of labels it learned from.
+        seed: Its draw of labels.
+        pair: Its pair of sides: which fold, or 0.
+        store: Fingerprint of the store that it is scored on.
+    """
+
+    task: str
+    names: tuple[str, ...]
+    kind: str
+    label: str
+    image_size: int
+    decoder: str | None
+    arm: str
+    fraction: float
+    seed: int
+    pair: int
+    store: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptNetwork:
+    """A network that was kept.
+
+    Attributes:
+        module: In evaluation mode; from normalised pixels to logits.
+        backbone: Its encoder.
+        about: What is told of it.
+        rows: Of the store: the images that it is scored on and has neither learned from nor been chosen by.
+    """
+
+    module: Classifier | SegmentationNetwork
+    backbone: TimmBackbone
+    about: NetworkAbout
+    rows: Int[Tensor, " images"]
+
+
+def save_network(
+    path: Path, module: Classifier | SegmentationNetwork, about: NetworkAbout, rows: Int[Tensor, " images"]
+) -> None:
+    """Write a network as safetensors, whole or not at all.
+
+    Args:
+        path: Of the file.
+        module: The network.
+        about: See `NetworkAbout`; written into the file's header as JSON.
+        rows: See `KeptNetwork`.
+    """
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}
+    told = {"layout": _LAYOUT, "about": asdict(about), "backbone": describe(module.backbone)}
+    with replacing(path, shared=True) as partial:
+        metadata = {"format": "pt", "vesalius": json.dumps(told)}
+        safetensors.torch.save_file({**state, _ROWS: rows.cpu()}, partial, metadata=metadata)
+
+
+def load_network(path: Path) -> KeptNetwork:
+    """Build a kept network again, with its weights, on the CPU.
+
+    Raises:
+        RunError: The file is missing, damaged, or none that `save_network` wrote.
+        BackboneError: Its backbone cannot be built.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            told = json.loads((file.metadata() or {})["vesalius"])
+        state = safetensors.torch.load_file(path)
+        layout, about, rows = told["layout"], dict(told["about"]), state.pop(_ROWS)
+    except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
+        raise RunError(
+            f"{path}: no network that an evaluation kept ({error}); evaluate again with --keep-networks"
+        ) from error
+    if layout != _LAYOUT:
+        raise RunError(f"{path}: written by another version of vesalius (layout {layout}, this one reads {_LAYOUT})")
+    known = NetworkAbout(**about | {"names": tuple(about["names"])})
+    backbone = build_backbone(told["backbone"], source=path)
+    module: Classifier | SegmentationNetwork
+    if known.decoder is None:
+        module = Classifier(backbone, len(known.names))
+    else:
+        classes = len(known.names) + 1
+        module = SegmentationNetwork(backbone, known.decoder, classes, image_size=known.image_size)
+    try:
+        with torch.no_grad():
+            module.load_state_dict(state)
+    except RuntimeError as error:
+        raise RunError(f"{path}: weights and description do not fit each other: {error}") from error
+    module.eval()
+    return KeptNetwork(module, backbone, known, rows)
+
+
+def keep_best(files: Mapping[float, Path], best: float, train: Callable[[], Any]) -> Path:
+    """Leave of the networks of several rates the best one; train it again where an earlier evaluation kept none.
+
+    Args:
+        files: By rate.
+        best: Rate of the one that is scored.
+        train: Trains and keeps it.
+    """
+    if not files[best].is_file():
+        train()
+    for rate, path in files.items():
+        if rate != best:
+            path.unlink(missing_ok=True)
+    return files[best]
