@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Overrides", "Stores", "read_options", "read_parts", "read_shares", "read_window"]
+__all__ = [
+    "Overrides",
+    "Stores",
+    "options_given",
+    "read_numbers",
+    "read_options",
+    "read_parts",
+    "read_shares",
+    "read_window",
+]
 
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe's key; repeatable.")]
 Stores = Annotated[
@@ -51,3 +62,39 @@ def read_options(assignments: list[str]) -> dict[str, Any]:
     from vesalius.config import apply_overrides
 
     return apply_overrides({}, assignments)
+
+
+def read_numbers(text: str, flag: str, many: int) -> tuple[int, ...]:
+    """Read this many whole numbers by commas."""
+    try:
+        found = tuple(int(one) for one in text.split(","))
+    except ValueError:
+        found = ()
+    if len(found) != many:
+        raise typer.BadParameter(f"{flag} {text}: expected {many} whole numbers by commas")
+    return found
+
+
+def options_given(
+    command: Callable[..., None],
+    values: Mapping[str, Any],
+    *,
+    known: Collection[str],
+    of: str,
+    flags: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return a command's options that are not as by default; one that is not known here is refused, not left out.
+
+    Args:
+        command: Whose.
+        values: Of its parameters.
+        known: Names of those that belong to what is asked for.
+        of: What that is, for the error: `--task knn`.
+        flags: Words of the options that are not spelled like their parameter.
+    """
+    parameters = inspect.signature(command).parameters
+    given = {name: values[name] for name, one in parameters.items() if values[name] != one.default}
+    foreign = [f"--{(flags or {}).get(name, name).replace('_', '-')}" for name in given if name not in known]
+    if foreign:
+        raise typer.BadParameter(f"{of} has no {', '.join(foreign)}")
+    return given

@@ -8,15 +8,28 @@ from typing import Annotated
 import typer
 
 from vesalius.cli.app import app
-from vesalius.cli.arguments import read_window
+from vesalius.cli.arguments import options_given, read_numbers, read_window
 
 __all__ = ["explain", "report"]
+
+_BOTH = ("run", "out", "store", "part", "compare", "device", "overwrite")
+_OF_CASES = (*_BOTH, "cases", "klass", "arm", "method", "layer", "region", "box", "pixel", "trusted", "seed")
+_OF_IMAGES = (
+    *_BOTH, "images", "maps", "head", "figure", "average", "rollout", "mass", "count", "image_size", "upsampling",
+    "fit", "window", "frame", "axis", "volume", "key",
+)  # fmt: skip
+_FLAGS = {"klass": "class"}
+_PLURALS = {"head": "heads", "part": "parts", "arm": "arms", "klass": "classes"}
 
 
 @app.command()
 def explain(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     images: Annotated[list[Path] | None, typer.Argument(help="Images: any files that `prepare` reads.")] = None,
+    cases: Annotated[
+        str | None,
+        typer.Option(help="In place of images: an evaluation that kept networks; its best and worst cases."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write into; by default RUN/explanations.")] = None,
     store: Annotated[Path | None, typer.Option(help="Store whose geometry, window, masks and maps are used.")] = None,
     maps: Annotated[
@@ -45,38 +58,38 @@ def explain(
     axis: Annotated[str, typer.Option(help="Of NIfTI volumes: axial, coronal, sagittal, 0, 1 or 2.")] = "axial",
     volume: Annotated[int, typer.Option(help="Of 4-D NIfTI files.")] = 0,
     key: Annotated[str | None, typer.Option(help="Array to read in HDF5 and NPZ files.")] = None,
+    klass: Annotated[
+        list[str] | None, typer.Option("--class", help="cases: class to explain; by default the predicted one.")
+    ] = None,
+    arm: Annotated[list[str] | None, typer.Option(help="cases: pretrained (default), random_init; repeatable.")] = None,
+    method: Annotated[str, typer.Option(help="cases: grad-cam, grad-cam++, layer-cam, hires-cam, ...")] = "grad-cam",
+    layer: Annotated[str | None, typer.Option(help="cases: of the backbone; by default its last with places.")] = None,
+    region: Annotated[str, typer.Option(help="cases of a segmentation: class, box, component or pixel.")] = "class",
+    box: Annotated[str | None, typer.Option(metavar="R,C,R,C", help="cases: first and last pixel of a box.")] = None,
+    pixel: Annotated[str | None, typer.Option(metavar="R,C", help="cases: a pixel, or one of a component.")] = None,
+    trusted: Annotated[int, typer.Option(min=0, help="cases: images that the maps are measured on.")] = 24,
+    seed: Annotated[int, typer.Option(help="cases: of their draw.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an explanation made otherwise.")] = False,
 ) -> None:
-    """Show where every head of a run looks in single images, at the resolution of their files."""
+    """Show where a run looks in single images, or what speaks for the answers of the networks that it became."""
     from vesalius import pipeline
 
-    written = pipeline.explain(
-        run,
-        images or [],
-        out=out,
-        store=store,
-        maps=list(maps or []),
-        heads=list(head or []),
-        parts=list(part or []),
-        figure=figure,
-        compare=list(compare or []),
-        average=average,
-        rollout=rollout,
-        mass=mass,
-        count=count,
-        image_size=image_size,
-        upsampling=upsampling,
-        fit=fit,
-        window=read_window(window),
-        frame=frame,
-        axis=axis,
-        volume=volume,
-        key=key,
-        device=device,
-        overwrite=overwrite,
-    )
-    for path in written:
+    of = "explain --cases" if cases is not None else "explain without --cases"
+    given = options_given(explain, locals(), known=_OF_CASES if cases is not None else _OF_IMAGES, of=of, flags=_FLAGS)
+    given = {_PLURALS.get(name, name): value for name, value in given.items()}
+    if cases is not None:
+        if store is None:
+            raise typer.BadParameter("--cases needs the --store that was scored")
+        for name, many in (("box", 4), ("pixel", 2)):
+            if name in given:
+                given[name] = read_numbers(given[name], f"--{name}", many)
+        del given["run"], given["cases"]
+        typer.echo(f"cases: {pipeline.explain_cases(run, cases, **given)}")
+        return
+    if "window" in given:
+        given["window"] = read_window(window)
+    for path in pipeline.explain(**given):
         typer.echo(f"explanation: {path}")
 
 

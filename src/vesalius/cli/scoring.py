@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from vesalius.cli.app import app, console
-from vesalius.cli.arguments import read_shares
+from vesalius.cli.arguments import options_given, read_shares
 
 __all__ = ["evaluate"]
 
@@ -111,11 +110,8 @@ def _given(task: str, values: dict[str, Any]) -> dict[str, Any]:
     tasks = _OF_LABELS | _OF_MASKS
     if task not in tasks:
         raise typer.BadParameter(f"no task '{task}'; use {', '.join(tasks)}")
-    defaults = {name: one.default for name, one in inspect.signature(evaluate).parameters.items()}
-    asked = {name: values[name] for name, default in defaults.items() if values[name] != default}
-    given = {name: value for name, value in asked.items() if name not in ("run", "data", "label", "task")}
-    flags = {"overrides": "set"}
-    foreign = [f"--{flags.get(name, name).replace('_', '-')}" for name in given if name not in tasks[task]]
-    if foreign:
-        raise typer.BadParameter(f"--task {task} has no {', '.join(foreign)}")
-    return given
+    aside = ("run", "data", "label", "task")
+    given = options_given(
+        evaluate, values, known=(*aside, *tasks[task]), of=f"--task {task}", flags={"overrides": "set"}
+    )
+    return {name: value for name, value in given.items() if name not in aside}

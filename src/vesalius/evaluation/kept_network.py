@@ -66,15 +66,20 @@ class KeptNetwork:
 
     Attributes:
         module: In evaluation mode; from normalised pixels to logits.
-        backbone: Its encoder.
         about: What is told of it.
         rows: Of the store: the images that it is scored on and has neither learned from nor been chosen by.
     """
 
     module: Classifier | SegmentationNetwork
-    backbone: TimmBackbone
     about: NetworkAbout
     rows: Int[Tensor, " images"]
+
+    @property
+    def backbone(self) -> TimmBackbone:
+        """Its encoder."""
+        own = self.module.backbone
+        assert isinstance(own, TimmBackbone)  # noqa: S101 (built so)
+        return own
 
 
 def save_network(
@@ -127,7 +132,7 @@ def load_network(path: Path) -> KeptNetwork:
     except RuntimeError as error:
         raise RunError(f"{path}: weights and description do not fit each other: {error}") from error
     module.eval()
-    return KeptNetwork(module, backbone, known, rows)
+    return KeptNetwork(module, known, rows)
 
 
 def keep_best(files: Mapping[float, Path], best: float, train: Callable[[], Any]) -> Path:

@@ -105,6 +105,18 @@ def _package(name: str) -> Any:
 def _as_maps(
     output: Tensor, *, prefix: int, size: tuple[int, int], innermost: bool, name: str
 ) -> Float[Tensor, "batch channels rows columns"]:
+    maps = _laid_out(output, prefix=prefix, size=size, innermost=innermost, name=name)
+    if maps.shape[2] * maps.shape[3] == 1:
+        raise BackboneError(
+            f"layer {name} has one cell for an image of {size[0]} x {size[1]}, so that its map points nowhere; name an "
+            "earlier layer, or train at a larger size"
+        )
+    return maps
+
+
+def _laid_out(
+    output: Tensor, *, prefix: int, size: tuple[int, int], innermost: bool, name: str
+) -> Float[Tensor, "batch channels rows columns"]:
     if output.ndim == 4:
         return output.permute(0, 3, 1, 2) if innermost else output
     height, width = size

@@ -37,10 +37,10 @@ def region_of(
     predicted: Bool[Tensor, "height width"],
     kind: Region = "class",
     *,
-    box: tuple[int, int, int, int] | None = None,
-    pixel: tuple[int, int] | None = None,
+    box: tuple[int, ...] | None = None,
+    pixel: tuple[int, ...] | None = None,
 ) -> Bool[Tensor, "height width"]:
-    """Return the pixels that are explained.
+    """Return the pixels that are explained; none where the network takes none of them for the class.
 
     Args:
         predicted: Pixels that the network takes for the class.
@@ -51,7 +51,7 @@ def region_of(
         pixel: Row and column.
 
     Raises:
-        ConfigError: A box or pixel that is missing or outside, or a region without any pixel.
+        ConfigError: A box or pixel that is missing or outside.
     """
     height, width = predicted.shape
     region = predicted
@@ -66,12 +66,10 @@ def region_of(
         region[row, column] = True
     elif kind == "component":
         region = _component(predicted, pixel)
-    if not bool(region.any()):
-        raise ConfigError(f"nothing to explain: the network takes no pixel of this {kind} for the class")
     return region
 
 
-def _component(predicted: Bool[Tensor, "height width"], pixel: tuple[int, int] | None) -> Bool[Tensor, "height width"]:
+def _component(predicted: Bool[Tensor, "height width"], pixel: tuple[int, ...] | None) -> Bool[Tensor, "height width"]:
     labelled: Any
     labelled, pieces = ndimage.label(predicted.numpy())
     if pixel is None:

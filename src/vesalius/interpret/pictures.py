@@ -25,6 +25,7 @@ __all__ = [
     "Sheet",
     "attention_picture",
     "beside",
+    "caption_font",
     "legend",
     "outline",
     "overlay",
@@ -189,7 +190,7 @@ def outline(
 
 def picture_grid(rows: Sequence[Sequence[npt.NDArray[Any]]], captions: Sequence[str], cell: int) -> Sheet:
     """Set pictures in a grid on white, each centred in its cell, a caption over each column."""
-    font = _font()
+    font = caption_font()
     widths = [max(cell, round(font.getlength(caption))) for caption in captions]
     canvas = Image.new("RGB", (sum(widths) + _GAP * (len(widths) + 1), _CAPTION + (cell + _GAP) * len(rows)), "white")
     draw = ImageDraw.Draw(canvas)
@@ -206,7 +207,7 @@ def picture_grid(rows: Sequence[Sequence[npt.NDArray[Any]]], captions: Sequence[
 
 def titled(sheet: _AnySheet, title: str) -> _AnySheet:
     """Put a title over a sheet, underlined over its width; a sheet as high without one where the title is empty."""
-    font = _font()
+    font = caption_font()
     width = max(sheet.shape[1], round(font.getlength(title)) + 2 * _GAP)
     canvas = Image.new("RGB", (width, sheet.shape[0] + _CAPTION + _GAP), "white")
     if title:
@@ -219,7 +220,7 @@ def titled(sheet: _AnySheet, title: str) -> _AnySheet:
 
 def legend(names: Sequence[str]) -> Sheet:
     """Write the names of parts, each after a square of its colour; empty (of no height) where there are none."""
-    font = _font()
+    font = caption_font()
     shown = [name.replace("_", " ") for name in names]
     widths = [round(font.getlength(name)) + _CAPTION + 2 * _GAP for name in shown]
     canvas = Image.new("RGB", (_GAP + sum(widths), _CAPTION + _GAP if names else 0), "white")
@@ -249,7 +250,8 @@ def stacked(sheets: Sequence[_AnySheet]) -> _AnySheet:
 
 
 @cache
-def _font() -> ImageFont.FreeTypeFont:
+def caption_font() -> ImageFont.FreeTypeFont:
+    """Return the font of all captions."""
     font = ImageFont.load_default(size=13)
     if not isinstance(font, ImageFont.FreeTypeFont):
         raise ViewError("Pillow was built without FreeType and cannot draw captions; install Pillow from PyPI")

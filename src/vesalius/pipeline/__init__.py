@@ -3,6 +3,7 @@
 Everything heavy is imported inside the verbs, so that `vesalius --help` and `import vesalius` stay fast.
 """
 
+from vesalius.pipeline.cases import explain_cases
 from vesalius.pipeline.knowledge import guide
 from vesalius.pipeline.pages import explain, report
 from vesalius.pipeline.pretraining import pretrain
@@ -26,6 +27,7 @@ __all__ = [
     "evaluate_regions",
     "evaluate_segment",
     "explain",
+    "explain_cases",
     "export",
     "guide",
     "open_store",

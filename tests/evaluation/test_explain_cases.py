@@ -1,0 +1,155 @@
+"""Cases of evaluations that kept their networks: what is chosen, drawn, compared, measured and refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from vesalius import pipeline
+from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
+from vesalius.backbones.weights import save_backbone
+from vesalius.data.store import Store, open_store
+from vesalius.errors import BackboneError, ConfigError, LabelError, RunError
+from vesalius.evaluation.explanation_trust import Figure
+
+QUICK: dict[str, Any] = {"progress": False, "precision": "fp32", "device": "cpu", "bootstrap": 50, "seeds": 1}
+
+
+def new_run(folder: Path) -> Path:
+    torch.manual_seed(0)
+    backbone = create_backbone(BackboneConfig(name="test_resnet", image_size=32, in_chans=1, drop_path=0.0))
+    save_backbone(backbone, folder / "backbone", state=backbone.state_dict())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def classified(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose classifiers know on which side the bright square lies."""
+    run = new_run(tmp_path_factory.mktemp("classified") / "run")
+    how = QUICK | {"task": "finetune", "label": "side", "folds": 2, "random_inits": 1, "keep_networks": True}
+    how["overrides"] = ("rounds=3", "round_steps=12", "batch_size=16", "warmup_steps=2", "lr=0.003")
+    pipeline.evaluate(run, data=store.path, **how)
+    return run
+
+
+@pytest.fixture(scope="module")
+def segmented(phantom_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose networks draw hearts and lungs, more or less."""
+    run = new_run(tmp_path_factory.mktemp("segmented") / "run")
+    how = QUICK | {"protocol": "folds", "folds": 2, "decoder": "fpn", "keep_networks": True}
+    how["overrides"] = ["rounds=2", "round_steps=15", "batch_size=8", "lr=0.01"]
+    pipeline.evaluate_segment(run, data=phantom_store, **how)
+    return run
+
+
+def explain(run: Path, evaluation: str, store: Path, out: Path, **options: Any) -> tuple[Path, pd.DataFrame]:
+    options = {"layer": "layer2"} | options  # 4 x 4 cells at 32 px
+    path = pipeline.explain_cases(run, evaluation, store=store, out=out, device="cpu", progress=False, **options)
+    return path, pd.read_csv(path.with_name("cases.csv"))
+
+
+def test_cases_of_a_classifier(classified: Path, store: Store, tmp_path: Path) -> None:
+    path, table = explain(classified, "finetune", store.path, tmp_path / "cases", arms=["pretrained", "random_init"])
+    assert table.groupby("model")["kind"].value_counts().loc["run"].to_dict() == {"best": 5, "worst": 5, "median": 3}
+    assert set(table["model"]) == {"run", "run, random_init".replace("_", " ")}
+    [folder] = (classified / "evaluations").iterdir()
+    predictions = pd.read_parquet(folder / "predictions.parquet")
+    own = predictions[predictions.arm == "pretrained"].set_index("image_id")
+    truth = np.where(own.truth_yes == 1, own.score_yes, own.score_no)
+    ours = table[table.model == "run"].set_index("image_id")
+    expected = pd.Series(truth, index=own.index)
+    np.testing.assert_allclose(ours.score, expected[ours.index], atol=1e-4)
+    assert ours[ours.kind == "best"].score.min() >= np.sort(truth)[-5] - 1e-4
+    assert ours[ours.kind == "worst"].score.max() <= np.sort(truth)[4] + 1e-4
+    arrays = np.load(path.with_name("cases.npz"))
+    assert arrays["case 0, run, predicted"].shape == (32, 32)
+    assert set(ours.explained.str.split().str[0]) == {"predicted"}
+    with Image.open(path) as picture:
+        assert picture.size[1] > 13 * 176
+    trust = pd.read_csv(path.with_name("trust.csv")).set_index(["model", "metric"])
+    for metric in ("deletion_area", "insertion_area", "shuffled_weights"):
+        row = trust.loc[("run", metric)]
+        assert row.low <= row.value <= row.high
+        assert row.images == 24 if metric != "shuffled_weights" else row.images > 0
+    assert trust.loc[("run", "insertion_area")].value > trust.loc[("run", "insertion_area")].beside
+    assert ("run", "energy_inside") not in trust.index
+    assert str(tmp_path) not in path.with_name("cases.json").read_text()
+
+
+def test_cases_of_a_segmentation(segmented: Path, phantom_store: Path, tmp_path: Path) -> None:
+    """The same images under two runs; a map that is of a heart lies in it more than an even one would."""
+    path, table = explain(
+        segmented, "segment", phantom_store, tmp_path / "cases", parts=["heart"], compare=[segmented], trusted=12
+    )
+    assert list(table.columns) == ["case", "kind", "row", "score", "image_id", "model", "subject", "explained"]
+    assert len(table) == 26
+    assert set(table["explained"]) <= {"heart, class", "nothing predicted"}
+    store = open_store(phantom_store)
+    assert set(table["row"]) <= set(range(len(store)))
+    trust = pd.read_csv(path.with_name("trust.csv")).drop_duplicates("metric").set_index("metric")
+    assert trust.loc["energy_inside"].value > trust.loc["energy_inside"].beside
+    assert 0 < trust.loc["energy_inside"].beside < 0.5
+    first = path.stat().st_mtime_ns
+    again, _ = explain(
+        segmented, "segment", phantom_store, tmp_path / "cases", parts=["heart"], compare=[segmented], trusted=12
+    )
+    assert again.stat().st_mtime_ns == first
+    with pytest.raises(RunError, match=r"made otherwise \(different: .*subjects"):
+        explain(segmented, "segment", phantom_store, tmp_path / "cases", parts=["left_lung"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"region": "component"}, {"region": "pixel", "pixel": [20, 20]}, {"region": "box", "box": [0, 0, 39, 39]}],
+)
+def test_regions(segmented: Path, phantom_store: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    _, table = explain(
+        segmented, "segment", phantom_store, tmp_path / "cases", parts=["left_lung"], trusted=0, **options
+    )
+    assert f"left lung, {options['region']}" in set(table["explained"])
+    assert set(table["explained"]) <= {f"left lung, {options['region']}", "nothing predicted"}
+
+
+def test_maps_that_shuffled_weights_give_too_are_told() -> None:
+    about = {"model": "run", "subject": "heart", "metric": "shuffled_weights"}
+    figure = Figure(**about, value=0.8, low=0.7, high=0.9, beside=0.2, images=9)
+    assert "tell of the image and the layers, not of what was learned" in figure.warning
+
+
+def test_what_cannot_be_explained(
+    classified: Path, segmented: Path, store: Store, phantom_store: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RunError, match=r"no evaluation 'segment' that kept networks .* --keep-networks` first"):
+        explain(classified, "segment", store.path, tmp_path)
+    with pytest.raises(ConfigError, match="not the store that the networks of 'finetune' were scored on"):
+        explain(classified, "finetune", phantom_store, tmp_path)
+    with pytest.raises(ConfigError, match="no class 'maybe' of side; classes: no, yes"):
+        explain(classified, "finetune", store.path, tmp_path, classes=["maybe"])
+    with pytest.raises(ConfigError, match="regions are of segmentations"):
+        explain(classified, "finetune", store.path, tmp_path, region="box")
+    with pytest.raises(LabelError, match=r"no part 'hart'.* did you mean 'heart'"):
+        explain(segmented, "segment", phantom_store, tmp_path, parts=["hart"])
+    with pytest.raises(ConfigError, match="no arm 'trained'"):
+        explain(segmented, "segment", phantom_store, tmp_path, arms=["trained"])
+    with pytest.raises(ConfigError, match="name parts"):
+        explain(segmented, "segment", phantom_store, tmp_path, classes=["heart"])
+    with pytest.raises(ConfigError, match="no region 'blob'"):
+        explain(segmented, "segment", phantom_store, tmp_path, region="blob")
+    [network, *_] = (classified / "finetuned").glob("*.safetensors")
+    kept = network.read_bytes()
+    network.write_bytes(kept[:100])
+    with pytest.raises(RunError, match="no network that an evaluation kept"):
+        explain(classified, "finetune", store.path, tmp_path, arms=["pretrained", "random_init"])
+    network.write_bytes(kept)
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_a_layer_of_one_cell_points_nowhere(classified: Path, store: Store, tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match="layer4 has one cell for an image of 32 x 32"):
+        explain(classified, "finetune", store.path, tmp_path, layer=None)
