@@ -52,6 +52,13 @@ class Dense(nn.Module):
         return functional.interpolate(logits, size=pixels.shape[2:], mode="bilinear", align_corners=False)
 
 
+class Staged(Pooled):
+    """Classes on the last block's tokens, before the norm that follows it."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.head(self.backbone.forward_features(pixels, stages=True).stages[-1].mean((2, 3)))
+
+
 def built(name: str, arguments: dict[str, Any], pool: Any, size: tuple[int, int], kind: type[nn.Module]) -> Any:
     torch.manual_seed(0)
     config = BackboneConfig(name=name, image_size=size[0], arguments=arguments, pool=pool)
@@ -108,8 +115,8 @@ def test_of_a_region_equals_the_product_written_out(
         predicted = network(pixels)[0].argmax(0)
     column = int(predicted.flatten().mode().values)
     target = region_target(column, region_of(predicted == column))
-    layer = default_layer(network.backbone)
-    found = class_activation(network, network.backbone, pixels.clone(), target)
+    layer = default_layer(network.backbone, dense=True)
+    found = class_activation(network, network.backbone, pixels.clone(), target, dense=True)
     expected = written_out(network, layer, pixels.clone(), target)
     assert expected.max() > 0.9
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-5)
@@ -134,6 +141,14 @@ def test_every_method_gives_a_map(method: str) -> None:
     assert 0 <= float(found.min()) <= float(found.max()) <= 1
 
 
+def test_the_default_layer_is_the_last_that_the_answer_goes_through() -> None:
+    cls, mean = (built("test_vit", {}, pool, (32, 32), Pooled).backbone for pool in ("cls", "mean"))
+    last = f"blocks.{len(cls.model.blocks) - 1}"
+    assert default_layer(cls) == f"{last}.norm1"
+    assert default_layer(cls, dense=True) == default_layer(mean) == last
+    assert default_layer(built("resnet18", {}, "auto", (64, 64), Pooled).backbone) == "layer4"
+
+
 def test_a_layer_by_name() -> None:
     network = built("resnet18", {}, "auto", (64, 64), Pooled)
     pixels = torch.randn(1, 1, 64, 64)
@@ -142,6 +157,9 @@ def test_a_layer_by_name() -> None:
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-5)
     with pytest.raises(ConfigError, match="no layer 'layer9'; did you mean 'layer"):
         class_activation(network, network.backbone, pixels, class_target(1), layer="layer9")
+    early = built("test_vit", {}, "mean", (64, 64), Staged)
+    with pytest.raises(BackboneError, match="layer norm has no part in this answer"):
+        class_activation(early, early.backbone, pixels, class_target(1), layer="norm")
     odd = built("test_vit", {}, "mean", (64, 64), Pooled)
     odd.backbone.model.blocks[0].register_forward_hook(lambda *seen: seen[2].repeat(1, 2, 1)[:, :19])
     with pytest.raises(BackboneError, match=r"blocks\.1 gives \(1, 19, 64\), which is no grid of an image of 64 x 64"):

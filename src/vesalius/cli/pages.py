@@ -62,7 +62,9 @@ def explain(
         list[str] | None, typer.Option("--class", help="cases: class to explain; by default the predicted one.")
     ] = None,
     arm: Annotated[list[str] | None, typer.Option(help="cases: pretrained (default), random_init; repeatable.")] = None,
-    method: Annotated[str, typer.Option(help="cases: grad-cam, grad-cam++, layer-cam, hires-cam, ...")] = "grad-cam",
+    method: Annotated[
+        str, typer.Option(help="cases: grad-cam, grad-cam++, layer-cam, hires-cam, ...; auto: as the task needs.")
+    ] = "auto",
     layer: Annotated[str | None, typer.Option(help="cases: of the backbone; by default its last with places.")] = None,
     region: Annotated[str, typer.Option(help="cases of a segmentation: class, box, component or pixel.")] = "class",
     box: Annotated[str | None, typer.Option(metavar="R,C,R,C", help="cases: first and last pixel of a box.")] = None,

@@ -94,8 +94,8 @@ def explain_cases(
         for subject in subjects:
             trust += measure_trust(model, subject, store, **how, advance=advance)
     found = _Found(store, cases, maps, [one.title for one in models], [one.name for one in subjects])
-    parts = [one.part for one in subjects if one.part is not None]
-    save_png(cases_picture(found.rows(parts), found.models, found.subjects), path)
+    parts = list(dict.fromkeys(one.part for one in subjects if one.part is not None))
+    save_png(cases_picture(found.rows(subjects[0].score_name, parts), found.models, found.subjects), path)
     made = [path.name, *found.write(out), _write_csv(pd.DataFrame([asdict(one) for one in trust]), out / "trust.csv")]
     warnings = [one.warning for one in trust if one.warning]
     write_record(record, plan, pictures=made, trust=[asdict(one) for one in trust], warnings=warnings)
@@ -137,7 +137,7 @@ class _Found:
     models: Sequence[str]
     subjects: Sequence[str]
 
-    def rows(self, parts: Sequence[str]) -> list[CaseRow]:
+    def rows(self, score_name: str, parts: Sequence[str]) -> list[CaseRow]:
         """Lay them out for the picture, these parts of the masks outlined."""
         found = []
         for case, of_case in zip(self.cases, self.maps, strict=True):
@@ -148,7 +148,7 @@ class _Found:
             truth = {} if masks is None else {name: masks.part(name) for name in parts}
             known = {name: part > 0.5 for name, part in truth.items() if part is not None}
             shown = [[_shown(one) for one in of_model] for of_model in of_case]
-            found.append(CaseRow([case.kind, f"{case.score:.2f}"], image, known, shown))
+            found.append(CaseRow([case.kind, f"{score_name} {case.score:.2f}"], image, known, shown))
         return found
 
     def write(self, out: Path) -> list[str]:

@@ -23,18 +23,22 @@ class Activation:
     """Which class activation map.
 
     Attributes:
-        method: See `vesalius.interpret.class_activation.METHODS`.
+        method: See `vesalius.interpret.class_activation.METHODS`; `auto` is Grad-CAM for a classifier and HiResCAM
+            (Draelos & Carin 2020, arXiv 2011.08891) for a segmentation, whose classes have a place: the mean gradient
+            over the image, which Grad-CAM weighs channels by, loses it (docs/LOG.md).
         layer: Of the backbone; by default its last one with places.
     """
 
-    method: str = "grad-cam"
+    method: str = "auto"
     layer: str | None = None
 
     def of(
         self, network: KeptNetwork, inputs: Float[Tensor, "1 channels height width"], asked: Asked
     ) -> Float[Tensor, "height width"]:
         """Compute it of one image."""
-        how: dict[str, Any] = {"method": self.method, "layer": self.layer}
+        dense = network.about.task == "segment"
+        method = self.method if self.method != "auto" else "hires-cam" if dense else "grad-cam"
+        how: dict[str, Any] = {"method": method, "layer": self.layer, "dense": dense}
         return class_activation(network.module, network.backbone, inputs.clone(), asked.target, **how)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -51,6 +51,8 @@ class ClassSubject:
         wanted: A class (of several labels, a label), or empty for the one that the network predicts.
         part: Of the store's masks, that an explanation should lie in.
     """
+
+    score_name: ClassVar[str] = "truth"
 
     label: str
     wanted: str = ""
@@ -116,6 +118,8 @@ class PartSubject:
         box: See `vesalius.interpret.explained_region.region_of`.
         pixel: Likewise.
     """
+
+    score_name: ClassVar[str] = "Dice"
 
     name: str
     side: int

@@ -32,6 +32,7 @@ __all__ = ["CaseRow", "ShownMap", "cases_picture"]
 _CELL = 176
 _INK = (32, 36, 41)
 _LABEL_WIDTH = 92
+_STRIP = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,14 @@ def cases_picture(rows: Sequence[CaseRow], models: Sequence[str], subjects: Sequ
         subjects: Names, in the order of each model's maps.
     """
     parts = list(dict.fromkeys(name for row in rows for name in row.truth))
-    labels = picture_grid([[_label(row.label)] for row in rows], [""], _LABEL_WIDTH)
-    images = picture_grid([[_framed(_with_truth(row, parts), "")] for row in rows], ["image"], _CELL)
+    high = _CELL + _STRIP
+    labels = picture_grid([[_label(row.label)] for row in rows], [""], high, narrowest=_LABEL_WIDTH)
+    images = picture_grid([[_framed(_with_truth(row, parts), "")] for row in rows], ["image"], high, narrowest=_CELL)
     groups = [titled(labels, ""), titled(images, "")]
     for place, model in enumerate(models):
         drawn = [[_map(row, one) for one in row.shown[place]] for row in rows]
-        groups.append(titled(picture_grid(drawn, [name.replace("_", " ") for name in subjects], _CELL), model))
+        captions = [name.replace("_", " ") for name in subjects]
+        groups.append(titled(picture_grid(drawn, captions, high, narrowest=_CELL), model))
     return stacked([beside(groups), legend(parts)])
 
 
@@ -116,13 +119,11 @@ def _enlarged(values: Float[Tensor, "rows columns"]) -> Float[np.ndarray, "heigh
 
 
 def _framed(picture: Picture, words: str) -> Picture:
-    """Write words on a strip at the foot of a picture."""
-    if not words:
-        return picture
-    canvas = Image.fromarray(picture)
-    draw = ImageDraw.Draw(canvas, "RGBA")
-    draw.rectangle((0, _CELL - 18, _CELL, _CELL), fill=(0, 0, 0, 150))
-    draw.text((_CELL / 2, _CELL - 9), words, fill=(255, 255, 255), font=caption_font(), anchor="mm")
+    """Write words below a picture."""
+    canvas = Image.new("RGB", (_CELL, _CELL + _STRIP), "white")
+    canvas.paste(Image.fromarray(picture))
+    draw = ImageDraw.Draw(canvas)
+    draw.text((_CELL / 2, _CELL + _STRIP / 2), words, fill=_INK, font=caption_font(), anchor="mm")
     return np.asarray(canvas)
 
 

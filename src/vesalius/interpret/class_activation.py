@@ -39,6 +39,7 @@ def class_activation(
     *,
     method: str = "grad-cam",
     layer: str | None = None,
+    dense: bool = False,
 ) -> Float[Tensor, "height width"]:
     """Weigh the channels of a layer by how much a target rises with them (Selvaraju et al. 2017, arXiv 1610.02391).
 
@@ -53,17 +54,18 @@ def class_activation(
         target: What is explained.
         method: One of `METHODS`.
         layer: Whose channels, as the backbone's modules are named; by default `default_layer`.
+        dense: Whether the network reads the backbone's maps, not its pooled features alone.
 
     Returns:
         The map at the input's size, from 0 to 1; 0 everywhere where no channel speaks for the target.
 
     Raises:
         ConfigError: Unknown method or layer, or the package is not installed.
-        BackboneError: A layer whose output is no grid of the image.
+        BackboneError: A layer whose output is no grid of the image, or that has no part in the answer.
     """
     if method not in METHODS:
         raise ConfigError(f"no method '{method}'; methods: {', '.join(METHODS)}{nearest(method, METHODS)}")
-    name = default_layer(backbone) if layer is None else layer
+    name = default_layer(backbone, dense=dense) if layer is None else layer
     modules = dict(backbone.model.named_modules())
     if name not in modules or not name:
         raise ConfigError(f"{backbone.name} has no layer '{name}'{nearest(name, list(modules))}")
@@ -76,6 +78,8 @@ def class_activation(
     explainer.compute_input_gradient = True
     try:
         found = explainer(pixels, [target])[0]
+    except AttributeError as error:  # it does not look whether the layer had a gradient
+        raise BackboneError(f"{backbone.name}: layer {name} has no part in this answer; name another one") from error
     finally:
         explainer.activations_and_grads.release()
         backbone.always()
@@ -83,13 +87,13 @@ def class_activation(
     return torch.from_numpy(found).float()
 
 
-def default_layer(backbone: TimmBackbone) -> str:
-    """Return the last layer that has a place for everything: the last stage, or what enters a ViT's last attention.
+def default_layer(backbone: TimmBackbone, *, dense: bool = False) -> str:
+    """Return the last stage or block; where [CLS] alone is read of a ViT, what enters its last attention.
 
-    Behind a ViT's last block the patches do not reach a pooled [CLS] any more, so that nothing rises with them.
+    Behind the last block the patches do not reach a pooled [CLS] any more, so that nothing rises with them.
     """
     last = str(backbone.model.feature_info[-1]["module"])
-    return f"{last}.norm1" if backbone.has_inner else last
+    return f"{last}.norm1" if backbone.has_inner and backbone.pool == "cls" and not dense else last
 
 
 def _package(name: str) -> Any:

@@ -188,10 +188,19 @@ def outline(
     return drawn
 
 
-def picture_grid(rows: Sequence[Sequence[npt.NDArray[Any]]], captions: Sequence[str], cell: int) -> Sheet:
-    """Set pictures in a grid on white, each centred in its cell, a caption over each column."""
+def picture_grid(
+    rows: Sequence[Sequence[npt.NDArray[Any]]], captions: Sequence[str], cell: int, *, narrowest: int | None = None
+) -> Sheet:
+    """Set pictures in a grid on white, each centred in its cell, a caption over each column.
+
+    Args:
+        rows: The pictures.
+        captions: One a column.
+        cell: Height of every cell, in pixels.
+        narrowest: Width of a column whose caption is not wider; by default `cell`.
+    """
     font = caption_font()
-    widths = [max(cell, round(font.getlength(caption))) for caption in captions]
+    widths = [max(narrowest or cell, round(font.getlength(caption))) for caption in captions]
     canvas = Image.new("RGB", (sum(widths) + _GAP * (len(widths) + 1), _CAPTION + (cell + _GAP) * len(rows)), "white")
     draw = ImageDraw.Draw(canvas)
     left = _GAP

@@ -30,7 +30,7 @@ def explain_cases(
     classes: Sequence[str] = (),
     compare: Sequence[str | Path] = (),
     arms: Sequence[str] = ("pretrained",),
-    method: str = "grad-cam",
+    method: str = "auto",
     layer: str | None = None,
     region: str = "class",
     box: Sequence[int] | None = None,
@@ -44,7 +44,7 @@ def explain_cases(
     """Explain the best, median and worst cases of an evaluation, the same ones under every model.
 
     The networks are those that `evaluate --keep-networks` left: each image is explained by the one that has never seen
-    it. Classifiers by class activation maps, segmentations by SEG-Grad-CAM. How far the maps can be trusted is measured
+    it, by class activation maps; of a segmentation those of a part's logits over a region (SEG-Grad-CAM's target). How far the maps can be trusted is measured
     on images drawn at random, see `vesalius.evaluation.explanation_trust`.
 
     Args:
@@ -57,7 +57,7 @@ def explain_cases(
         classes: Of a classifier: which are explained; by default the predicted one.
         compare: Further runs, by the evaluation of the same name.
         arms: `pretrained`, `random_init`: which networks of every run.
-        method: See `vesalius.interpret.class_activation.METHODS`.
+        method: See `vesalius.evaluation.explain_one.Activation`.
         layer: Of the backbone; by default its last one with places.
         region: Of a part: `class`, `box`, `component` or `pixel`.
         box: Row and column of the first and the last pixel, in pixels of the store's images.
