@@ -97,7 +97,7 @@ def _with_truth(row: CaseRow, parts: Sequence[str]) -> Picture:
     return drawn
 
 
-def _map(row: CaseRow, shown: ShownMap) -> Picture:
+def _map(row: CaseRow, shown: ShownMap) -> Sheet:
     image = _square(row.image)
     if shown.saliency is None:
         return _framed(image, shown.words)
@@ -118,7 +118,7 @@ def _enlarged(values: Float[Tensor, "rows columns"]) -> Float[np.ndarray, "heigh
     return found
 
 
-def _framed(picture: Picture, words: str) -> Picture:
+def _framed(picture: Picture, words: str) -> Sheet:
     """Write words below a picture."""
     canvas = Image.new("RGB", (_CELL, _CELL + _STRIP), "white")
     canvas.paste(Image.fromarray(picture))

@@ -44,8 +44,8 @@ def explain_cases(
     """Explain the best, median and worst cases of an evaluation, the same ones under every model.
 
     The networks are those that `evaluate --keep-networks` left: each image is explained by the one that has never seen
-    it, by class activation maps; of a segmentation those of a part's logits over a region (SEG-Grad-CAM's target). How far the maps can be trusted is measured
-    on images drawn at random, see `vesalius.evaluation.explanation_trust`.
+    it, by class activation maps; of a segmentation by those of a part's logits over a region, as in SEG-Grad-CAM. How
+    far the maps can be trusted is measured on images drawn at random, see `vesalius.evaluation.explanation_trust`.
 
     Args:
         run: The run folder.
