@@ -15,11 +15,11 @@ __all__ = ["explain", "report"]
 _BOTH = ("run", "out", "store", "part", "compare", "device", "overwrite")
 _OF_CASES = (*_BOTH, "cases", "klass", "arm", "method", "layer", "region", "box", "pixel", "trusted", "seed")
 _OF_IMAGES = (
-    *_BOTH, "images", "maps", "head", "figure", "average", "rollout", "mass", "count", "image_size", "upsampling",
+    *_BOTH, "images", "maps", "head", "figure", "average", "rollout", "mass", "to", "count", "image_size", "upsampling",
     "fit", "window", "frame", "axis", "volume", "key",
 )  # fmt: skip
 _FLAGS = {"klass": "class"}
-_PLURALS = {"head": "heads", "part": "parts", "arm": "arms", "klass": "classes"}
+_PLURALS = {"to": "formats", "head": "heads", "part": "parts", "arm": "arms", "klass": "classes"}
 
 
 @app.command()
@@ -48,6 +48,9 @@ def explain(
     ] = False,
     mass: Annotated[
         float | None, typer.Option(help="Show the most attended patches that hold this share, such as 0.5.")
+    ] = None,
+    to: Annotated[
+        list[str] | None, typer.Option(help="Beside the pictures: nifti, dicom-seg, dicom-sc or geojson; repeatable.")
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Images of the store in the figure distance.")] = 512,
     image_size: Annotated[int | None, typer.Option(help="Side of the input; by default the weights' own.")] = None,

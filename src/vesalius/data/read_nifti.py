@@ -25,7 +25,7 @@ from vesalius.data.windows import WindowRequest, choose_window
 from vesalius.errors import ConfigError, UnreadableImageError, nearest
 from vesalius.records.sample import DecodedImage
 
-__all__ = ["AXES", "count_nifti_frames", "read_nifti"]
+__all__ = ["AXES", "count_nifti_frames", "orientation_of", "read_nifti", "world_axis"]
 
 AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 """World axis (x to the patient's right, y to anterior, z to superior) that the slices follow."""
@@ -72,7 +72,7 @@ def read_nifti(
     held = _held(path, stat.st_mtime_ns, stat.st_size, volume)
     if isinstance(held, UnreadableImageError):
         raise UnreadableImageError(path, held.reason, held.advice)
-    world = _world_axis(axis, held.axes)
+    world = world_axis(axis, held.axes)
     frames = held.values.shape[world]
     check_frame(path, frame, frames)
     others = [a for a in (0, 1, 2) if a != world]
@@ -107,11 +107,16 @@ def count_nifti_frames(path: Path, *, axis: str | int = "axial") -> int:
     with quiet("nibabel"), _stream(path) as file:
         image = _open(path, file)
         shape = _shape3(image.shape)
-        order, axes = _orientation(image.affine)
-        return shape[order[_world_axis(axis, axes)][0]]
+        order, axes = orientation_of(image.affine)
+        return shape[order[world_axis(axis, axes)][0]]
 
 
-def _world_axis(axis: str | int, axes: str) -> int:
+def world_axis(axis: str | int, axes: str) -> int:
+    """Return the world axis (0 to 2) that slices follow, given the array axes' directions such as `LPS`.
+
+    Raises:
+        ConfigError: Unknown axis.
+    """
     if isinstance(axis, str) and axis in AXES:
         return AXES[axis]
     if str(axis) in {"0", "1", "2"}:
@@ -140,7 +145,7 @@ def _volume(path: Path, volume: int) -> _Volume:
             )
         _check_complete(path, image, shape)
         values = _load(path, image, shape, volume)
-        order, axes = _orientation(image.affine)
+        order, axes = orientation_of(image.affine)
         window = _header_window(image.header)
         spacing = _spacing(image, order)
     values = np.transpose(values, [array_axis for array_axis, _ in order])
@@ -204,7 +209,7 @@ def _shape3(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return sides[0], sides[1], sides[2]
 
 
-def _orientation(affine: npt.NDArray[Any]) -> tuple[list[tuple[int, bool]], str]:
+def orientation_of(affine: npt.NDArray[Any]) -> tuple[list[tuple[int, bool]], str]:
     """Return, for each world axis, (array axis, flipped), and the array axes' directions such as `LPS`."""
     from nibabel.orientations import io_orientation, ornt2axcodes
 

@@ -18,6 +18,7 @@ from vesalius.errors import ConfigError
 from vesalius.interpret.attention_maps import mass_mask
 from vesalius.interpret.explained_image import ExplainedImage, ImageReader
 from vesalius.interpret.explained_run import ExplainedRun, Look, look
+from vesalius.interpret.explanation_formats import Looked, write_format
 from vesalius.interpret.explanation_record import already_made, write_record
 from vesalius.interpret.guided_heads import Head, Joined
 from vesalius.interpret.pictures import Picture, Sheet, legend, picture_grid, save_png, stacked
@@ -45,6 +46,7 @@ class ExplainOptions:
         overwrite: Replace what was made otherwise.
         joined: All heads in one map, too: `average`, `rollout`.
         mass: Show only the most attended patches that hold this share of a map's attention; all by default.
+        formats: What is written beside the pictures, of `FORMATS`.
     """
 
     image_size: int | None = None
@@ -53,6 +55,7 @@ class ExplainOptions:
     overwrite: bool = False
     joined: tuple[Joined, ...] = ()
     mass: float | None = None
+    formats: tuple[str, ...] = ()
 
 
 def explain_images(
@@ -91,10 +94,11 @@ def explain_images(
     for file, folder in zip(files, folders, strict=True):
         image = reader.read(file)
         plan = run_plan(run, options) | image_plan(image, reader) | {"heads": [head.number for head in heads]}
-        plan |= {"joined": [one.how for one in options.joined]}
+        plan |= {"joined": [one.how for one in options.joined], "formats": list(options.formats)}
         if not already_made(folder / RECORD, plan, overwrite=options.overwrite):
             shown: list[Head | Joined] = [*heads, *options.joined]
-            _write(folder, image, look_with(run, image, options), shown, options=options, plan=plan)
+            looked = Looked(run, file, reader, image, look_with(run, image, options), tuple(shown))
+            _write(folder, looked, options=options, plan=plan)
         advance(1)
     return tuple(folders)
 
@@ -151,18 +155,11 @@ def _folder_name(file: Path, frame: int | None) -> str:
     return stem if frame is None else f"{stem}_frame_{frame}"
 
 
-def _write(
-    folder: Path,
-    image: ExplainedImage,
-    seen: Look,
-    shown: Sequence[Head | Joined],
-    *,
-    options: ExplainOptions,
-    plan: dict[str, Any],
-) -> None:
+def _write(folder: Path, looked: Looked, *, options: ExplainOptions, plan: dict[str, Any]) -> None:
+    image, seen = looked.image, looked.seen
     canvas = SourceCanvas(image.source)
     pictures, about = [], []
-    for one in shown:
+    for one in looked.shown:
         attention = seen.map_of(one)
         drawn = canvas.overlay(most_attended(attention, options.mass), seen.cells, upsampling=options.upsampling)
         pictures.append(f"{one.file_stem}.png")
@@ -173,11 +170,15 @@ def _write(
         pictures.append(f"maps_{maps.caption}.png")
         save_png(canvas.outline_parts(maps, image.names), folder / pictures[-1])
     pictures.append("sheet.png")
-    save_png(_sheet(image, seen, shown, options), folder / "sheet.png")
-    arrays: dict[str, Any] = {one.file_stem: seen.map_of(one).numpy().astype(np.float32) for one in shown}
+    sheet = _sheet(image, seen, looked.shown, options)
+    save_png(sheet, folder / "sheet.png")
+    arrays: dict[str, Any] = {one.file_stem: seen.map_of(one).numpy().astype(np.float32) for one in looked.shown}
     with replacing(folder / ARRAYS) as file, file.open("wb") as handle:
         np.savez(handle, cells=np.array(seen.cells), **arrays)
-    write_record(folder / RECORD, plan, attention=about, pictures=[*pictures, ARRAYS])
+    pictures.append(ARRAYS)
+    for name in options.formats:
+        pictures += write_format(name, folder, looked, sheet, mass=options.mass)
+    write_record(folder / RECORD, plan, attention=about, pictures=pictures)
 
 
 def most_attended(attention: Float[Tensor, "rows columns"], mass: float | None) -> Float[Tensor, "rows columns"]:

@@ -41,6 +41,7 @@ def explain(
     average: bool = False,
     rollout: bool = False,
     mass: float | None = None,
+    formats: Sequence[str] = (),
     count: int = 512,
     image_size: int | None = None,
     upsampling: str = "bilinear",
@@ -72,6 +73,7 @@ def explain(
         average: Also show the average of all heads.
         rollout: Also show the attention rolled out through all blocks (ViTs).
         mass: Show only the most attended patches that hold this share of a map, such as 0.5.
+        formats: Written beside the pictures: `nifti`, `dicom-seg`, `dicom-sc`, `geojson`.
         count: Images of the store in the figure `distance`.
         image_size: Side of the input in pixels; by default the weights' own. Larger inputs have finer maps.
         upsampling: `bilinear` or `nearest`, from the patch grid to pixels.
@@ -96,23 +98,27 @@ def explain(
     from vesalius.interpret.explain import ExplainOptions, explain_images
     from vesalius.interpret.explain_figures import draw_figure
     from vesalius.interpret.explained_run import open_run
+    from vesalius.interpret.explanation_formats import check_formats
     from vesalius.interpret.guided_heads import Joined, choose_heads
     from vesalius.interpret.source_canvas import check_upsampling
     from vesalius.progress import bar
 
     check_upsampling(upsampling)
+    check_formats(formats)
     if mass is not None and not 0 < mass <= 1:
         raise ConfigError(f"mass = {mass}: a share of the attention is above 0 and at most 1, such as 0.5")
     if not images and figure != "distance":
         raise ConfigError("explain needs at least one image, got none")
     if compare and figure is None:
         raise ConfigError("runs are compared in a figure; say --figure parts, heads or distance")
+    if formats and figure is not None:
+        raise ConfigError("formats are of single images; leave --figure out, or --to")
     opened, *others = (open_run(Path(one)) for one in (run, *compare))
     files, folder = [Path(one) for one in images], opened.path / "explanations" if out is None else Path(out)
     wanted = ((average, Joined(how="average")), (rollout, Joined(how="rollout")))
     joined = tuple(one for asked, one in wanted if asked)
     looks: dict[str, Any] = {"image_size": image_size, "upsampling": upsampling, "mass": mass, "joined": joined}
-    options = ExplainOptions(**looks, device=device, overwrite=overwrite)
+    options = ExplainOptions(**looks, formats=tuple(formats), device=device, overwrite=overwrite)
     if figure == "distance":
         if store is None or files:
             raise ConfigError("figure distance draws its images from a store: name it by --store, and no image")
