@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,18 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from skimage.measure import label
 
 from vesalius import pipeline
 from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
+from vesalius.backbones.normalise import to_input
 from vesalius.backbones.weights import save_backbone
 from vesalius.data.store import Store, open_store
-from vesalius.errors import BackboneError, ConfigError, LabelError, RunError
+from vesalius.errors import BackboneError, ConfigError, RunError
+from vesalius.evaluation.explained_subject import PartSubject
 from vesalius.evaluation.explanation_trust import Figure
+from vesalius.evaluation.kept_network import load_network
+from vesalius.evaluation.networks_of_run import open_networks
 
 QUICK: dict[str, Any] = {"progress": False, "precision": "fp32", "device": "cpu", "bootstrap": 50, "seeds": 1}
 
@@ -73,53 +80,92 @@ def test_cases_of_a_classifier(classified: Path, store: Store, tmp_path: Path) -
     with Image.open(path) as picture:
         assert picture.size[1] > 13 * 176
     trust = pd.read_csv(path.with_name("trust.csv")).set_index(["model", "metric"])
-    for metric in ("deletion_area", "insertion_area", "shuffled_weights"):
+    for metric in ("deletion_area", "insertion_area", "randomised_weights"):
         row = trust.loc[("run", metric)]
         assert row.low <= row.value <= row.high
-        assert row.images == 24 if metric != "shuffled_weights" else row.images > 0
-    assert trust.loc[("run", "insertion_area")].value > trust.loc[("run", "insertion_area")].beside
+        assert row.images == 24 if metric != "randomised_weights" else row.images > 0
+    assert trust.loc[("run", "insertion_area")].value > trust.loc[("run", "insertion_area")].baseline
     assert ("run", "energy_inside") not in trust.index
     assert str(tmp_path) not in path.with_name("cases.json").read_text()
 
 
+def dice_of(run: Path, path: Path, row: int) -> float:
+    """Of the heart, drawn anew by the network that has never seen the image."""
+    store = open_store(path)
+    value = store.info["arrays"]["masks"]["parts"].index("heart")
+    for file in (run / "segmented").glob("*.safetensors"):
+        kept = load_network(file)
+        if kept.about.arm == "pretrained" and row in kept.rows:
+            with torch.no_grad():
+                logits = kept.module(to_input(store.images[[row]], kept.backbone, torch.device("cpu"), (32, 32)))
+            full = torch.nn.functional.interpolate(logits, size=(store.size,) * 2, mode="bilinear", align_corners=False)
+            drawn = full.argmax(1)[0].numpy() == 1 + kept.about.names.index("heart")
+            true = store.masks[row] == value
+            return float(2 * (drawn & true).sum() / (drawn.sum() + true.sum()))
+    raise AssertionError(f"row {row} was never held out")
+
+
 def test_cases_of_a_segmentation(segmented: Path, phantom_store: Path, tmp_path: Path) -> None:
     """The same images under two runs; a map that is of a heart lies in it more than an even one would."""
-    path, table = explain(
-        segmented, "segment", phantom_store, tmp_path / "cases", parts=["heart"], compare=[segmented], trusted=12
-    )
+    other = tmp_path / "other" / "run"
+    shutil.copytree(segmented, other)
+    how: dict[str, Any] = {"parts": ["heart"], "compare": [other], "trust_images": 12}
+    path, table = explain(segmented, "segment", phantom_store, tmp_path / "cases", **how)
     assert list(table.columns) == ["case", "kind", "row", "score", "image_id", "model", "subject", "explained"]
     assert len(table) == 26
     assert set(table["explained"]) <= {"heart, class", "nothing predicted"}
-    store = open_store(phantom_store)
-    assert set(table["row"]) <= set(range(len(store)))
+    assert table["model"].nunique() == 2
+    assert table[table.model == "other/run"].score.tolist() == table[table.model != "other/run"].score.tolist()
+    arrays = np.load(path.with_name("cases.npz"))
+    assert len(arrays) == (table["explained"] != "nothing predicted").sum()
+    for score, row in zip(table.score, table.row, strict=True):
+        assert score == pytest.approx(dice_of(segmented, phantom_store, row), abs=1e-3)
     trust = pd.read_csv(path.with_name("trust.csv")).drop_duplicates("metric").set_index("metric")
-    assert trust.loc["energy_inside"].value > trust.loc["energy_inside"].beside
-    assert 0 < trust.loc["energy_inside"].beside < 0.5
+    assert trust.loc["energy_inside"].value > trust.loc["energy_inside"].baseline
+    assert 0 < trust.loc["energy_inside"].baseline < 0.5
     first = path.stat().st_mtime_ns
-    again, _ = explain(
-        segmented, "segment", phantom_store, tmp_path / "cases", parts=["heart"], compare=[segmented], trusted=12
-    )
+    again, _ = explain(segmented, "segment", phantom_store, tmp_path / "cases", **how)
     assert again.stat().st_mtime_ns == first
     with pytest.raises(RunError, match=r"made otherwise \(different: .*subjects"):
         explain(segmented, "segment", phantom_store, tmp_path / "cases", parts=["left_lung"])
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"region": "component"}, {"region": "pixel", "pixel": [20, 20]}, {"region": "box", "box": [0, 0, 39, 39]}],
+    ("region", "places"), [("component", {}), ("pixel", {"pixel": (20, 20)}), ("box", {"box": (0, 0, 39, 19)})]
 )
-def test_regions(segmented: Path, phantom_store: Path, tmp_path: Path, options: dict[str, Any]) -> None:
-    _, table = explain(
-        segmented, "segment", phantom_store, tmp_path / "cases", parts=["left_lung"], trusted=0, **options
-    )
-    assert f"left lung, {options['region']}" in set(table["explained"])
-    assert set(table["explained"]) <= {f"left lung, {options['region']}", "nothing predicted"}
+def test_regions(segmented: Path, phantom_store: Path, region: Any, places: dict[str, Any]) -> None:
+    store = open_store(phantom_store)
+    how: dict[str, Any] = {"name": "run", "arm": "pretrained", "store": store, "device": torch.device("cpu")}
+    models = open_networks(segmented, "segment", **how)
+    whole, part = PartSubject("left_lung", store.size), PartSubject("left_lung", store.size, region, **places)
+    seen = 0
+    for row in models.rows[:12].tolist():
+        network = models.never_saw(row)
+        inputs = models.pixels(network, store, np.array([row]))
+        everything, asked = whole.ask(models, network, inputs), part.ask(models, network, inputs)
+        if region == "pixel":
+            assert asked is not None
+            assert asked.drawn.nonzero().tolist() == [[16, 16]]  # 40 stored pixels are 32 of the input
+        if everything is None or asked is None:
+            continue
+        seen += 1
+        if region == "box":
+            assert asked.drawn.sum() == everything.drawn[:, :16].sum()
+        if region == "component":
+            assert label(asked.drawn.numpy(), connectivity=1).max() == 1
+            assert bool((everything.drawn | ~asked.drawn).all())
+        column = 1 + network.about.names.index("left_lung")
+        logits = torch.arange(4 * 32 * 32.0).reshape(4, 32, 32)
+        assert float(asked.target(logits)) == float(logits[column][asked.drawn].sum())
+    assert seen > 0
 
 
-def test_maps_that_shuffled_weights_give_too_are_told() -> None:
-    about = {"model": "run", "subject": "heart", "metric": "shuffled_weights"}
-    figure = Figure(**about, value=0.8, low=0.7, high=0.9, beside=0.2, images=9)
+def test_maps_that_randomised_weights_give_too_are_told() -> None:
+    about = {"model": "run", "subject": "heart", "metric": "randomised_weights"}
+    figure = Figure(**about, value=0.8, low=0.7, high=0.9, baseline=0.2, images=9)
     assert "tell of the image and the layers, not of what was learned" in figure.warning
+    for quiet in ({"low": 0.4}, {"images": 5}, {"metric": "energy_inside"}):
+        assert not replace(figure, **quiet).warning
 
 
 def test_what_cannot_be_explained(
@@ -133,12 +179,21 @@ def test_what_cannot_be_explained(
         explain(classified, "finetune", store.path, tmp_path, classes=["maybe"])
     with pytest.raises(ConfigError, match="regions are of segmentations"):
         explain(classified, "finetune", store.path, tmp_path, region="box")
-    with pytest.raises(LabelError, match=r"no part 'hart'.* did you mean 'heart'"):
+    with pytest.raises(ConfigError, match=r"no part 'hart'.* did you mean 'heart'"):
         explain(segmented, "segment", phantom_store, tmp_path, parts=["hart"])
     with pytest.raises(ConfigError, match="no arm 'trained'"):
         explain(segmented, "segment", phantom_store, tmp_path, arms=["trained"])
     with pytest.raises(ConfigError, match="name parts"):
         explain(segmented, "segment", phantom_store, tmp_path, classes=["heart"])
+    for places, words in (
+        ({"box": [0, 0, 5, 5]}, "box is not of region 'class'"),
+        ({"region": "box"}, "region 'box' needs a box"),
+        ({"region": "pixel", "pixel": [40, 0]}, "outside the store's images of 40 x 40 pixels"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            explain(segmented, "segment", phantom_store, tmp_path, **places)
+    with pytest.raises(ConfigError, match="run: named twice"):
+        explain(segmented, "segment", phantom_store, tmp_path, compare=[segmented])
     with pytest.raises(ConfigError, match="no region 'blob'"):
         explain(segmented, "segment", phantom_store, tmp_path, region="blob")
     [network, *_] = (classified / "finetuned").glob("*.safetensors")

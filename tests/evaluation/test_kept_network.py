@@ -67,11 +67,22 @@ def test_classifiers_say_what_was_scored(run: Path, store: Store, monkeypatch: p
 
 def test_of_a_search_the_best_network_stays(run: Path, store: Store) -> None:
     how = CLASSIFY | {"overrides": (*SHORT, "grid=[0.0001, 0.001]"), "search": "lr", "keep_networks": True}
-    result = pipeline.evaluate(run, data=store.path, **how)
-    named = {fit["network"] for fit in result.settings["fits"]}
+    result = pipeline.evaluate(run, data=store.path, cache=run.parent / "cache", **how)
+    fits = result.settings["fits"]
+    named = {fit["network"] for fit in fits}
     assert {path.name for path in (run / "finetuned").glob("*.safetensors")} == named
     assert len(named) == 4
-    assert len(list((run / "finetuned").glob("*.npz"))) == 8
+    assert len(list((run.parent / "cache" / "finetuned").glob("*.npz"))) == 8
+    for fit in fits:
+        assert load_network(run / "finetuned" / fit["network"]).about.arm == fit["arm"]
+
+
+def test_networks_of_all_labels_in_their_first_draw_stay(run: Path, store: Store) -> None:
+    how = CLASSIFY | {"overrides": SHORT, "fractions": (0.5, 1.0), "seeds": 2}
+    result = pipeline.evaluate(run, data=store.path, keep_networks=True, **how)
+    kept = [(fit["fraction"], fit["seed"]) for fit in result.settings["fits"] if "network" in fit]
+    assert kept == [(1.0, 0)] * 4  # arms and folds
+    assert len(result.settings["fits"]) == 16
 
 
 def test_segmentation_networks_draw_what_was_scored(run: Path, phantom_store: Path) -> None:

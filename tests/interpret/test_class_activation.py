@@ -59,6 +59,15 @@ class Staged(Pooled):
         return self.head(self.backbone.forward_features(pixels, stages=True).stages[-1].mean((2, 3)))
 
 
+class DenseStages(Dense):
+    """Classes of pixels on the last stage, as the decoders of segmentation networks read it."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        maps = self.backbone.forward_features(pixels, stages=True).stages[-1]
+        logits = self.head(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return functional.interpolate(logits, size=pixels.shape[2:], mode="bilinear", align_corners=False)
+
+
 def built(name: str, arguments: dict[str, Any], pool: Any, size: tuple[int, int], kind: type[nn.Module]) -> Any:
     torch.manual_seed(0)
     config = BackboneConfig(name=name, image_size=size[0], arguments=arguments, pool=pool)
@@ -68,7 +77,7 @@ def built(name: str, arguments: dict[str, Any], pool: Any, size: tuple[int, int]
     return network
 
 
-def written_out(network: Any, layer: str, pixels: torch.Tensor, target: Any) -> torch.Tensor:
+def written_out(network: Any, layer: str, pixels: torch.Tensor, target: Any, *, averaged: bool = True) -> torch.Tensor:
     """ReLU(sum over channels of mean gradient x activation), from 0 to 1, enlarged."""
     backbone, kept = network.backbone, []
     handle = backbone.model.get_submodule(layer).register_forward_hook(lambda *seen: kept.append(seen[2]))
@@ -84,7 +93,7 @@ def written_out(network: Any, layer: str, pixels: torch.Tensor, target: Any) -> 
         activation, gradient = (one[:, skipped:].unflatten(1, (rows, columns)) for one in (activation, gradient))
     elif not backbone.channels_last:
         activation, gradient = activation.permute(0, 2, 3, 1), gradient.permute(0, 2, 3, 1)
-    weights = gradient.double().mean((1, 2), keepdim=True)
+    weights = gradient.double().mean((1, 2), keepdim=True) if averaged else gradient.double()
     cam = (weights * activation.double()).sum(-1).clamp_min(0)[0]
     cam = (cam - cam.min()) / (cam.max() - cam.min() + 1e-7)
     cam = functional.interpolate(cam[None, None], size=pixels.shape[2:], mode="bilinear", align_corners=False)[0, 0]
@@ -102,7 +111,7 @@ def test_of_a_class_equals_the_product_written_out(
     assert found.shape == size
     expected = written_out(network, layer, pixels.clone(), class_target(2))
     assert expected.max() > 0.9, "nothing speaks for the class: the test would say nothing"
-    torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-5)
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "arguments", "pool", "size"), FAMILIES)
@@ -119,7 +128,7 @@ def test_of_a_region_equals_the_product_written_out(
     found = class_activation(network, network.backbone, pixels.clone(), target, dense=True)
     expected = written_out(network, layer, pixels.clone(), target)
     assert expected.max() > 0.9
-    torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-5)
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5)
 
 
 def test_a_frozen_encoder_is_explained_and_left_as_it_was() -> None:
@@ -141,11 +150,34 @@ def test_every_method_gives_a_map(method: str) -> None:
     assert 0 <= float(found.min()) <= float(found.max()) <= 1
 
 
+@pytest.mark.parametrize("method", [one for one in METHODS if one != "eigen-cam"])
+def test_a_layer_without_a_part_in_the_answer_is_told(method: str) -> None:
+    early = built("test_vit", {}, "mean", (64, 64), Staged)
+    pixels = torch.randn(1, 1, 64, 64)
+    with pytest.raises(BackboneError, match="layer norm has no part in this answer"):
+        class_activation(early, early.backbone, pixels, class_target(1), layer="norm", method=method)
+
+
+@pytest.mark.parametrize(("name", "size"), [("resnet18", 64), ("swin_tiny_patch4_window7_224", 64), ("test_vit", 64)])
+def test_the_map_of_a_segmentation_equals_gradient_times_activation(name: str, size: int) -> None:
+    """HiResCAM, which `explain --cases` takes by itself: no mean over the image."""
+    network = built(name, {}, "auto", (size, size), DenseStages)
+    pixels = torch.randn(1, 1, size, size)
+    target = region_target(1, torch.ones(size, size, dtype=torch.bool))
+    layer = default_layer(network.backbone, dense=True)
+    how: dict[str, Any] = {"method": "hires-cam", "dense": True}
+    found = class_activation(network, network.backbone, pixels.clone(), target, **how)
+    expected = written_out(network, layer, pixels.clone(), target, averaged=False)
+    assert expected.max() > 0.9
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5)
+
+
 def test_the_default_layer_is_the_last_that_the_answer_goes_through() -> None:
     cls, mean = (built("test_vit", {}, pool, (32, 32), Pooled).backbone for pool in ("cls", "mean"))
     last = f"blocks.{len(cls.model.blocks) - 1}"
     assert default_layer(cls) == f"{last}.norm1"
-    assert default_layer(cls, dense=True) == default_layer(mean) == last
+    assert default_layer(cls, dense=True) == default_layer(mean, dense=True) == last
+    assert default_layer(mean) == "norm"
     assert default_layer(built("resnet18", {}, "auto", (64, 64), Pooled).backbone) == "layer4"
 
 
@@ -154,12 +186,14 @@ def test_a_layer_by_name() -> None:
     pixels = torch.randn(1, 1, 64, 64)
     found = class_activation(network, network.backbone, pixels.clone(), class_target(1), layer="layer2")
     expected = written_out(network, "layer2", pixels.clone(), class_target(1))
-    torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-5)
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5)
     with pytest.raises(ConfigError, match="no layer 'layer9'; did you mean 'layer"):
         class_activation(network, network.backbone, pixels, class_target(1), layer="layer9")
-    early = built("test_vit", {}, "mean", (64, 64), Staged)
-    with pytest.raises(BackboneError, match="layer norm has no part in this answer"):
-        class_activation(early, early.backbone, pixels, class_target(1), layer="norm")
+    swin = built("swin_tiny_patch4_window7_224", {}, "auto", (64, 64), Pooled)
+    with pytest.raises(BackboneError, match=r"layers\.0\.blocks\.0\.attn gives .* which is no grid"):
+        class_activation(swin, swin.backbone, pixels, class_target(1), layer="layers.0.blocks.0.attn")
+    found = class_activation(swin, swin.backbone, pixels.clone(), class_target(1), layer="patch_embed.proj")
+    assert found.max() > 0.9
     odd = built("test_vit", {}, "mean", (64, 64), Pooled)
     odd.backbone.model.blocks[0].register_forward_hook(lambda *seen: seen[2].repeat(1, 2, 1)[:, :19])
     with pytest.raises(BackboneError, match=r"blocks\.1 gives \(1, 19, 64\), which is no grid of an image of 64 x 64"):

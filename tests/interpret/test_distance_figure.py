@@ -73,6 +73,7 @@ def test_runs_side_by_side_and_other_families(write_run: Callable[..., Path], ph
     assert table.groupby("run")["block"].nunique().to_dict() == blocks
     first = path.stat().st_mtime_ns
     assert draw(vit, phantom_store, count=2, compare=[swin]).stat().st_mtime_ns == first
+    assert draw(vit, phantom_store, count=2, compare=[swin], mass=0.5).stat().st_mtime_ns == first
     with pytest.raises(RunError, match=r"made otherwise \(different: images\)"):
         draw(vit, phantom_store, count=3, compare=[swin])
 

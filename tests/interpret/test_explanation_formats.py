@@ -111,6 +111,11 @@ def test_formats_that_cannot_be_written(guided_run: Path, tmp_path: Path, monkey
     with pytest.raises(ConfigError, match="formats are of single images"):
         explain(guided_run, source, formats=["geojson"], figure="heads")
     head = pydicom.dcmread(source)
+    for name in ("PatientBirthDate", "StudyID", "AccessionNumber", "PatientName", "StudyTime"):
+        delattr(head, name)
+    head.save_as(tmp_path / "anonymous.dcm")
+    folder = explain(guided_run, tmp_path / "anonymous.dcm", formats=["dicom-seg", "dicom-sc"])
+    assert not pydicom.dcmread(folder / "attention_seg.dcm").PatientName
     del head.StudyInstanceUID
     head.save_as(tmp_path / "bare.dcm")
     with pytest.raises(UnreadableImageError, match="lacks StudyInstanceUID"):

@@ -136,7 +136,12 @@ def _placed(
     if grid is None:  # a plain ViT: one window of all tokens
         side = backbone.patch_size or 1
         grid = (-(-x.shape[2] // side), -(-x.shape[3] // side))
-        prefix = torch.full((weights.shape[-1] - grid[0] * grid[1],), -1)
+        if weights.shape[-1] - grid[0] * grid[1] != backbone.prefix_tokens:
+            raise BackboneError(
+                f"{backbone.name}: {name} attends among {weights.shape[-1]} tokens, which are not the patches of "
+                f"{grid[0]} x {grid[1]}; use a ViT, DeiT, Swin or ViTAEv2"
+            )
+        prefix = torch.full((backbone.prefix_tokens,), -1)
         places = torch.cat([prefix, torch.arange(grid[0] * grid[1])])[None]
     else:
         side = int(backbone.model.feature_info[int(name.split(".")[1])]["reduction"])  # layers.0, stages.0, ...
@@ -144,7 +149,7 @@ def _placed(
     return BlockAttention(
         name=name,
         weights=weights.reshape(-1, len(places), *weights.shape[1:]),
-        places=places,
+        places=places.to(weights.device),
         grid=grid,
         patch_px=side,
     )

@@ -13,11 +13,12 @@ from vesalius.cli.arguments import options_given, read_numbers, read_window
 __all__ = ["explain", "report"]
 
 _BOTH = ("run", "out", "store", "part", "compare", "device", "overwrite")
-_OF_CASES = (*_BOTH, "cases", "klass", "arm", "method", "layer", "region", "box", "pixel", "trusted", "seed")
+_OF_CASES = (*_BOTH, "cases", "klass", "arm", "method", "layer", "region", "box", "pixel", "trust_images", "seed")
 _OF_IMAGES = (
-    *_BOTH, "images", "maps", "head", "figure", "average", "rollout", "mass", "to", "count", "image_size", "upsampling",
+    *_BOTH, "images", "maps", "head", "figure", "average", "rollout", "mass", "to", "image_size", "upsampling",
     "fit", "window", "frame", "axis", "volume", "key",
 )  # fmt: skip
+_OF_DISTANCE = ("run", "images", "figure", "out", "store", "compare", "count", "image_size", "device", "overwrite")
 _FLAGS = {"klass": "class"}
 _PLURALS = {"to": "formats", "head": "heads", "part": "parts", "arm": "arms", "klass": "classes"}
 
@@ -42,9 +43,10 @@ def explain(
         typer.Option(help="One picture: templates, parts or heads of these images; distance, of many of the store."),
     ] = None,
     compare: Annotated[list[Path] | None, typer.Option(help="Another run beside, in a figure; repeatable.")] = None,
-    average: Annotated[bool, typer.Option("--average", help="Also the average of all heads.")] = False,
+    average: Annotated[bool, typer.Option("--average", help="Also the average of all heads (figure: alone).")] = False,
     rollout: Annotated[
-        bool, typer.Option("--rollout", help="Also the attention rolled out through all blocks.")
+        bool,
+        typer.Option("--rollout", help="Also the attention of all blocks, rolled out (figure: alone)."),
     ] = False,
     mass: Annotated[
         float | None, typer.Option(help="Show the most attended patches that hold this share, such as 0.5.")
@@ -80,8 +82,11 @@ def explain(
     """Show where a run looks in single images, or what speaks for the answers of the networks that it became."""
     from vesalius import pipeline
 
-    of = "explain --cases" if cases is not None else "explain without --cases"
-    given = options_given(explain, locals(), known=_OF_CASES if cases is not None else _OF_IMAGES, of=of, flags=_FLAGS)
+    if cases is not None and images:
+        raise typer.BadParameter("--cases chooses its images itself: name none")
+    asked = "--cases" if cases is not None else "--figure distance" if figure == "distance" else "without --cases"
+    known = {"--cases": _OF_CASES, "--figure distance": _OF_DISTANCE}.get(asked, _OF_IMAGES)
+    given = options_given(explain, locals(), known=known, of=f"explain {asked}", flags=_FLAGS)
     given = {_PLURALS.get(name, name): value for name, value in given.items()}
     if cases is not None:
         if store is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,9 @@ def write_slice(
         )
     volume[where] = turned
     values = np.transpose(volume[flips], np.argsort(arrays))
-    with replacing(out) as partial:
-        made: Any = nibabel.Nifti1Image(values, image.affine)  # type: ignore[no-untyped-call]
-        made.header.set_xyzt_units(*image.header.get_xyzt_units())
-        partial_gz = partial.with_name(f"{partial.name}.nii.gz")
-        nibabel.save(made, partial_gz)
-        partial_gz.replace(partial)
+    made: Any = nibabel.Nifti1Image(values, image.affine)  # type: ignore[no-untyped-call]
+    for kind in ("sform", "qform"):  # which space the affine leads to: the scanner's, or an atlas's
+        getattr(made, f"set_{kind}")(image.affine, code=int(image.header[f"{kind}_code"]) or 2)
+    made.header["xyzt_units"] = image.header["xyzt_units"]
+    with replacing(out) as partial, gzip.open(partial, "wb") as stream:
+        stream.write(made.to_bytes())

@@ -79,7 +79,8 @@ def evaluate_run(
         device: `auto`, `cpu`, `cuda`, `mps`.
         cache: Where features (`features/`) and fits (`finetuned/`) are kept, the run by default; evaluations that share
             the folder share their baselines.
-        keep_networks: Whether fine-tuned networks stay, as `finetuned/*.safetensors`, so that they can be explained.
+        keep_networks: Whether the networks of the largest amount of labels, in its first draw, stay in the run, as
+            `finetuned/*.safetensors`, so that they can be explained.
         progress: Show a bar.
 
     Raises:
@@ -106,8 +107,8 @@ def evaluate_run(
     if task == "finetune":
         side, where = image_side(backbone, options.image_size), choose_device(device)
         setup = Setup(where, autocast_bf16(options.precision, where), side)
-        kept = (cache or run) / "finetuned"
-        tuning = Finetuning(job, probe, options.finetune, setup, kept, untrained, keep=keep_networks)
+        folder, keep = (cache or run) / "finetuned", run / "finetuned" if keep_networks else None
+        tuning = Finetuning(job, probe, options.finetune, setup, folder, untrained, keep)
         predictions, more = _finetune(tuning, backbones, progress=progress)
     else:
         # Fine-tuned ones learn their statistics themselves, and a branch that begins switched off trains better.

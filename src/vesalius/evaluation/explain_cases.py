@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class CaseOptions:
     Attributes:
         activation: Which map.
         best, median, worst: How many cases of each.
-        trusted: How many images, drawn at random, explanations are measured on; 0 for none.
+        trust_images: How many images, drawn at random, explanations are measured on; 0 for none.
         seed: Of the draw, the bootstrap and shuffled weights.
         overwrite: Replace what was made otherwise.
     """
@@ -43,7 +43,7 @@ class CaseOptions:
     best: int = 5
     median: int = 3
     worst: int = 5
-    trusted: int = 24
+    trust_images: int = 24
     seed: int = 0
     overwrite: bool = False
 
@@ -81,6 +81,9 @@ def explain_cases(
     plan = _plan(models, subjects, store, options)
     if already_made(record, plan, overwrite=options.overwrite):
         return path, ()
+    for model in models:  # whatever cannot be explained is told before all images are scored
+        for subject in subjects:
+            explain_one(model, subject, store, int(model.rows[0]), options.activation)
     scores = np.stack([subject.scores(models[0], store, advance) for subject in subjects])
     many = {"best": options.best, "median": options.median, "worst": options.worst}
     cases = choose_cases(models[0].rows, _mean(scores), **many)
@@ -88,24 +91,25 @@ def explain_cases(
     for case in cases:
         maps.append([[explain_one(m, s, store, case.row, options.activation) for s in subjects] for m in models])
         advance(1)
-    how: dict[str, Any] = {"activation": options.activation, "images": options.trusted, "seed": options.seed}
+    how: dict[str, Any] = {"activation": options.activation, "images": options.trust_images, "seed": options.seed}
     trust: list[Figure] = []
-    for model in models if options.trusted else ():
+    for model in models if options.trust_images else ():
         for subject in subjects:
             trust += measure_trust(model, subject, store, **how, advance=advance)
     found = _Found(store, cases, maps, [one.title for one in models], [one.name for one in subjects])
     parts = list(dict.fromkeys(one.part for one in subjects if one.part is not None))
     save_png(cases_picture(found.rows(subjects[0].score_name, parts), found.models, found.subjects), path)
-    made = [path.name, *found.write(out), _write_csv(pd.DataFrame([asdict(one) for one in trust]), out / "trust.csv")]
+    told = pd.DataFrame([asdict(one) for one in trust], columns=[one.name for one in fields(Figure)])
+    made = [path.name, *found.write(out), _write_csv(told, out / "trust.csv")]
     warnings = [one.warning for one in trust if one.warning]
-    write_record(record, plan, pictures=made, trust=[asdict(one) for one in trust], warnings=warnings)
+    write_record(record, plan, pictures=made, warnings=warnings)
     return path, tuple(trust)
 
 
 def cases_work(models: Sequence[RunNetworks], subjects: Sequence[Subject], options: CaseOptions) -> int:
     """Return how many images are scored or explained in all, for a progress bar."""
     shown = options.best + options.median + options.worst
-    return len(models[0].rows) * len(subjects) + shown + options.trusted * len(models) * len(subjects)
+    return len(models[0].rows) * len(subjects) + shown + options.trust_images * len(models) * len(subjects)
 
 
 def _mean(scores: Float[np.ndarray, "subjects images"]) -> Float[np.ndarray, " images"]:
@@ -122,7 +126,7 @@ def _plan(
         "vesalius": __version__,
         "models": [{"title": one.title, "networks": list(one.files)} for one in models],
         "subjects": [one.told() for one in subjects],
-        "store": {"name": store.path.name, "fingerprint": store.fingerprint},
+        "store": {"name": store.path.name, "fingerprint": store.fingerprint, "masks": store.mask_fingerprint},
         "options": {key: one for key, one in asdict(options).items() if key != "overwrite"},
     }
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from vesalius.data.store import Store
 from vesalius.errors import ConfigError, nearest
 from vesalius.evaluation.kept_network import KeptNetwork
-from vesalius.evaluation.mask_parts import mask_parts
+from vesalius.evaluation.mask_parts import mask_parts, void_value
 from vesalius.evaluation.networks_of_run import RunNetworks
 from vesalius.evaluation.targets import read_targets
 from vesalius.interpret.explained_region import Region, class_target, region_of, region_target
@@ -32,13 +32,13 @@ class Asked:
     Attributes:
         words: For captions and tables: `predicted yes, 0.93`.
         target: What a class activation map explains.
-        sureness: How sure the network is of it, of inputs like this one.
+        confidence: How sure the network is of it, of inputs like this one.
         drawn: Pixels of the region that is explained, at the input's size; None for a whole image.
     """
 
     words: str
     target: Callable[[Tensor], Tensor]
-    sureness: Callable[[Tensor], Float[Tensor, " batch"]]
+    confidence: Callable[[Tensor], Float[Tensor, " batch"]]
     drawn: Bool[Tensor, "height width"] | None = None
 
 
@@ -76,7 +76,7 @@ class ClassSubject:
         for network in models.networks:
             column = self._column(network)
             for rows in _batches(network.rows.numpy()):
-                shares = models.shares(network, models.pixels(network, store, rows)).double().numpy()
+                shares = models.probabilities(network, models.pixels(network, store, rows)).double().numpy()
                 own = truth[rows]
                 if targets.kind == "multilabel":
                     yes = shares[:, column]
@@ -89,12 +89,12 @@ class ClassSubject:
 
     def ask(self, models: RunNetworks, network: KeptNetwork, inputs: Tensor) -> Asked:
         """Ask for the class named, or for the one predicted."""
-        shares = models.shares(network, inputs)[0]
+        shares = models.probabilities(network, inputs)[0]
         column = self._column(network) if self.wanted or network.about.kind == "multilabel" else int(shares.argmax())
         words = f"{network.about.names[column]} {float(shares[column]):.2f}"
         if not self.wanted and network.about.kind != "multilabel":
             words = f"predicted {words}"
-        return Asked(words, class_target(column), lambda batch: models.shares(network, batch)[:, column])
+        return Asked(words, class_target(column), lambda batch: models.probabilities(network, batch)[:, column])
 
     def _column(self, network: KeptNetwork) -> int:
         names = network.about.names
@@ -137,14 +137,16 @@ class PartSubject:
         return asdict(self)
 
     def scores(self, models: RunNetworks, store: Store, advance: Callable[[int], None]) -> Float[np.ndarray, " images"]:
-        """Return the Dice of the part; NaN of an image that shows nothing of it."""
+        """Return the Dice of the part; NaN of an image that shows nothing of it, or has no masks."""
         value = mask_parts(store, [self.name])[0][self.name]
         found = []
         for network in models.networks:
             for rows in _batches(network.rows.numpy()):
                 inputs = models.pixels(network, store, rows)
-                drawn = _enlarged(models.shares(network, inputs), store.size).argmax(1) == self._column(network)
-                true = torch.from_numpy(np.asarray(store.masks[rows]) == value)
+                drawn = _enlarged(models.logits(network, inputs), store.size).argmax(1) == self._column(network)
+                masks = np.asarray(store.masks[rows])
+                true, known = torch.from_numpy(masks == value), torch.from_numpy(masks != void_value(store))
+                drawn &= known
                 both, sizes = (drawn & true).sum((1, 2)), drawn.sum((1, 2)) + true.sum((1, 2))
                 dice = torch.where(true.any(2).any(1), 2 * both / sizes, math.nan)
                 found.append(dice.double().numpy())
@@ -154,19 +156,19 @@ class PartSubject:
     def ask(self, models: RunNetworks, network: KeptNetwork, inputs: Tensor) -> Asked | None:
         """Ask for the region's pixels that the network takes for the part; None where it takes none."""
         column = self._column(network)
-        shares = models.shares(network, inputs)[0]
+        shares = models.probabilities(network, inputs)[0]
         drawn = shares.argmax(0) == column
         box, pixel = (self._of_input(one, drawn.shape[0]) for one in (self.box, self.pixel))
         region = region_of(drawn, self.region, box=box, pixel=pixel)
         if not bool(region.any()):
             return None
 
-        def sureness(batch: Tensor) -> Float[Tensor, " batch"]:
-            found: Tensor = models.shares(network, batch)[:, column][:, region].mean(1)
+        def confidence(batch: Tensor) -> Float[Tensor, " batch"]:
+            found: Tensor = models.probabilities(network, batch)[:, column][:, region].mean(1)
             return found
 
         words = f"{self.name.replace('_', ' ')}, {self.region}"
-        return Asked(words, region_target(column, region.to(inputs.device)), sureness, region)
+        return Asked(words, region_target(column, region.to(inputs.device)), confidence, region)
 
     def _of_input(self, places: tuple[int, ...] | None, side: int) -> tuple[int, ...] | None:
         """Return places in pixels of the input; one outside stays outside."""
@@ -185,8 +187,8 @@ Subject = ClassSubject | PartSubject
 """One thing that is explained of every image."""
 
 
-def _enlarged(shares: Float[Tensor, "images columns rows across"], size: int) -> Float[Tensor, "images columns _ _"]:
-    out: Tensor = torch.nn.functional.interpolate(shares, size=(size, size), mode="bilinear", align_corners=False)
+def _enlarged(logits: Float[Tensor, "images columns rows across"], size: int) -> Float[Tensor, "images columns _ _"]:
+    out: Tensor = torch.nn.functional.interpolate(logits, size=(size, size), mode="bilinear", align_corners=False)
     return out
 
 

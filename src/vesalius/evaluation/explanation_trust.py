@@ -16,6 +16,7 @@ from vesalius.evaluation.explain_one import Activation, Explained, explain_one
 from vesalius.evaluation.explained_subject import Subject
 from vesalius.evaluation.image_scores import resampled_means
 from vesalius.evaluation.intervals import PatientResamples, draw_resamples, percentile_interval
+from vesalius.evaluation.mask_parts import void_value
 from vesalius.evaluation.networks_of_run import RunNetworks
 from vesalius.interpret.localisation import average_precision, pointing_game
 from vesalius.interpret.part_maps import of_masks
@@ -26,19 +27,19 @@ from vesalius.interpret.saliency_measures import (
     with_shuffled_weights,
 )
 
-__all__ = ["BESIDE", "Figure", "measure_trust"]
+__all__ = ["BASELINE", "Figure", "measure_trust"]
 
-BESIDE = {
+BASELINE = {
     "energy_inside": "area",
     "pointing_game": "area",
     "average_precision": "area",
     "deletion_area": "deletion_area_random",
     "insertion_area": "insertion_area_random",
-    "shuffled_weights": "another_image",
+    "randomised_weights": "another_image",
 }
-"""Every figure, and the one beside it: an even map, pixels in random order, and the map of another image."""
+"""Every figure, and what it is of a map that knows nothing: an even one, random order, the map of another image."""
 
-_SURVIVES = 0.5
+_SURVIVES, _LEAST = 0.5, 8  # rank correlation from which, and images on which, a warning rests
 _RESAMPLES = 1000
 
 _Measures = dict[str, float]
@@ -51,9 +52,9 @@ class Figure:
     Attributes:
         model: Of which networks.
         subject: What was explained.
-        metric: See `BESIDE`.
+        metric: See `BASELINE`.
         value, low, high: Mean, and its 95 % interval over patients.
-        beside: Mean of the figure beside it.
+        baseline: Mean of the figure of `BASELINE`.
         images: How many it is the mean of.
     """
 
@@ -63,13 +64,13 @@ class Figure:
     value: float
     low: float
     high: float
-    beside: float
+    baseline: float
     images: int
 
     @property
     def warning(self) -> str:
         """Say that a map does not tell what the network learned; empty where it does."""
-        if self.metric != "shuffled_weights" or not self.low > _SURVIVES:
+        if self.metric != "randomised_weights" or self.images < _LEAST or not self.low > _SURVIVES:
             return ""
         return (
             f"{self.model}, {self.subject}: the maps of shuffled weights are much the same (rank correlation "
@@ -110,29 +111,30 @@ def measure_trust(
     shuffled = (replace(one, module=with_shuffled_weights(one.module, seed=seed)) for one in models.networks)
     forgot = replace(models, networks=tuple(shuffled))
     found: list[_Measures] = []
+    patients = store.manifest["patient"].to_numpy()
     last: Explained | None = None
+    last_row = -1
     for row in rows.tolist():
         explained = explain_one(models, subject, store, row, activation)
         if explained is not None:
             other = activation.of(forgot.never_saw(row), explained.inputs, explained.asked)
-            measures = {"row": float(row), "shuffled_weights": rank_correlation(explained.saliency, other)}
-            if last is not None:
+            measures = {"row": float(row), "randomised_weights": rank_correlation(explained.saliency, other)}
+            if last is not None and patients[last_row] != patients[row]:
                 measures["another_image"] = rank_correlation(explained.saliency, last.saliency)
             found.append(measures | _of_masks(explained, subject, store, row) | _of_network(explained, seed + row))
-            last = explained
+            last, last_row = explained, row
         advance(1)
     if not found:
         return ()
-    patients = store.manifest["patient"].to_numpy()[[int(one["row"]) for one in found]]
-    resamples = draw_resamples(patients, resamples=_RESAMPLES, seed=seed)
+    resamples = draw_resamples(patients[[int(one["row"]) for one in found]], resamples=_RESAMPLES, seed=seed)
     return tuple(_figures(models.title, subject.name, found, resamples))
 
 
 def _figures(model: str, subject: str, found: Sequence[_Measures], resamples: PatientResamples) -> Iterator[Figure]:
     """Average every measure that any image has."""
-    for metric, beside in BESIDE.items():
-        values, others = (np.array([one.get(name, math.nan) for one in found]) for name in (metric, beside))
-        known, known_beside = values[~np.isnan(values)], others[~np.isnan(others)]
+    for metric, baseline in BASELINE.items():
+        values, others = (np.array([one.get(name, math.nan) for one in found]) for name in (metric, baseline))
+        known, known_baseline = values[~np.isnan(values)], others[~np.isnan(others)]
         if len(known):
             low, high = percentile_interval(resampled_means(values, resamples))
             yield Figure(
@@ -142,7 +144,7 @@ def _figures(model: str, subject: str, found: Sequence[_Measures], resamples: Pa
                 value=float(known.mean()),
                 low=low,
                 high=high,
-                beside=float(known_beside.mean()) if len(known_beside) else math.nan,
+                baseline=float(known_baseline.mean()) if len(known_baseline) else math.nan,
                 images=len(known),
             )
 
@@ -153,8 +155,13 @@ def _of_masks(explained: Explained, subject: Subject, store: Store, row: int) ->
     if truth is None or not bool((truth > 0.5).any()):
         return {}
     inside = truth > 0.5
+    void = void_value(store)
+    known = torch.from_numpy(np.asarray(store.masks[row])) != (-1 if void is None else void)
     size = (inside.shape[0], inside.shape[1])
     saliency: Any = functional.interpolate(explained.saliency[None, None], size=size, mode="bilinear")[0, 0]
+    saliency, inside = saliency[known][None], inside[known][None]  # a row of what is known
+    if float(saliency.max()) <= 0:
+        return {}
     return {
         "energy_inside": energy_inside(saliency, inside),
         "pointing_game": float(pointing_game(saliency[None], inside[None])[0]),
@@ -168,7 +175,7 @@ def _of_network(explained: Explained, seed: int) -> _Measures:
     shuffled = torch.rand(explained.saliency.shape, generator=generator)
     pixels = explained.inputs[0]
     curves, by_chance = (
-        insertion_deletion(explained.asked.sureness, pixels, one) for one in (explained.saliency, shuffled)
+        insertion_deletion(explained.asked.confidence, pixels, one) for one in (explained.saliency, shuffled)
     )
     return {
         "deletion_area": curves.deletion_area,

@@ -58,7 +58,7 @@ class Finetuning:
         setup: Where and how large.
         folder: Of the kept fits.
         untrained: Arms of random weights, which learn at a higher rate.
-        keep: Whether the networks stay too, beside the fits, named in what is told of them.
+        keep: Folder where the networks of all labels, in their first draw, stay, named in what is told of the fits.
     """
 
     job: EvaluationTask
@@ -67,7 +67,7 @@ class Finetuning:
     setup: Setup
     folder: Path
     untrained: frozenset[str] = frozenset({"random_init"})
-    keep: bool = False
+    keep: Path | None = None
 
     def run(
         self, backbones: Mapping[str, Sequence[Backbone]], advance: Callable[[int], None] = lambda _: None

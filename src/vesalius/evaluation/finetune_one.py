@@ -14,10 +14,11 @@ import torch
 from jaxtyping import Float
 
 from vesalius.backbones.interface import Backbone
+from vesalius.evaluation.amounts import largest_of
 from vesalius.evaluation.classifier import Labelled, scores_of
 from vesalius.evaluation.fit_classifier import fit_classifier
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
-from vesalius.evaluation.kept_network import NetworkAbout, keep_best, save_network
+from vesalius.evaluation.kept_network import NetworkAbout, save_network
 from vesalius.evaluation.rounds import Fit, best_of_rates, longest_steps
 from vesalius.seeding import seeded
 
@@ -78,36 +79,40 @@ class Fitting:
     which: Mapping[str, Any]
 
     def best(self, rates: Sequence[float], advance: Callable[[int], None]) -> Fitted:
-        """Return the fit that did best on the images held out."""
-        fit, scores = best_of_rates(rates, lambda lr: self._kept(lr, advance))
-        if not self.whole.keep:
-            return Fitted(fit, scores)
-        files = {lr: self._file(lr, ".safetensors") for lr in rates}
-        network = keep_best(files, fit.lr, lambda: self._kept(fit.lr, lambda _: None, renew=True))
-        return Fitted(fit, scores, network.name)
+        """Return the fit that did best on the images held out; of a search whose network is kept it is trained anew."""
+        if self.network is not None and len(rates) == 1:
+            return self._kept(rates[0], advance, self.network)
+        found = best_of_rates(rates, lambda lr: ((one := self._kept(lr, advance)).fit, one))[1]
+        return found if self.network is None else self._kept(found.fit.lr, lambda _: None, self.network)
 
-    def _kept(
-        self, lr: float, advance: Callable[[int], None], *, renew: bool = False
-    ) -> tuple[Fit, Float[np.ndarray, "test columns"]]:
+    @property
+    def network(self) -> Path | None:
+        """Folder of the network, where it is to be kept: that of all labels asked for, in their first draw."""
+        first = self.which["seed"] == 0 and self.which["fraction"] == largest_of(self.whole.probe.fractions)
+        return self.whole.keep if first else None
+
+    def _kept(self, lr: float, advance: Callable[[int], None], keep: Path | None = None) -> Fitted:
         """Return how the training at this rate went and its scores of the test side, from the folder or trained now."""
-        steps = longest_steps(len(self.drawn.train), self.whole.options)
+        digest, steps = self._digest(lr), longest_steps(len(self.drawn.train), self.whole.options)
+        network = None if keep is None else keep / f"{digest}.safetensors"
         there = kept_arrays(
-            self._file(lr, ".npz"), lambda: self._fitted(lr, advance), found=lambda: advance(steps), renew=renew
+            self.whole.folder / f"{digest}.npz",
+            lambda: self._fitted(lr, advance, network),
+            found=lambda: advance(steps),
+            renew=network is not None and not network.is_file(),
         )
-        return Fit(**json.loads(str(there["fit"]))), there["scores"]
+        fit = Fit(**json.loads(str(there["fit"])))
+        return Fitted(fit, there["scores"], None if network is None else network.name)
 
-    def _file(self, lr: float, suffix: str) -> Path:
-        return self.whole.folder / f"{self._digest(lr)}{suffix}"
-
-    def _fitted(self, lr: float, advance: Callable[[int], None]) -> dict[str, npt.NDArray[Any]]:
+    def _fitted(self, lr: float, advance: Callable[[int], None], network: Path | None) -> dict[str, npt.NDArray[Any]]:
         train = self.whole.labelled(self.drawn.train, taught=True)
         held_out, test = (self.whole.labelled(places) for places in (self.drawn.held_out, self.drawn.test))
         with seeded(self.seed, self.whole.setup.device):
             classifier = self.whole.classifier(self.backbone)
         setup, options = self.whole.setup, self.whole.options
         fit = fit_classifier(classifier, train, held_out, options, lr=lr, seed=self.seed, setup=setup, advance=advance)
-        if self.whole.keep:
-            save_network(self._file(lr, ".safetensors"), classifier, self._about(test), torch.from_numpy(test.rows))
+        if network is not None:
+            save_network(network, classifier, self._about(test), torch.from_numpy(test.rows))
         return {"scores": scores_of(classifier, test, setup), "fit": np.array(json.dumps(asdict(fit)))}
 
     def _about(self, test: Labelled) -> NetworkAbout:
@@ -120,6 +125,8 @@ class Fitting:
             image_size=self.whole.setup.image_size,
             decoder=None,
             store=test.store.fingerprint,
+            masks="",
+            bf16=self.whole.setup.bf16,
             **self.which,
         )
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -23,7 +21,7 @@ from vesalius.errors import RunError
 from vesalius.evaluation.classifier import Classifier
 from vesalius.evaluation.segmentation_network import SegmentationNetwork
 
-__all__ = ["KeptNetwork", "NetworkAbout", "keep_best", "load_network", "save_network"]
+__all__ = ["KeptNetwork", "NetworkAbout", "load_network", "save_network"]
 
 _LAYOUT = 1
 _ROWS = "rows_never_seen"
@@ -45,6 +43,8 @@ class NetworkAbout:
         seed: Its draw of labels.
         pair: Its pair of sides: which fold, or 0.
         store: Fingerprint of the store that it is scored on.
+        masks: Of that store's masks, where it segments; else empty.
+        bf16: Whether it was scored under autocast to bfloat16.
     """
 
     task: str
@@ -58,6 +58,8 @@ class NetworkAbout:
     seed: int
     pair: int
     store: str
+    masks: str
+    bf16: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +114,16 @@ def load_network(path: Path) -> KeptNetwork:
             told = json.loads((file.metadata() or {})["vesalius"])
         state = safetensors.torch.load_file(path)
         layout, about, rows = told["layout"], dict(told["about"]), state.pop(_ROWS)
+        known = NetworkAbout(**about | {"names": tuple(about["names"])})
+        description = dict(told["backbone"])
+        description["vesalius"]["pool"]
     except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
         raise RunError(
             f"{path}: no network that an evaluation kept ({error}); evaluate again with --keep-networks"
         ) from error
     if layout != _LAYOUT:
         raise RunError(f"{path}: written by another version of vesalius (layout {layout}, this one reads {_LAYOUT})")
-    known = NetworkAbout(**about | {"names": tuple(about["names"])})
-    backbone = build_backbone(told["backbone"], source=path)
+    backbone = build_backbone(description, source=path)
     module: Classifier | SegmentationNetwork
     if known.decoder is None:
         module = Classifier(backbone, len(known.names))
@@ -133,19 +137,3 @@ def load_network(path: Path) -> KeptNetwork:
         raise RunError(f"{path}: weights and description do not fit each other: {error}") from error
     module.eval()
     return KeptNetwork(module, known, rows)
-
-
-def keep_best(files: Mapping[float, Path], best: float, train: Callable[[], Any]) -> Path:
-    """Leave of the networks of several rates the best one; train it again where an earlier evaluation kept none.
-
-    Args:
-        files: By rate.
-        best: Rate of the one that is scored.
-        train: Trains and keeps it.
-    """
-    if not files[best].is_file():
-        train()
-    for rate, path in files.items():
-        if rate != best:
-            path.unlink(missing_ok=True)
-    return files[best]

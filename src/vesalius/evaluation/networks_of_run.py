@@ -69,18 +69,25 @@ class RunNetworks:
         return to_input(store.images[rows], network.backbone, self.device, size)
 
     @torch.no_grad()
-    def shares(self, network: KeptNetwork, inputs: Tensor) -> Float[Tensor, "images columns ..."]:
+    def logits(self, network: KeptNetwork, inputs: Tensor) -> Float[Tensor, "images columns ..."]:
+        """Return logits of classes, or of background and parts pixel by pixel, as they were scored, on the CPU."""
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=network.about.bf16):
+            found: Tensor = network.module(inputs)
+        return found.float().cpu()
+
+    def probabilities(self, network: KeptNetwork, inputs: Tensor) -> Float[Tensor, "images columns ..."]:
         """Return probabilities of classes, or of background and parts pixel by pixel, on the CPU."""
-        logits: Tensor = network.module(inputs).float()
-        return (logits.sigmoid() if network.about.kind == "multilabel" else logits.softmax(1)).cpu()
+        logits = self.logits(network, inputs)
+        return logits.sigmoid() if network.about.kind == "multilabel" else logits.softmax(1)
 
 
-def open_networks(run: Path, which: str, *, arm: str, store: Store, device: torch.device) -> RunNetworks:
+def open_networks(run: Path, which: str, *, name: str, arm: str, store: Store, device: torch.device) -> RunNetworks:
     """Open the networks of an evaluation: of its largest amount of labels, first draw.
 
     Args:
         run: The run folder.
         which: A folder of `RUN/evaluations`, or `finetune` or `segment` where one evaluation of it kept networks.
+        name: Of the run, beside others.
         arm: `pretrained` or `random_init`.
         store: The store that they were scored on.
         device: Where they shall compute.
@@ -105,9 +112,11 @@ def open_networks(run: Path, which: str, *, arm: str, store: Store, device: torc
             f"{store.path}: not the store that the networks of '{which}' were scored on (fingerprint "
             f"{networks[0].about.store[:8]}, this one has {store.fingerprint[:8]})"
         )
+    if networks[0].about.masks and networks[0].about.masks != store.mask_fingerprint:
+        raise ConfigError(f"{store.path}: its masks are not those that the networks of '{which}' were scored on")
     for one in networks:
         one.module.to(device)
-    title = run.resolve().name + ("" if arm == "pretrained" else f", {arm.replace('_', ' ')}")
+    title = name + ("" if arm == "pretrained" else f", {arm.replace('_', ' ')}")
     return RunNetworks(title=title, networks=networks, files=files, device=device)
 
 
@@ -119,10 +128,15 @@ def _kept(run: Path, which: str, arm: str) -> Mapping[tuple[str, tuple[str, ...]
         result = read_result(folder)
         if which not in (folder.name, result.task) or result.task not in _FOLDER:
             continue
-        fits = [one for one in result.settings.get("fits", ()) if one["arm"] == arm and "network" in one]
+        fits = [one for one in result.settings.get("fits", ()) if one["arm"] == arm and _is_name(one.get("network"))]
         if fits:
             largest = largest_of(one["fraction"] for one in fits)
             chosen = [one for one in fits if one["fraction"] == largest and one["seed"] == 0]
             files = tuple(one["network"] for one in sorted(chosen, key=lambda it: it["pair"]))
             found.setdefault((result.task, files), []).append(folder.name)
     return found
+
+
+def _is_name(value: object) -> bool:
+    """Say whether a result names a file beside the others; none may lead elsewhere."""
+    return isinstance(value, str) and Path(value).name == value

@@ -74,7 +74,8 @@ def evaluate_segment(
         device: `auto`, `cpu`, `cuda`, `mps`.
         cache: Where the counts of every arm are kept (`segmented/`), the run by default: a killed evaluation goes on,
             and those that share the folder share their baselines.
-        keep_networks: Whether trained networks stay, as `segmented/*.safetensors`, so that they can be explained.
+        keep_networks: Whether the networks of the largest amount of labels, in its first draw, stay in the run, as
+            `segmented/*.safetensors`, so that they can be explained.
         progress: Show a bar.
 
     Raises:
@@ -104,7 +105,15 @@ def evaluate_segment(
         check_draws(job)
         side = image_side(backbone, options.image_size)
         setup = Setup(where, autocast_bf16(options.precision, where), side)
-        counts, told = _trained(job, networks, untrained_arms(run), setup, kept, keep=keep_networks, progress=progress)
+        counts, told = _trained(
+            job,
+            networks,
+            untrained_arms(run),
+            setup,
+            kept,
+            keep=run / "segmented" if keep_networks else None,
+            progress=progress,
+        )
     else:
         for twin in (one for name in untrained_arms(run) for one in networks[name]):
             calibrate_batch_norm(twin, store, rows, image_size=options.image_size, device=device)
@@ -140,7 +149,7 @@ def _trained(
     setup: Setup,
     kept: Path,
     *,
-    keep: bool,
+    keep: Path | None,
     progress: bool,
 ) -> tuple[dict[str, Mapping[float, _Array]], dict[str, Any]]:
     """Train every network; return the counts by arm, and what is told of the trainings."""

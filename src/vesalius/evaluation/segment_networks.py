@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,13 @@ from vesalius.data.batches import step_seed
 from vesalius.data.store import Store
 from vesalius.devices import choose_device
 from vesalius.errors import ConfigError, LabelError
-from vesalius.evaluation.amounts import labels_words
+from vesalius.evaluation.amounts import labels_words, largest_of
 from vesalius.evaluation.classifier import Setup
 from vesalius.evaluation.features import autocast_bf16, backbone_fingerprint
 from vesalius.evaluation.finetune import image_side
 from vesalius.evaluation.fit_segmentation import Masked, fit_segmentation, logits_of, segmentation_loss
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
-from vesalius.evaluation.kept_network import NetworkAbout, keep_best, save_network
+from vesalius.evaluation.kept_network import NetworkAbout, save_network
 from vesalius.evaluation.mask_parts import check_mirrors, mask_parts
 from vesalius.evaluation.rounds import Fit, best_of_rates, longest_steps
 from vesalius.evaluation.segment_counts import Draw, Predict, SegmentCounts, figures_of
@@ -97,7 +96,7 @@ class TrainedArm:
         setup: Where and how large.
         folder: Of what is kept.
         arm: Its name.
-        keep: Whether the networks stay too, named in `fits`.
+        keep: Folder where the networks of all labels, in their first draw, stay, named in `fits`.
         fits: How every training went, filled by `counts`.
     """
 
@@ -107,7 +106,7 @@ class TrainedArm:
     setup: Setup
     folder: Path
     arm: str = "pretrained"
-    keep: bool = False
+    keep: Path | None = None
     fits: list[dict[str, Any]] = field(default_factory=list)
 
     def counts(self, advance: Callable[[int], None] = lambda _: None) -> dict[float, _Array]:
@@ -121,12 +120,10 @@ class TrainedArm:
         for draw in self.job.draws:
             rates = self.job.options.training.rates(pretrained=self.pretrained)
             known = chosen.get((draw.fraction, draw.pair))
-            kept = partial(self._kept, draw, advance)
-            tried = rates if known is None else (known,)
-            fit, counted = best_of_rates(tried, kept)
+            fit, counted, network = self._best(draw, rates if known is None else (known,), advance)
             chosen[draw.fraction, draw.pair] = fit.lr
             told = {"fraction": draw.fraction, "seed": draw.seed, "pair": draw.pair} | asdict(fit)
-            self.fits.append(told | self._network_kept(draw, tried, fit.lr))
+            self.fits.append(told | ({} if network is None else {"network": network}))
             by_seed = found.setdefault(draw.fraction, {})
             by_seed[draw.seed] = by_seed.get(draw.seed, 0) + counted
         return {fraction: np.stack([by_seed[seed] for seed in sorted(by_seed)]) for fraction, by_seed in found.items()}
@@ -159,15 +156,33 @@ class TrainedArm:
         size, device = self.setup.image_size, self.setup.device.type
         return calibrate_batch_norm(copy.deepcopy(backbone), self.job.store, rows, image_size=size, device=device)
 
-    def _network_kept(self, draw: Draw, rates: Sequence[float], best: float) -> dict[str, str]:
-        if not self.keep:
-            return {}
-        backbone = self._encoder(draw)
-        files = {lr: self._file(backbone, draw, lr, ".safetensors") for lr in rates}
-        again = partial(self._kept, draw, lambda _: None, best, renew=True)
-        return {"network": keep_best(files, best, again).name}
+    def _best(
+        self, draw: Draw, rates: Sequence[float], advance: Callable[[int], None]
+    ) -> tuple[Fit, _Array, str | None]:
+        """Train at every rate; of a search whose network is kept the best is trained anew."""
+        first = draw.seed == 0 and draw.fraction == largest_of(self.job.options.fractions)
+        keep = self.keep if first else None
+        if keep is not None and len(rates) == 1:
+            return self._kept(draw, rates[0], advance, keep)
+        found = best_of_rates(rates, lambda lr: ((one := self._kept(draw, lr, advance))[0], one))[1]
+        return found if keep is None else self._kept(draw, found[0].lr, lambda _: None, keep)
 
-    def _file(self, backbone: Backbone, draw: Draw, lr: float, suffix: str) -> Path:
+    def _kept(
+        self, draw: Draw, lr: float, advance: Callable[[int], None], keep: Path | None = None
+    ) -> tuple[Fit, _Array, str | None]:
+        """Return how the training went and what it counted, from the folder or trained now, and its network's file."""
+        backbone = self._encoder(draw)
+        digest = self._digest(backbone, draw, lr)
+        network = None if keep is None else keep / f"{digest}.safetensors"
+        there = kept_arrays(
+            self.folder / f"{digest}.npz",
+            lambda: self._fitted(backbone, draw, lr, advance, network),
+            found=lambda: advance(longest_steps(len(draw.train), self.job.options.training)),
+            renew=network is not None and not network.is_file(),
+        )
+        return Fit(**json.loads(str(there["fit"]))), there["counts"], None if network is None else network.name
+
+    def _digest(self, backbone: Backbone, draw: Draw, lr: float) -> str:
         """Name what comes of a training by all that shapes it."""
         job, training = self.job, self.job.options.training
         what = [_LAYOUT, backbone_fingerprint(backbone), job.options.decoder, training.shaping(), lr]
@@ -175,21 +190,11 @@ class TrainedArm:
         what += [self.setup.image_size, self.setup.bf16, job.store.fingerprint, job.store.mask_fingerprint, job.parts]
         rows = [job.rows, *(job.rows[places] for places in (draw.train, draw.held_out, draw.test))]
         what += [job.void, [len(one) for one in rows]]
-        return self.folder / f"{digest_of(what, *rows)}{suffix}"
+        return digest_of(what, *rows)
 
-    def _kept(
-        self, draw: Draw, advance: Callable[[int], None], lr: float, *, renew: bool = False
-    ) -> tuple[Fit, _Array]:
-        backbone = self._encoder(draw)
-        there = kept_arrays(
-            self._file(backbone, draw, lr, ".npz"),
-            lambda: self._fitted(backbone, draw, lr, advance),
-            found=lambda: advance(longest_steps(len(draw.train), self.job.options.training)),
-            renew=renew,
-        )
-        return Fit(**json.loads(str(there["fit"]))), there["counts"]
-
-    def _fitted(self, backbone: Backbone, draw: Draw, lr: float, advance: Callable[[int], None]) -> dict[str, _Array]:
+    def _fitted(
+        self, backbone: Backbone, draw: Draw, lr: float, advance: Callable[[int], None], network_file: Path | None
+    ) -> dict[str, _Array]:
         network, training = self._network(backbone, draw.seed), self.job.options.training
 
         def validate() -> tuple[float, float]:
@@ -204,9 +209,8 @@ class TrainedArm:
 
         fit = self._train(network, draw, lr, training, validate=validate, advance=advance)
         counted = self.job.counted(self._predict(network), draw.test)
-        if self.keep:
-            path, rows = self._file(backbone, draw, lr, ".safetensors"), self.job.rows[draw.test]
-            save_network(path, network, self._about(draw), torch.from_numpy(rows))
+        if network_file is not None:
+            save_network(network_file, network, self._about(draw), torch.from_numpy(self.job.rows[draw.test]))
         return {"counts": counted, "fit": np.array(json.dumps(asdict(fit)))}
 
     def _about(self, draw: Draw) -> NetworkAbout:
@@ -222,6 +226,8 @@ class TrainedArm:
             seed=draw.seed,
             pair=draw.pair,
             store=self.job.store.fingerprint,
+            masks=self.job.store.mask_fingerprint,
+            bf16=self.setup.bf16,
         )
 
     def _train(self, network: SegmentationNetwork, draw: Draw, lr: float, options: Any, **how: Any) -> Fit:

@@ -41,7 +41,7 @@ class ShownMap:
 
     Attributes:
         saliency: From 0 to 1, over the square image; None where there is nothing to explain.
-        drawn: Pixels that the network takes for what is explained; None for a whole image.
+        drawn: The region that is explained; None for a whole image.
         words: What was explained.
     """
 
@@ -70,7 +70,7 @@ class CaseRow:
 def cases_picture(rows: Sequence[CaseRow], models: Sequence[str], subjects: Sequence[str]) -> Sheet:
     """Draw a row a case: its label, the image with what is known outlined, and a map a model and subject.
 
-    What the network drew is outlined in white on its map; under each map stands what was explained.
+    The region that is explained is outlined in white on its map; under each map stands what was explained.
 
     Args:
         rows: The cases.
@@ -103,7 +103,7 @@ def _map(row: CaseRow, shown: ShownMap) -> Sheet:
         return _framed(image, shown.words)
     drawn = overlay(image, _enlarged(shown.saliency), top=1.0)
     if shown.drawn is not None:
-        drawn = outline(drawn, _enlarged(shown.drawn.float()) > 0.5)
+        drawn = outline(drawn, _enlarged(shown.drawn.float(), thin=True) > 0.5)
     return _framed(drawn, shown.words)
 
 
@@ -112,7 +112,10 @@ def _square(image: npt.NDArray[np.uint8]) -> Picture:
     return np.asarray(Image.fromarray(rgb).resize((_CELL, _CELL), Image.Resampling.LANCZOS))
 
 
-def _enlarged(values: Float[Tensor, "rows columns"]) -> Float[np.ndarray, "height width"]:
+def _enlarged(values: Float[Tensor, "rows columns"], *, thin: bool = False) -> Float[np.ndarray, "height width"]:
+    """Bring a map to the cell; of a region that may be one pixel (`thin`) nothing is lost where it shrinks."""
+    if thin and min(values.shape) > _CELL:
+        values = functional.adaptive_max_pool2d(values[None], (_CELL, _CELL))[0]
     out: Any = functional.interpolate(values[None, None], size=(_CELL, _CELL), mode="bilinear", align_corners=False)
     found: npt.NDArray[np.float32] = out[0, 0].numpy()
     return found
@@ -123,6 +126,9 @@ def _framed(picture: Picture, words: str) -> Sheet:
     canvas = Image.new("RGB", (_CELL, _CELL + _STRIP), "white")
     canvas.paste(Image.fromarray(picture))
     draw = ImageDraw.Draw(canvas)
+    while words and caption_font().getlength(words) > _CELL:
+        half = len(words) // 2
+        words = words[: half - 2] + "…" + words[half + 1 :]  # its end is a figure
     draw.text((_CELL / 2, _CELL + _STRIP / 2), words, fill=_INK, font=caption_font(), anchor="mm")
     return np.asarray(canvas)
 

@@ -23,9 +23,8 @@ METHODS = {
     "layer-cam": "LayerCAM",
     "hires-cam": "HiResCAM",
     "eigen-cam": "EigenCAM",
-    "score-cam": "ScoreCAM",
 }
-"""Names here, and of the package's classes. The last one runs the network once a channel."""
+"""Names here, and of the package's classes."""
 
 Target = Callable[[Tensor], Tensor]
 """From the network's output of one image, without the batch, to the one figure that is explained."""
@@ -78,7 +77,11 @@ def class_activation(
     explainer.compute_input_gradient = True
     try:
         found = explainer(pixels, [target])[0]
-    except AttributeError as error:  # it does not look whether the layer had a gradient
+    except (AttributeError, TypeError) as error:
+        kept = explainer.activations_and_grads
+        if kept.activations and (kept.gradients or not explainer.uses_gradients):
+            raise
+        # The package does not look whether the layer had a part in the output.
         raise BackboneError(f"{backbone.name}: layer {name} has no part in this answer; name another one") from error
     finally:
         explainer.activations_and_grads.release()
@@ -88,12 +91,16 @@ def class_activation(
 
 
 def default_layer(backbone: TimmBackbone, *, dense: bool = False) -> str:
-    """Return the last stage or block; where [CLS] alone is read of a ViT, what enters its last attention.
+    """Return the last stage or block; of a ViT whose pooled features are read, the last norm that patches go through.
 
-    Behind the last block the patches do not reach a pooled [CLS] any more, so that nothing rises with them.
+    Behind a ViT's last block the patches do not reach a pooled [CLS] any more, so that nothing rises with them; what
+    enters its last attention does. Mean patches are taken behind the final norm: a layer before it has gradients at
+    right angles to its activations, whose product (HiResCAM, LayerCAM) is nothing but rounding.
     """
     last = str(backbone.model.feature_info[-1]["module"])
-    return f"{last}.norm1" if backbone.has_inner and backbone.pool == "cls" and not dense else last
+    if dense or not backbone.has_inner:
+        return last
+    return f"{last}.norm1" if backbone.pool == "cls" else "norm"
 
 
 def _package(name: str) -> Any:
@@ -121,12 +128,15 @@ def _as_maps(
 def _laid_out(
     output: Tensor, *, prefix: int, size: tuple[int, int], innermost: bool, name: str
 ) -> Float[Tensor, "batch channels rows columns"]:
-    if output.ndim == 4:
-        return output.permute(0, 3, 1, 2) if innermost else output
     height, width = size
-    tokens = output.shape[1] if output.ndim == 3 else 0
+    if len(output) == 1 and output.ndim == 4:
+        apart = output.permute(0, 3, 1, 2)
+        for maps in (apart, output) if innermost else (output, apart):
+            if abs(maps.shape[2] * width - maps.shape[3] * height) <= max(height, width):  # of the image's shape
+                return maps
+    tokens = output.shape[1] if len(output) == 1 and output.ndim == 3 else 0
     for left_out in dict.fromkeys((prefix, 0)):
-        rows = round(((tokens - left_out) * height / width) ** 0.5)
+        rows = round(max(0, (tokens - left_out) * height / width) ** 0.5)
         columns = (tokens - left_out) // max(rows, 1)
         if rows > 0 and rows * columns == tokens - left_out:
             return output[:, left_out:].transpose(1, 2).reshape(len(output), -1, rows, columns)

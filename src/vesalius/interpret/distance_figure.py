@@ -33,8 +33,8 @@ NAME = "distance"
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Of runs (Okabe and Ito 2008), told apart without colour vision."""
 
-_TOKENS = 20_000
-"""How many tokens pass at once: their attention over one another is kept for all blocks."""
+_BYTES = 256 * 2**20
+"""Of attention that is held at once, by all blocks of a batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +50,8 @@ class Distances:
 
     blocks: tuple[str, ...]
     patch_px: tuple[int, ...]
-    pixels: tuple[Float[np.ndarray, "images heads"], ...]
-    mm: tuple[Float[np.ndarray, "images heads"], ...] | None
+    pixels: tuple[Float[np.ndarray, "images _"], ...]
+    mm: tuple[Float[np.ndarray, "images _"], ...] | None
 
     def table(self, run: str) -> pd.DataFrame:
         """Return a row a head: means over the images, and how much the images differ (standard deviation)."""
@@ -93,11 +93,11 @@ def measure_distances(
     size = backbone.preprocessing.image_size if image_size is None else (image_size, image_size)
     pixel, unit = pixel_size(store, rows)
     pixel_mm = torch.from_numpy(pixel * store.size / np.array(size)) if unit == "mm" else None  # of the input
-    batch = max(1, _TOKENS * (backbone.patch_size or 1) ** 2 // (size[0] * size[1]))
     names: dict[str, int] = {}
     in_pixels: list[list[torch.Tensor]] = []
     in_mm: list[list[torch.Tensor]] = []
-    for start in range(0, len(rows), batch):
+    start, batch = 0, 1  # the first image tells how much memory one takes
+    while start < len(rows):
         images = store.images[rows[start : start + batch]]
         blocks = block_attentions(backbone, to_input(images, backbone, where, size))
         names = {one.name: one.patch_px for one in blocks}
@@ -106,6 +106,9 @@ def measure_distances(
             own = pixel_mm[start : start + batch]
             in_mm.append([attention_distance(one, pixel_mm=own).cpu() for one in blocks])
         advance(len(images))
+        start += len(images)
+        held = sum(one.weights.numel() * one.weights.element_size() for one in blocks)
+        batch = max(1, _BYTES * len(images) // held)
     return Distances(
         blocks=tuple(names),
         patch_px=tuple(names.values()),
@@ -114,7 +117,7 @@ def measure_distances(
     )
 
 
-def _by_block(found: Sequence[Sequence[torch.Tensor]]) -> tuple[Float[np.ndarray, "images heads"], ...]:
+def _by_block(found: Sequence[Sequence[torch.Tensor]]) -> tuple[Float[np.ndarray, "images _"], ...]:
     return tuple(torch.cat(parts).double().numpy() for parts in zip(*found, strict=True))
 
 
@@ -146,12 +149,14 @@ def draw_distances(
     """
     record, path = out / f"figure_{NAME}.json", out / f"figure_{NAME}.png"
     drawn = np.sort(np.random.default_rng(0).permutation(len(store))[:images])
-    plan: dict[str, Any] = {"figure": NAME, "runs": [run_plan(run, options) for run in runs], "images": len(drawn)}
+    how = ("upsampling", "mass")  # these shape no distance
+    looks = [{key: one for key, one in run_plan(run, options).items() if key not in how} for run in runs]
+    plan: dict[str, Any] = {"figure": NAME, "runs": looks, "images": len(drawn)}
     plan["store"] = {"name": store.path.name, "fingerprint": store.fingerprint}
     if already_made(record, plan, overwrite=options.overwrite):
         return path
-    how: dict[str, Any] = {"image_size": options.image_size, "device": options.device, "advance": advance}
-    found = [measure_distances(run, store, drawn, **how) for run in runs]
+    given: dict[str, Any] = {"image_size": options.image_size, "device": options.device, "advance": advance}
+    found = [measure_distances(run, store, drawn, **given) for run in runs]
     table = pd.concat([one.table(run.name) for run, one in zip(runs, found, strict=True)], ignore_index=True)
     with replacing(path.with_suffix(".csv")) as partial:
         table.to_csv(partial, index=False, float_format="%.5g")

@@ -116,7 +116,7 @@ def run_plan(run: ExplainedRun, options: ExplainOptions) -> dict[str, Any]:
         "vesalius": __version__,
         "run": {"name": run.name, "recipe": run.recipe.name, "backbone": run.backbone.name, "weights": run.weights},
         "image_size": list(size),
-        "patch_size": run.backbone.patch_size,
+        "patch_size": run.backbone.patch_size if run.backbone.attention_heads else None,
         "attention_of": run.whose_row,
         "upsampling": options.upsampling,
     } | ({} if options.mass is None else {"mass": options.mass})

@@ -34,6 +34,7 @@ class ExplainedRun:
 
     Attributes:
         path: The run folder.
+        name: What it is called, beside others.
         recipe: Resolved.
         backbone: In evaluation mode.
         weights: Digest of its weights, 16 hex digits.
@@ -41,15 +42,11 @@ class ExplainedRun:
     """
 
     path: Path
+    name: str
     recipe: Recipe
     backbone: TimmBackbone
     weights: str
     heads: tuple[Head, ...]
-
-    @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.path.resolve().name
 
     @property
     def whose_row(self) -> str:
@@ -83,8 +80,12 @@ class Look:
         return self.rollout
 
 
-def open_run(folder: Path) -> ExplainedRun:
+def open_run(folder: Path, *, name: str = "") -> ExplainedRun:
     """Open a run whose attention can be shown.
+
+    Args:
+        folder: The run folder.
+        name: What it is called beside others; by default the folder's name.
 
     Raises:
         RunError: No run, or one without a backbone.
@@ -101,6 +102,7 @@ def open_run(folder: Path) -> ExplainedRun:
     attention = None if recipe.guidance is None else recipe.guidance.attention
     return ExplainedRun(
         path=run.path,
+        name=name or run.path.resolve().name,
         recipe=recipe,
         backbone=backbone,
         weights=weights_fingerprint(run.backbone),

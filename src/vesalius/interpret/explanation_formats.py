@@ -17,7 +17,7 @@ from vesalius.interpret.explained_run import ExplainedRun, Look
 from vesalius.interpret.guided_heads import Head, Joined
 from vesalius.interpret.pictures import Sheet
 from vesalius.interpret.source_canvas import SourceCanvas
-from vesalius.interpret.write_dicom import write_capture, write_segmentation
+from vesalius.interpret.write_dicom import check_dicom, write_capture, write_segmentation
 from vesalius.interpret.write_geojson import write_geojson
 
 __all__ = ["FORMATS", "Looked", "check_formats", "write_format"]
@@ -61,15 +61,21 @@ class Looked:
         return found
 
 
-def check_formats(names: Sequence[str]) -> None:
-    """Refuse what is no format.
+def check_formats(names: Sequence[str], files: Sequence[Path]) -> None:
+    """Refuse, before anything is computed, what could not be written.
 
     Raises:
-        ConfigError: Naming the nearest.
+        ConfigError: No such format, or a package that is not installed.
+        UnreadableImageError: A file that a format cannot refer to.
     """
     for name in names:
         if name not in FORMATS:
             raise ConfigError(f"no format '{name}'; formats: {', '.join(FORMATS)}{nearest(name, FORMATS)}")
+        for file in files:
+            if name == "nifti" and not file.name.lower().endswith((".nii", ".nii.gz")):
+                raise UnreadableImageError(file, "no NIfTI file", "NIfTI output is of NIfTI input; use geojson")
+            if name.startswith("dicom"):
+                check_dicom(file)
 
 
 def write_format(name: str, folder: Path, looked: Looked, sheet: Sheet, *, mass: float | None) -> list[str]:
@@ -91,8 +97,6 @@ def write_format(name: str, folder: Path, looked: Looked, sheet: Sheet, *, mass:
 
 def _nifti(folder: Path, looked: Looked, sheet: Sheet, mass: float) -> list[str]:
     del sheet, mass
-    if not looked.file.name.endswith((".nii", ".nii.gz")):
-        raise UnreadableImageError(looked.file, "no NIfTI file", "NIfTI output is of NIfTI input; use png or geojson")
     frame, axis = looked.image.source.frame, looked.reader.reader.get("axis", "axial")
     for stem, values in looked.maps().items():
         write_slice(folder / f"{stem}.nii.gz", values, source=looked.file, frame=frame, axis=axis)

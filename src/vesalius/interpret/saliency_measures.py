@@ -110,7 +110,9 @@ def with_shuffled_weights(network: _Network, *, seed: int = 0) -> _Network:
 
 
 def rank_correlation(one: Float[Tensor, "height width"], other: Float[Tensor, "height width"]) -> float:
-    """Return Spearman's correlation of two maps' pixels; NaN where one of them is the same everywhere."""
-    if one.max() == one.min() or other.max() == other.min():
+    """Return Spearman's correlation of two maps' pixels: 0 where `other` is the same everywhere, NaN where `one` is."""
+    if one.max() == one.min():
         return math.nan
+    if other.max() == other.min():
+        return 0.0
     return float(spearmanr(one.flatten().numpy(), other.flatten().numpy()).statistic)

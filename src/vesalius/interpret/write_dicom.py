@@ -18,13 +18,18 @@ from vesalius.errors import ConfigError, UnreadableImageError
 from vesalius.interpret.pictures import PART_COLOURS, Picture
 from vesalius.version import __version__
 
-__all__ = ["write_capture", "write_segmentation"]
+__all__ = ["check_dicom", "write_capture", "write_segmentation"]
 
 _MAKER = "vesalius"
 _SERIES = 9000
 """Above the numbers that scanners give."""
 
-_NEEDED = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+_NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+_EMPTY = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
+    "StudyTime", "ReferringPhysicianName",
+)  # fmt: skip
+_ADVICE = "DICOM output is of DICOM input; use nifti or geojson"
 
 
 def write_segmentation(
@@ -58,7 +63,7 @@ def write_segmentation(
         seg.SegmentDescription(
             segment_number=place,
             segment_label=name[:64],
-            segmented_property_category=coded("91772007", "SCT", "Body region"),
+            segmented_property_category=coded("309825002", "SCT", "Spatial and Relational Concept"),
             segmented_property_type=coded("attention", "99VESALIUS", "Attention of a model"),
             algorithm_type=seg.SegmentAlgorithmTypeValues.AUTOMATIC,
             algorithm_identification=about,
@@ -116,6 +121,16 @@ def write_capture(out: Path, picture: Picture, *, source: Path, description: str
     _save(made, out)
 
 
+def check_dicom(source: Path) -> None:
+    """Refuse, before anything is computed, what could not be written.
+
+    Raises:
+        ConfigError, UnreadableImageError: See `write_segmentation`.
+    """
+    _package()
+    _head(source)
+
+
 def _package() -> Any:
     try:
         return importlib.import_module("highdicom")
@@ -128,16 +143,19 @@ def _package() -> Any:
 def _head(source: Path) -> Dataset:
     """Read what a new object refers to."""
     try:
-        head = pydicom.dcmread(source, force=False)
-    except (OSError, pydicom.errors.InvalidDicomError) as error:
-        raise UnreadableImageError(
-            source, f"no DICOM file ({error})", "DICOM output is of DICOM input; use png, nifti or geojson"
-        ) from error
+        head = pydicom.dcmread(source, force=True, stop_before_pixels=True)
+    except Exception as error:  # what is no DICOM fails in many ways
+        raise UnreadableImageError(source, f"no DICOM file ({error})", _ADVICE) from error
+    if not head.get("SOPClassUID"):
+        raise UnreadableImageError(source, "no DICOM file", _ADVICE)
     missing = [name for name in _NEEDED if not head.get(name)]
     if missing:
         raise UnreadableImageError(source, f"lacks {', '.join(missing)}", "DICOM output refers to them; use png")
     if int(head.get("NumberOfFrames") or 1) > 1:
         raise UnreadableImageError(source, "has several frames", "DICOM output is of single frames; use png or nifti")
+    for name in _EMPTY:  # attributes that may be empty, but that a de-identified file may lack
+        if name not in head:
+            setattr(head, name, "")
     return head
 
 

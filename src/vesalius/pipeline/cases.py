@@ -35,7 +35,7 @@ def explain_cases(
     region: str = "class",
     box: Sequence[int] | None = None,
     pixel: Sequence[int] | None = None,
-    trusted: int = 24,
+    trust_images: int = 24,
     seed: int = 0,
     device: str = "auto",
     overwrite: bool = False,
@@ -62,7 +62,7 @@ def explain_cases(
         region: Of a part: `class`, `box`, `component` or `pixel`.
         box: Row and column of the first and the last pixel, in pixels of the store's images.
         pixel: Row and column.
-        trusted: How many images the maps are measured on; 0 for none.
+        trust_images: How many images the maps are measured on; 0 for none.
         seed: Of their draw.
         device: `auto`, `cpu`, `cuda` or `mps`.
         overwrite: Replace what was made otherwise.
@@ -79,21 +79,23 @@ def explain_cases(
     from vesalius.evaluation.explain_cases import explain_cases as explain
     from vesalius.evaluation.explain_one import Activation
     from vesalius.evaluation.networks_of_run import open_networks
+    from vesalius.interpret.run_names import run_names
     from vesalius.progress import bar, say
 
     for arm in arms:
         if arm not in _ARMS:
             raise ConfigError(f"no arm '{arm}'; arms: {', '.join(_ARMS)}{nearest(arm, _ARMS)}")
-    held, where = open_store(store), choose_device(device)
+    held, where, runs = open_store(store), choose_device(device), [Path(one) for one in (run, *compare)]
+    how: dict[str, Any] = {"store": held, "device": where}
     models = [
-        open_networks(Path(one), evaluation, arm=arm, store=held, device=where)
-        for one in (run, *compare)
-        for arm in arms
+        open_networks(one, evaluation, name=name, arm=arm, **how)
+        for one, name in zip(runs, run_names(runs), strict=True)
+        for arm in dict.fromkeys(arms)
     ]
     asked: dict[str, Any] = {"region": region, "box": box, "pixel": pixel}
     subjects = _subjects(models[0], held, parts=parts, classes=classes, **asked)
     options = CaseOptions(
-        activation=Activation(method=method, layer=layer), trusted=trusted, seed=seed, overwrite=overwrite
+        activation=Activation(method=method, layer=layer), trust_images=trust_images, seed=seed, overwrite=overwrite
     )
     folder = Path(run) / "explanations" / f"cases-{evaluation}" if out is None else Path(out)
     with bar("cases", cases_work(models, subjects, options), show=progress) as advance:
@@ -126,14 +128,27 @@ def _subjects(
             raise ConfigError(
                 f"classes are of classifiers; these networks segment: name parts of {', '.join(about.names)}"
             )
+        _check_places(region, box, pixel, store.size)
         places = {"box": None if box is None else tuple(box), "pixel": None if pixel is None else tuple(pixel)}
         how: dict[str, Any] = {"side": store.size, "region": region, **places}
-        return [PartSubject(name, **how) for name in parts or about.names]
+        return [PartSubject(name, **how) for name in dict.fromkeys(parts or about.names)]
     if region != "class" or box is not None or pixel is not None:
         raise ConfigError("regions are of segmentations; a classifier is explained by its class alone")
     if len(parts) > 1:
         raise ConfigError(f"the maps of a classifier are measured by one part of the masks, got {', '.join(parts)}")
     if parts:
         mask_parts(store, parts)
-    wanted = classes or ("",) if about.kind != "multilabel" else classes or about.names
+    wanted = dict.fromkeys(classes or (("",) if about.kind != "multilabel" else about.names))
     return [ClassSubject(about.label, one, parts[0] if parts else None) for one in wanted]
+
+
+def _check_places(region: str, box: Sequence[int] | None, pixel: Sequence[int] | None, side: int) -> None:
+    """Refuse places that the region does not ask for, lacks, or that lie outside."""
+    takes = {"box": ("box",), "pixel": ("pixel",), "component": ("pixel",)}.get(region, ())
+    for name, given in (("box", box), ("pixel", pixel)):
+        if given is not None and name not in takes:
+            raise ConfigError(f"{name} is not of region '{region}'; say region={name}, or leave it out")
+        if given is None and name in takes and region != "component":
+            raise ConfigError(f"region '{region}' needs a {name}")
+        if given is not None and not all(0 <= one < side for one in given):
+            raise ConfigError(f"{name} {tuple(given)}: outside the store's images of {side} x {side} pixels")

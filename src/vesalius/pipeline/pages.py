@@ -100,11 +100,12 @@ def explain(
     from vesalius.interpret.explained_run import open_run
     from vesalius.interpret.explanation_formats import check_formats
     from vesalius.interpret.guided_heads import Joined, choose_heads
+    from vesalius.interpret.run_names import run_names
     from vesalius.interpret.source_canvas import check_upsampling
     from vesalius.progress import bar
 
     check_upsampling(upsampling)
-    check_formats(formats)
+    check_formats(formats, [Path(one) for one in images])
     if mass is not None and not 0 < mass <= 1:
         raise ConfigError(f"mass = {mass}: a share of the attention is above 0 and at most 1, such as 0.5")
     if not images and figure != "distance":
@@ -113,7 +114,8 @@ def explain(
         raise ConfigError("runs are compared in a figure; say --figure parts, heads or distance")
     if formats and figure is not None:
         raise ConfigError("formats are of single images; leave --figure out, or --to")
-    opened, *others = (open_run(Path(one)) for one in (run, *compare))
+    paths = [Path(one) for one in (run, *compare)]
+    opened, *others = (open_run(path, name=name) for path, name in zip(paths, run_names(paths), strict=True))
     files, folder = [Path(one) for one in images], opened.path / "explanations" if out is None else Path(out)
     wanted = ((average, Joined(how="average")), (rollout, Joined(how="rollout")))
     joined = tuple(one for asked, one in wanted if asked)
