@@ -13,9 +13,12 @@ from PIL import Image
 
 from vesalius import pipeline
 from vesalius.backbones.block_attention import block_attentions
+from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
 from vesalius.backbones.load import load_backbone
 from vesalius.backbones.normalise import normalise
 from vesalius.errors import BackboneError, ConfigError
+from vesalius.interpret.attention_maps import attention_maps
+from vesalius.interpret.last_attention import attention_saliency
 
 FREE = ("guidance=null", "method={name: dino}")
 
@@ -90,11 +93,31 @@ def test_without_cls_the_average_patch_is_shown(
         explain(run, picture, rollout=True, overwrite=True)
 
 
-def test_a_figure_of_what_joins_the_heads(guided_run: Path, picture: Path) -> None:
-    (drawn,) = explain(guided_run, picture, figure="heads", average=True, mass=0.5, compare=[guided_run])
+def test_a_figure_of_what_joins_the_heads(write_run: Callable[..., Path], guided_run: Path, picture: Path) -> None:
+    other = write_run("other", *FREE)
+    (drawn,) = explain(guided_run, picture, figure="heads", average=True, mass=0.5, compare=[other])
     record = json.loads(drawn.with_suffix(".json").read_text())
     assert [one["columns"] for one in record["shown"]] == [[["average of the heads", "average"]]] * 2
     with pytest.raises(ConfigError, match="mass = 50"):
         explain(guided_run, picture, mass=50.0)
     with pytest.raises(ConfigError, match="figure parts shows a head a part"):
         explain(guided_run, picture, figure="parts", rollout=True)
+
+
+def test_the_attention_of_a_network_is_half_of_its_heads_average() -> None:
+    torch.manual_seed(0)
+    backbone = create_backbone(BackboneConfig(name="test_vit", image_size=64)).eval()
+    for weight in backbone.parameters():
+        weight.data.mul_(2)
+    inputs = torch.randn(1, 1, 64, 96)
+    with torch.no_grad():
+        features = backbone.forward_features(inputs, attention=True)
+    average = attention_maps(features.attention, features.grid)[0].mean(0).flatten()
+    order = average.argsort(descending=True)
+    kept = order[: 1 + int((average[order].cumsum(0) < 0.5 - 1e-6).sum())]
+    saliency = attention_saliency(backbone, inputs)
+    assert saliency.shape == (64, 96)
+    centres = saliency[8::16, 8::16].flatten()  # beside a patch's centre, half a pixel away
+    assert set(centres.nonzero().flatten().tolist()) >= set(kept.tolist())
+    assert saliency.max() == pytest.approx(1, abs=0.05)
+    assert centres[kept].argmax() == 0

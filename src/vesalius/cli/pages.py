@@ -68,7 +68,7 @@ def explain(
     ] = None,
     arm: Annotated[list[str] | None, typer.Option(help="cases: pretrained (default), random_init; repeatable.")] = None,
     method: Annotated[
-        str, typer.Option(help="cases: grad-cam, grad-cam++, layer-cam, hires-cam, ...; auto: as the task needs.")
+        str, typer.Option(help="cases: grad-cam, grad-cam++, layer-cam, hires-cam, ..., attention; auto: by the task.")
     ] = "auto",
     layer: Annotated[str | None, typer.Option(help="cases: of the backbone; by default its last with places.")] = None,
     region: Annotated[str, typer.Option(help="cases of a segmentation: class, box, component or pixel.")] = "class",

@@ -9,13 +9,18 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from vesalius.backbones.block_attention import heads_of_last_block
 from vesalius.data.store import Store
 from vesalius.evaluation.explained_subject import Asked, Subject
 from vesalius.evaluation.kept_network import KeptNetwork
 from vesalius.evaluation.networks_of_run import RunNetworks
 from vesalius.interpret.class_activation import class_activation
+from vesalius.interpret.last_attention import attention_saliency
 
 __all__ = ["Activation", "Explained", "explain_one"]
+
+_CHOSEN = ("auto", "attention")
+"""Methods that follow the network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +28,10 @@ class Activation:
     """Which class activation map.
 
     Attributes:
-        method: See `vesalius.interpret.class_activation.METHODS`; `auto` is Grad-CAM for a classifier and HiResCAM
-            (Draelos & Carin 2020, arXiv 2011.08891) for a segmentation, whose classes have a place: the mean gradient
-            over the image, which Grad-CAM weighs channels by, loses it (docs/LOG.md).
+        method: See `vesalius.interpret.class_activation.METHODS`; `attention` is the last block's, half of it
+            (`attention_saliency`), where the backbone has any, else as `auto`. `auto` is Grad-CAM for a classifier and
+            HiResCAM (Draelos & Carin 2020, arXiv 2011.08891) for a segmentation, whose classes have a place: the mean
+            gradient over the image, which Grad-CAM weighs channels by, loses it (docs/LOG.md).
         layer: Of the backbone; by default its last one with places.
     """
 
@@ -36,8 +42,10 @@ class Activation:
         self, network: KeptNetwork, inputs: Float[Tensor, "1 channels height width"], asked: Asked
     ) -> Float[Tensor, "height width"]:
         """Compute it of one image."""
+        if self.method == "attention" and heads_of_last_block(network.backbone):
+            return attention_saliency(network.backbone, inputs)
         dense = network.about.task == "segment"
-        method = self.method if self.method != "auto" else "hires-cam" if dense else "grad-cam"
+        method = self.method if self.method not in _CHOSEN else "hires-cam" if dense else "grad-cam"
         how: dict[str, Any] = {"method": method, "layer": self.layer, "dense": dense}
         return class_activation(network.module, network.backbone, inputs.clone(), asked.target, **how)
 

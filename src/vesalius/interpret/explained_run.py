@@ -18,10 +18,9 @@ from vesalius.backbones.weights import weights_fingerprint
 from vesalius.data.source_image import SourceImage
 from vesalius.devices import choose_device
 from vesalius.errors import BackboneError, ConfigError, RunError
-from vesalius.interpret.attention_maps import attention_maps
 from vesalius.interpret.attention_rollout import attention_rollout
 from vesalius.interpret.guided_heads import Head, Joined, name_heads
-from vesalius.interpret.mean_row import mean_row
+from vesalius.interpret.last_attention import last_attention
 from vesalius.training.recipe import Recipe
 from vesalius.training.run_folder import RunFolder
 
@@ -142,20 +141,14 @@ def look(
     pixels = square[None, None] if square.ndim == 2 else square.permute(2, 0, 1)[None]
     backbone = run.backbone.to(where)
     inputs = normalise(pixels, backbone.preprocessing, size=size)
-    if backbone.attention_heads:
-        features = backbone.forward_features(inputs, patches=False, attention=True)
-        assert features.attention is not None  # noqa: S101 (asked for)
-        rows, grid = features.attention, features.grid
-    else:
-        [last] = block_attentions(backbone, inputs, last=True)
-        rows, grid, patch = mean_row(last).flatten(2), last.grid, last.patch_px
+    maps, side = last_attention(backbone, inputs)
     rolled = None
     if rollout:
         rolled = attention_rollout(block_attentions(backbone, inputs), has_cls=backbone.has_cls).cpu()
         rolled = rolled[0] / rolled.sum()
     return Look(
-        attention=attention_maps(rows.float().cpu(), grid)[0],
+        attention=maps[0],
         image_size=size,
-        cells=(size[0] / patch, size[1] / patch),
+        cells=(size[0] / side, size[1] / side),
         rollout=rolled,
     )
