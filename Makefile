@@ -19,7 +19,7 @@ demo: $(STAMP)
 	$(BIN)/vesalius demo --out demo
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Every method with every backbone that it admits, and on two processes: about 20 minutes on two cores.
 contracts: $(STAMP)

@@ -24,6 +24,29 @@ _SCRIPT = Path(__file__).with_name("one_process.py")
 _HEAVY = ["vesalius.pipeline", "vesalius.training.train", "vesalius.evaluation.online", "vesalius.interpret.pictures"]
 
 
+_LONGEST_FIRST = (
+    "training/test_processes.py",
+    "contracts/test_method_on_backbone.py",
+    "training/test_resume.py",
+    "study/test_study.py",
+    "training/test_validation.py",
+    "training/test_guided.py",
+    "study/test_run_study.py",
+    "study/test_write_study.py",
+    "evaluation/test_detect.py",
+    "real/test_registration.py",
+    "evaluation/test_explain_cases.py",
+)
+"""Files of half a minute and more: begun last, one of them would keep one process at work while the others wait."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files; `make test` deals whole files among its processes."""
+    here = Path(__file__).parent
+    place = {str(here / name): number for number, name in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(str(item.path), len(place)))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Let torch's own `typing.Iterable` base of `IterableDataset` pass; it is not ours to modernise."""
     category = "beartype.roar.BeartypeDecorHintPep585DeprecationWarning"
