@@ -22,7 +22,7 @@ from vesalius.backbones.weights import save_backbone
 from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, LabelError, StoreError
 from vesalius.evaluation.dense_maps import backbone_maps, cells_of, pixel_maps
-from vesalius.evaluation.mask_parts import mask_parts
+from vesalius.evaluation.mask_parts import known_pixels, mask_parts
 from vesalius.evaluation.place_classifier import dice_offsets, fit_places
 from vesalius.evaluation.segment_counts import SegmentCounts, figures_of
 from vesalius.evaluation.segment_options import SegmentOptions
@@ -240,6 +240,9 @@ def test_void_is_neither_learned_from_nor_scored(tmp_path: Path) -> None:
     there, rows = mask_parts(store, ())
     assert len(there) == 20
     assert "void" not in there
+    known = known_pixels(store, rows)
+    assert known[:, :, :26].all()
+    assert not known[:, :, 26:].any()
     options = SegmentOptions(protocol="folds", folds=2)
     job = SegmentCounts(store, rows, {"person": there["person"]}, options=options, batch_size=6)
     [counts] = job.of_maps([pixel_maps((32, 32))], lambda _: None).values()

@@ -15,7 +15,7 @@ from torch import Tensor
 from vesalius.data.store import Store
 from vesalius.errors import ConfigError, nearest
 from vesalius.evaluation.kept_network import KeptNetwork
-from vesalius.evaluation.mask_parts import mask_parts, void_value
+from vesalius.evaluation.mask_parts import known_pixels, mask_parts
 from vesalius.evaluation.networks_of_run import RunNetworks
 from vesalius.evaluation.targets import read_targets
 from vesalius.interpret.explained_region import Region, class_target, region_of, region_target
@@ -144,9 +144,8 @@ class PartSubject:
             for rows in _batches(network.rows.numpy()):
                 inputs = models.pixels(network, store, rows)
                 drawn = _enlarged(models.logits(network, inputs), store.size).argmax(1) == self._column(network)
-                masks = np.asarray(store.masks[rows])
-                true, known = torch.from_numpy(masks == value), torch.from_numpy(masks != void_value(store))
-                drawn &= known
+                true = torch.from_numpy(np.asarray(store.masks[rows]) == value)
+                drawn &= torch.from_numpy(known_pixels(store, rows))
                 both, sizes = (drawn & true).sum((1, 2)), drawn.sum((1, 2)) + true.sum((1, 2))
                 dice = torch.where(true.any(2).any(1), 2 * both / sizes, math.nan)
                 found.append(dice.double().numpy())

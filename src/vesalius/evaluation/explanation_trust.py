@@ -16,7 +16,7 @@ from vesalius.evaluation.explain_one import Activation, Explained, explain_one
 from vesalius.evaluation.explained_subject import Subject
 from vesalius.evaluation.image_scores import resampled_means
 from vesalius.evaluation.intervals import PatientResamples, draw_resamples, percentile_interval
-from vesalius.evaluation.mask_parts import void_value
+from vesalius.evaluation.mask_parts import known_pixels
 from vesalius.evaluation.networks_of_run import RunNetworks
 from vesalius.interpret.localisation import average_precision, pointing_game
 from vesalius.interpret.part_maps import of_masks
@@ -155,8 +155,7 @@ def _of_masks(explained: Explained, subject: Subject, store: Store, row: int) ->
     if truth is None or not bool((truth > 0.5).any()):
         return {}
     inside = truth > 0.5
-    void = void_value(store)
-    known = torch.from_numpy(np.asarray(store.masks[row])) != (-1 if void is None else void)
+    known = torch.from_numpy(known_pixels(store, np.array([row]))[0])
     size = (inside.shape[0], inside.shape[1])
     saliency: Any = functional.interpolate(explained.saliency[None, None], size=size, mode="bilinear")[0, 0]
     saliency, inside = saliency[known][None], inside[known][None]  # a row of what is known

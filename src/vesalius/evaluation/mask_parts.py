@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from vesalius.data.knowledge_maps import KnowledgeMaps, labelled_by
@@ -19,7 +20,15 @@ from vesalius.evaluation.round_options import RoundOptions
 from vesalius.records.knowledge import is_sided
 from vesalius.training.run_folder import RunFolder
 
-__all__ = ["check_mirrors", "given_maps", "leave_out_labelled", "mask_parts", "void_value", "with_images"]
+__all__ = [
+    "check_mirrors",
+    "given_maps",
+    "known_pixels",
+    "leave_out_labelled",
+    "mask_parts",
+    "void_value",
+    "with_images",
+]
 
 _AS_BASELINE = {"predicted": "predicted_masks", "average": "average_prediction", "triangular": "triangles"}
 """Name of the maps' parts as an arm, by their template; what a registration carried is the `registered_exemplar`."""
@@ -63,6 +72,12 @@ def check_mirrors(parts: Iterable[str], options: RoundOptions) -> None:
 def void_value(store: Store) -> int | None:
     """Return the value of pixels of which nothing is known, where the masks have such."""
     return _values(store).get(VOID)
+
+
+def known_pixels(store: Store, rows: npt.NDArray[np.int64]) -> Bool[np.ndarray, "images rows columns"]:
+    """Mark the pixels of which something is known: all but `void`."""
+    masks, void = np.asarray(store.masks[rows]), void_value(store)
+    return np.ones(masks.shape, dtype=bool) if void is None else masks != void
 
 
 def _values(store: Store) -> dict[str, int]:
