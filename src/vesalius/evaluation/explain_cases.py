@@ -125,7 +125,7 @@ def _plan(
     return {
         "vesalius": __version__,
         "models": [{"title": one.title, "networks": list(one.files)} for one in models],
-        "subjects": [one.told() for one in subjects],
+        "subjects": [asdict(one) for one in subjects],
         "store": {"name": store.path.name, "fingerprint": store.fingerprint, "masks": store.mask_fingerprint},
         "options": {key: one for key, one in asdict(options).items() if key != "overwrite"},
     }

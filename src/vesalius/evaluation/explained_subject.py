@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from vesalius.evaluation.mask_parts import known_pixels, mask_parts
 from vesalius.evaluation.networks_of_run import RunNetworks
 from vesalius.evaluation.targets import read_targets
 from vesalius.interpret.explained_region import Region, class_target, region_of, region_target
+from vesalius.interpret.localisation import enlarge
 
 __all__ = ["Asked", "ClassSubject", "PartSubject", "Subject"]
 
@@ -62,10 +63,6 @@ class ClassSubject:
     def name(self) -> str:
         """The class, or `predicted`."""
         return self.wanted or "predicted"
-
-    def told(self) -> dict[str, Any]:
-        """Return all that shapes it."""
-        return asdict(self)
 
     def scores(self, models: RunNetworks, store: Store, advance: Callable[[int], None]) -> Float[np.ndarray, " images"]:
         """Return the probability of the truth: of the image's own class; of a label, of its yes or no."""
@@ -132,10 +129,6 @@ class PartSubject:
         """The part itself."""
         return self.name
 
-    def told(self) -> dict[str, Any]:
-        """Return all that shapes it."""
-        return asdict(self)
-
     def scores(self, models: RunNetworks, store: Store, advance: Callable[[int], None]) -> Float[np.ndarray, " images"]:
         """Return the Dice of the part; NaN of an image that shows nothing of it, or has no masks."""
         value = mask_parts(store, [self.name])[0][self.name]
@@ -143,7 +136,9 @@ class PartSubject:
         for network in models.networks:
             for rows in _batches(network.rows.numpy()):
                 inputs = models.pixels(network, store, rows)
-                drawn = _enlarged(models.logits(network, inputs), store.size).argmax(1) == self._column(network)
+                drawn = enlarge(models.logits(network, inputs), (store.size, store.size)).argmax(1) == self._column(
+                    network
+                )
                 true = torch.from_numpy(np.asarray(store.masks[rows]) == value)
                 drawn &= torch.from_numpy(known_pixels(store, rows))
                 both, sizes = (drawn & true).sum((1, 2)), drawn.sum((1, 2)) + true.sum((1, 2))
@@ -184,11 +179,6 @@ class PartSubject:
 
 Subject = ClassSubject | PartSubject
 """One thing that is explained of every image."""
-
-
-def _enlarged(logits: Float[Tensor, "images columns rows across"], size: int) -> Float[Tensor, "images columns _ _"]:
-    out: Tensor = torch.nn.functional.interpolate(logits, size=(size, size), mode="bilinear", align_corners=False)
-    return out
 
 
 def _batches(rows: Int[np.ndarray, " images"]) -> Sequence[Int[np.ndarray, " some"]]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from vesalius.data.store import Store
 from vesalius.evaluation.explain_one import Activation, Explained, explain_one
@@ -18,7 +16,7 @@ from vesalius.evaluation.image_scores import resampled_means
 from vesalius.evaluation.intervals import PatientResamples, draw_resamples, percentile_interval
 from vesalius.evaluation.mask_parts import known_pixels
 from vesalius.evaluation.networks_of_run import RunNetworks
-from vesalius.interpret.localisation import average_precision, pointing_game
+from vesalius.interpret.localisation import average_precision, enlarge, pointing_game
 from vesalius.interpret.part_maps import of_masks
 from vesalius.interpret.saliency_measures import (
     energy_inside,
@@ -157,7 +155,7 @@ def _of_masks(explained: Explained, subject: Subject, store: Store, row: int) ->
     inside = truth > 0.5
     known = torch.from_numpy(known_pixels(store, np.array([row]))[0])
     size = (inside.shape[0], inside.shape[1])
-    saliency: Any = functional.interpolate(explained.saliency[None, None], size=size, mode="bilinear")[0, 0]
+    saliency = enlarge(explained.saliency[None, None], size)[0, 0]
     saliency, inside = saliency[known][None], inside[known][None]  # a row of what is known
     if float(saliency.max()) <= 0:
         return {}

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vesalius.backbones.block_attention import block_attentions, heads_of_last_block
 from vesalius.backbones.load import load_backbone
-from vesalius.backbones.normalise import normalise
+from vesalius.backbones.normalise import to_input
 from vesalius.backbones.timm_backbones import TimmBackbone
 from vesalius.backbones.weights import weights_fingerprint
 from vesalius.data.source_image import SourceImage
@@ -137,10 +136,8 @@ def look(
     if min(size) < patch:
         raise ConfigError(f"image_size = {min(size)}: below one patch of {run.backbone.name}; give {patch} or more")
     where = choose_device(device)
-    square = torch.from_numpy(source.square.astype(np.float32) / float(np.iinfo(source.square.dtype).max)).to(where)
-    pixels = square[None, None] if square.ndim == 2 else square.permute(2, 0, 1)[None]
     backbone = run.backbone.to(where)
-    inputs = normalise(pixels, backbone.preprocessing, size=size)
+    inputs = to_input(source.square[None], backbone, where, size)
     maps, side = last_attention(backbone, inputs)
     rolled = None
     if rollout:
