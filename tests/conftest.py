@@ -70,6 +70,7 @@ def phantom_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("phantom")
     write_phantom(folder / "scans", images=64, seed=0, size=48, workers=1)
+    (folder / "store.salt").write_text("one salt for every run: the same patients in every split\n")
     prepare(folder / "scans", folder / "store", size=40, workers=1, progress=False)
     return folder / "store"
 
