@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -21,7 +22,7 @@ from vesalius.errors import RunError
 from vesalius.evaluation.classifier import Classifier
 from vesalius.evaluation.segmentation_network import SegmentationNetwork
 
-__all__ = ["KeptNetwork", "NetworkAbout", "load_network", "save_network"]
+__all__ = ["KeptNetwork", "NetworkAbout", "about_network", "load_network", "save_network"]
 
 _LAYOUT = 1
 _ROWS = "rows_never_seen"
@@ -102,6 +103,15 @@ def save_network(
         safetensors.torch.save_file({**state, _ROWS: rows.cpu()}, partial, metadata=metadata)
 
 
+def about_network(path: Path) -> NetworkAbout:
+    """Read what is told of a kept network, without its weights.
+
+    Raises:
+        RunError: The file is missing, damaged, or none that `save_network` wrote.
+    """
+    return _told(path)[0]
+
+
 def load_network(path: Path) -> KeptNetwork:
     """Build a kept network again, with its weights, on the CPU.
 
@@ -109,20 +119,9 @@ def load_network(path: Path) -> KeptNetwork:
         RunError: The file is missing, damaged, or none that `save_network` wrote.
         BackboneError: Its backbone cannot be built.
     """
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            told = json.loads((file.metadata() or {})["vesalius"])
-        state = safetensors.torch.load_file(path)
-        layout, about, rows = told["layout"], dict(told["about"]), state.pop(_ROWS)
-        known = NetworkAbout(**about | {"names": tuple(about["names"])})
-        description = dict(told["backbone"])
-        description["vesalius"]["pool"]
-    except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
-        raise RunError(
-            f"{path}: no network that an evaluation kept ({error}); evaluate again with --keep-networks"
-        ) from error
-    if layout != _LAYOUT:
-        raise RunError(f"{path}: written by another version of vesalius (layout {layout}, this one reads {_LAYOUT})")
+    known, description = _told(path)
+    state = safetensors.torch.load_file(path)
+    rows = state.pop(_ROWS)
     backbone = build_backbone(description, source=path)
     module: Classifier | SegmentationNetwork
     if known.decoder is None:
@@ -137,3 +136,22 @@ def load_network(path: Path) -> KeptNetwork:
         raise RunError(f"{path}: weights and description do not fit each other: {error}") from error
     module.eval()
     return KeptNetwork(module, known, rows)
+
+
+def _told(path: Path) -> tuple[NetworkAbout, dict[str, Any]]:
+    """Return what the file's header tells: of the network, and of its backbone."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            told = json.loads((file.metadata() or {})["vesalius"])
+            file.get_slice(_ROWS)
+        layout, about = told["layout"], dict(told["about"])
+        known = NetworkAbout(**about | {"names": tuple(about["names"])})
+        description = dict(told["backbone"])
+        description["vesalius"]["pool"]
+    except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
+        raise RunError(
+            f"{path}: no network that an evaluation kept ({error}); evaluate again with --keep-networks"
+        ) from error
+    if layout != _LAYOUT:
+        raise RunError(f"{path}: written by another version of vesalius (layout {layout}, this one reads {_LAYOUT})")
+    return known, description

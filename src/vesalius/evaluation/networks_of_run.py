@@ -15,10 +15,10 @@ from vesalius.backbones.normalise import to_input
 from vesalius.data.store import Store
 from vesalius.errors import ConfigError, RunError
 from vesalius.evaluation.amounts import largest_of
-from vesalius.evaluation.kept_network import KeptNetwork, NetworkAbout, load_network
+from vesalius.evaluation.kept_network import KeptNetwork, NetworkAbout, about_network, load_network
 from vesalius.evaluation.write_result import read_result
 
-__all__ = ["RunNetworks", "open_networks"]
+__all__ = ["RunNetworks", "evaluations_with_networks", "open_networks"]
 
 _FOLDER = {"finetune": "finetuned", "segment": "segmented"}
 
@@ -118,6 +118,27 @@ def open_networks(run: Path, which: str, *, name: str, arm: str, store: Store, d
         one.module.to(device)
     title = name + ("" if arm == "pretrained" else f", {arm.replace('_', ' ')}")
     return RunNetworks(title=title, networks=networks, files=files, device=device)
+
+
+def evaluations_with_networks(
+    run: Path, store: Store, *, arm: str = "pretrained"
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return one evaluation for every set of networks that an arm's evaluations of a store kept: parts share theirs.
+
+    Returns:
+        The evaluations; and of those whose networks are gone or damaged, what is wrong.
+    """
+    found, wrong = [], []
+    for task, folder in _FOLDER.items():
+        for (_, files), names in _kept(run, task, arm).items():
+            try:
+                about, *_ = (about_network(run / folder / file) for file in files)
+            except RunError as error:
+                wrong.append(str(error))
+                continue
+            if about.store == store.fingerprint and about.masks in ("", store.mask_fingerprint):
+                found.append(names[0])
+    return tuple(sorted(found)), tuple(wrong)
 
 
 def _kept(run: Path, which: str, arm: str) -> Mapping[tuple[str, tuple[str, ...]], Sequence[str]]:

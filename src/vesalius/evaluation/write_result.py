@@ -18,7 +18,9 @@ import pandas as pd
 from vesalius.errors import RunError
 from vesalius.records.result import Result
 
-__all__ = ["read_result", "result_folder", "write_result"]
+__all__ = ["read_result", "result_folder", "scored_store", "write_result"]
+
+_FINGERPRINT = re.compile(r"-([0-9a-f]{8})(?:-[0-9a-f]{6})?$")
 
 
 def result_folder(
@@ -44,6 +46,12 @@ def result_folder(
     if telling:
         name += "-" + hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()[:6]
     return run / "evaluations" / name
+
+
+def scored_store(folder: Path) -> str:
+    """Return the first digits of the fingerprint of the store that was scored, from a `result_folder`'s name."""
+    named = _FINGERPRINT.search(folder.name)
+    return named[1] if named else ""
 
 
 def write_result(

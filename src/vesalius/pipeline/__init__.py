@@ -4,6 +4,7 @@ Everything heavy is imported inside the verbs, so that `vesalius --help` and `im
 """
 
 from vesalius.pipeline.cases import explain_cases
+from vesalius.pipeline.exploring import explore
 from vesalius.pipeline.knowledge import guide
 from vesalius.pipeline.pages import explain, report
 from vesalius.pipeline.pretraining import pretrain
@@ -28,6 +29,7 @@ __all__ = [
     "evaluate_segment",
     "explain",
     "explain_cases",
+    "explore",
     "export",
     "guide",
     "open_store",

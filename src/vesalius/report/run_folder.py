@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,12 @@ from typing import Any
 import pandas as pd
 
 from vesalius.errors import RunError
+from vesalius.evaluation.write_result import scored_store
 from vesalius.records.metric_columns import METRIC_COLUMNS
 from vesalius.records.result import Result
 from vesalius.report.wording import variant
 
 __all__ = ["Evaluation", "Run", "read_run", "read_runs"]
-
-_FINGERPRINT = re.compile(r"-([0-9a-f]{8})(?:-[0-9a-f]{6})?$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,8 +171,7 @@ def _evaluations(folder: Path, problems: list[str]) -> tuple[Evaluation, ...]:
             problems.append(f"evaluations/{file.parent.name}/result.json is not a result ({error}) and is left out.")
             continue
         neighbours = _json(file.with_name("neighbours.json"), problems)
-        named = _FINGERPRINT.search(file.parent.name)
-        fingerprint = named[1] if named else ""
+        fingerprint = scored_store(file.parent)
         found.append(Evaluation(result=result, fingerprint=fingerprint, neighbours=neighbours))
     return tuple(
         sorted(found, key=lambda each: (each.result.label, each.fingerprint, each.result.task, variant(each.result)))

@@ -1,0 +1,372 @@
+// @ts-check
+// One image large: every run beside the next, layers over it, its window, what is known of it, and its neighbours.
+
+import { fresh, make } from "./dom.js";
+import { mostLikely, truthWords } from "./judge.js";
+import { COLOURS, heatCanvas, imageCanvas, outline, together } from "./paint.js";
+import { readImage, readLayer, readNeighbours, thumbnail } from "./server.js";
+
+/** @typedef {import("./types").About} About */
+/** @typedef {import("./types").Table} Table */
+/** @typedef {import("./types").Numbers} Numbers */
+/** @typedef {import("./types").LayerAbout} LayerAbout */
+
+const OUTLINED = ["mask", "map", "prediction"];
+
+export class Detail {
+  /** @param {HTMLDialogElement} dialog @param {About} about @param {Table} table
+   *  @param {{ rows: () => number[], closed: (index: number) => void, failed: (error: unknown) => void }} ask */
+  constructor(dialog, about, table, ask) {
+    this.dialog = dialog;
+    this.about = about;
+    this.table = table;
+    this.ask = ask;
+    this.row = 0;
+    this.heat = about.layers.findIndex((layer) => layer.kind === "attention");
+    /** Parts shown of a layer's title. @type {Map<string, Set<number>>} */
+    this.parts = new Map();
+    /** @type {Set<string>} */
+    this.outlined = new Set(about.layers.filter((layer) => layer.kind === "mask").map((layer) => layer.title));
+    this.opacity = 0.6;
+    this.least = 0;
+    this.smooth = true;
+    /** @type {[number, number] | null} */
+    this.window = null;
+    this.neighboursOf = 0;
+    /** @type {Map<string, Numbers | null>} */
+    this.held = new Map();
+    this.title = make("h2", { id: "detail-title" });
+    this.panes = make("div", { class: "panes" });
+    this.canvases = about.runs.map((run) => this.#pane(run.name));
+    this.known = make("div", { class: "facts" });
+    this.near = make("div", { class: "near" });
+    this.boxes = make("div", { class: "parts" });
+    this.windowWords = make("p", { class: "quiet" });
+    this.low = this.#slider("Darkest", 0, (value) => this.#setWindow(value, null));
+    this.high = this.#slider("Brightest", 1, (value) => this.#setWindow(null, value));
+    this.#build();
+    dialog.addEventListener("close", () => this.ask.closed(this.ask.rows().indexOf(this.row)));
+    dialog.addEventListener("keydown", (event) => this.#onKey(event));
+    new ResizeObserver(() => this.#paint()).observe(this.panes);
+  }
+
+  /** Show an image. @param {number} row */
+  async show(row) {
+    this.row = row;
+    if (!this.dialog.open) this.dialog.showModal();
+    this.reading?.abort();
+    const reading = (this.reading = new AbortController());
+    this.held.clear();
+    this.#facts();
+    try {
+      this.image = await readImage(row, reading.signal);
+      this.#windowEnds();
+      await this.#layers(reading.signal);
+      await this.#neighbours(reading.signal);
+    } catch (error) {
+      if (!(error instanceof DOMException && error.name === "AbortError")) this.ask.failed(error);
+    }
+  }
+
+  #build() {
+    const controls = make("div", { class: "controls" }, this.#heatControls(), this.#outlineControls(), this.#windowControls());
+    const step = (/** @type {number} */ by) => () => this.#step(by);
+    this.dialog.replaceChildren(
+      make("div", { class: "bar" }, this.title,
+        make("button", { type: "button", "aria-label": "Previous image", click: step(-1) }, "←"),
+        make("button", { type: "button", "aria-label": "Next image", click: step(1) }, "→"),
+        make("button", { type: "button", click: () => this.dialog.close() }, "Close")),
+      make("div", { class: "content" }, this.panes, make("div", { class: "side" }, controls, this.known)),
+      this.near,
+    );
+  }
+
+  /** @param {string} name */
+  #pane(name) {
+    const canvas = make("canvas", { role: "img" });
+    const note = make("figcaption");
+    this.panes.append(make("figure", {}, canvas, note));
+    return { canvas, note, name };
+  }
+
+  /** Layers by their titles: those of several runs under one. */
+  #titles() {
+    return [...new Map(this.about.layers.map((layer) => [layer.title, layer])).values()];
+  }
+
+  #heatControls() {
+    const id = fresh("layer");
+    const titles = this.#titles();
+    const chosen = this.about.layers[this.heat]?.title ?? "";
+    const select = make("select", { id, change: () => {
+      this.heat = this.about.layers.findIndex((layer) => layer.title === select.value);
+      this.#partBoxes();
+      this.#reload();
+    } }, make("option", { value: "" }, "nothing"), ...titles.map((layer) =>
+      make("option", { value: layer.title, selected: layer.title === chosen }, layer.title)));
+    this.#partBoxes();
+    const smooth = make("input", { type: "checkbox", checked: true, change: () => {
+      this.smooth = smooth.checked;
+      this.#paint();
+    } });
+    return make("fieldset", {}, make("legend", {}, "Laid over"),
+      make("label", { for: id, class: "hidden" }, "Layer"), select, this.boxes,
+      this.#slider("Opacity", 0.6, (value) => (this.opacity = value)),
+      this.#slider("Hide below", 0, (value) => (this.least = value)),
+      make("label", { class: "box" }, smooth, make("span", {}, "smooth between patches")));
+  }
+
+  #partBoxes() {
+    const layer = this.about.layers[this.heat];
+    this.boxes.replaceChildren();
+    if (!layer || layer.parts.length < 2) return;
+    const set = this.#partsOf(layer);
+    const all = make("button", { type: "button", class: "small", click: () => {
+      const every = set.size < layer.parts.length;
+      set.clear();
+      if (every) layer.parts.forEach((_, part) => set.add(part));
+      this.#partBoxes();
+      this.#paint();
+    } }, set.size < layer.parts.length ? "all" : "none");
+    this.boxes.append(...layer.parts.map((name, part) => {
+      const box = make("input", { type: "checkbox", checked: set.has(part), change: () => {
+        if (box.checked) set.add(part);
+        else set.delete(part);
+        this.#paint();
+      } });
+      return make("label", { class: "box" }, box, make("span", {}, name.replaceAll("_", " ")));
+    }), all);
+  }
+
+  /** @param {LayerAbout} layer @returns {Set<number>} */
+  #partsOf(layer) {
+    const first = layer.kind === "activation" ? [0] : layer.parts.keys();
+    const set = this.parts.get(layer.title) ?? new Set(first);
+    this.parts.set(layer.title, set);
+    return set;
+  }
+
+  #outlineControls() {
+    const layers = this.#titles().filter((layer) => OUTLINED.includes(layer.kind));
+    if (!layers.length) return null;
+    return make("fieldset", {}, make("legend", {}, "Outlined"), ...layers.map((layer) => {
+      const box = make("input", { type: "checkbox", checked: this.outlined.has(layer.title), change: () => {
+        if (box.checked) this.outlined.add(layer.title);
+        else this.outlined.delete(layer.title);
+        this.#reload();
+      } });
+      return make("div", {}, make("label", { class: "box" }, box, make("span", {}, layer.title)), make("div", { class: "key" },
+        ...layer.parts.map((name, part) => {
+          const swatch = make("span", { class: "swatch", "aria-hidden": "true" });
+          swatch.style.background = COLOURS[part % COLOURS.length];
+          return make("span", {}, swatch, name.replaceAll("_", " "));
+        })));
+    }));
+  }
+
+  #windowControls() {
+    const reset = make("button", { type: "button", class: "small", click: () => {
+      this.window = null;
+      this.#windowEnds();
+      this.#paint();
+    } }, "whole range");
+    return make("fieldset", {}, make("legend", {}, "Window"), this.low, this.high, this.windowWords, reset);
+  }
+
+  /** @param {string} words @param {number} value @param {(value: number) => void} set */
+  #slider(words, value, set) {
+    const id = fresh("slider");
+    const input = make("input", { id, type: "range", min: 0, max: 1, step: 0.01, value, input: () => {
+      set(Number(input.value));
+      this.#paint();
+    } });
+    return make("p", { class: "slider" }, make("label", { for: id }, words), input);
+  }
+
+  /** @param {number | null} low @param {number | null} high */
+  #setWindow(low, high) {
+    const now = this.window ?? [0, 1];
+    this.window = [low ?? now[0], high ?? now[1]];
+    this.#windowWords();
+  }
+
+  #windowEnds() {
+    for (const [slider, value] of /** @type {const} */ ([[this.low, this.window?.[0] ?? 0], [this.high, this.window?.[1] ?? 1]]))
+      /** @type {HTMLInputElement} */ (slider.querySelector("input")).value = String(value);
+    this.#windowWords();
+  }
+
+  /** Tell the window in the values of the file that the image came from. */
+  #windowWords() {
+    if (!this.image) return;
+    const [from, to] = this.image.window;
+    const [low, high] = (this.window ?? [0, 1]).map((share) => from + share * (to - from));
+    const digits = Math.abs(to - from) < 10 ? 2 : 0;
+    this.windowWords.textContent =
+      `values ${low.toFixed(digits)} to ${high.toFixed(digits)} of the file: width ${(high - low).toFixed(digits)}, level ${((low + high) / 2).toFixed(digits)}`;
+  }
+
+  /** Which layer of this title a pane shows. @param {string} title @param {number} pane */
+  #layerOf(title, pane) {
+    return this.about.layers.findIndex((layer) => layer.title === title && (layer.run === null || layer.run === pane));
+  }
+
+  async #reload() {
+    try {
+      await this.#layers(this.reading?.signal);
+    } catch (error) {
+      if (!(error instanceof DOMException && error.name === "AbortError")) this.ask.failed(error);
+    }
+  }
+
+  /** Read what is shown and not here yet, then paint. @param {AbortSignal} [signal] */
+  async #layers(signal) {
+    const row = this.row;
+    this.#paint();
+    const titles = new Set([...this.outlined, this.about.layers[this.heat]?.title ?? ""]);
+    const wanted = new Set([...titles].flatMap((title) => this.canvases.map((_, pane) => this.#layerOf(title, pane))));
+    await Promise.all([...wanted].filter((layer) => layer >= 0 && !this.held.has(`${row} ${layer}`)).map(async (layer) => {
+      this.held.set(`${row} ${layer}`, await readLayer(layer, row, signal));
+    }));
+    this.#paint();
+  }
+
+  #paint() {
+    if (!this.image || !this.dialog.open) return;
+    const most = this.about.bits === 16 ? 65535 : 255;
+    const [low, high] = (this.window ?? [0, 1]).map((share) => share * most);
+    const picture = imageCanvas(this.image, low, high);
+    for (const [pane, { canvas, note, name }] of this.canvases.entries()) {
+      const scale = window.devicePixelRatio || 1;
+      const side = Math.max(64, Math.round(canvas.clientWidth * scale));
+      [canvas.width, canvas.height] = [side, Math.round((side * picture.height) / picture.width)];
+      const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+      context.imageSmoothingQuality = "high";
+      context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+      const words = [this.#paintHeat(context, pane), ...this.#paintOutlines(context, pane, scale)].filter(Boolean);
+      const title = this.about.runs.length > 1 || words.length ? `${name}${words.length ? `: ${words.join("; ")}` : ""}` : name;
+      note.textContent = title;
+      canvas.setAttribute("aria-label", `Image ${this.#short(this.row)}, ${title}`);
+    }
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {number} pane @returns {string} */
+  #paintHeat(context, pane) {
+    const chosen = this.about.layers[this.heat];
+    if (!chosen) return "";
+    const number = this.#layerOf(chosen.title, pane);
+    const layer = this.held.get(`${this.row} ${number}`);
+    if (number < 0) return `${chosen.title}: not of this run`;
+    if (layer === null) return `${chosen.title}: none of this image`;
+    if (layer === undefined) return "";
+    const parts = [...this.#partsOf(chosen)].filter((part) => part < layer.shape[0]);
+    if (!parts.length) return "";
+    const [, height, width] = layer.shape;
+    context.imageSmoothingEnabled = this.smooth;
+    const drawn = heatCanvas(together(layer, parts), width, height, this.opacity, this.least);
+    context.drawImage(drawn, 0, 0, context.canvas.width, context.canvas.height);
+    context.imageSmoothingEnabled = true;
+    const all = parts.length === chosen.parts.length && parts.length > 1;
+    return `${chosen.title}, ${all ? "all together" : parts.sort((a, b) => a - b).map((part) => chosen.parts[part]?.replaceAll("_", " ")).join(" + ")}`;
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {number} pane @param {number} scale @returns {string[]} */
+  #paintOutlines(context, pane, scale) {
+    const missing = [];
+    for (const title of this.outlined) {
+      const number = this.#layerOf(title, pane);
+      const layer = number < 0 ? null : this.held.get(`${this.row} ${number}`);
+      if (layer === null) missing.push(`${title}: none here`);
+      if (!layer) continue;
+      const dashed = this.about.layers[number].kind === "prediction";
+      context.setLineDash(dashed ? [6 * scale, 4 * scale] : []);
+      for (let part = 0; part < layer.shape[0]; part++) outline(context, layer, part, COLOURS[part % COLOURS.length], scale);
+    }
+    context.setLineDash([]);
+    return missing;
+  }
+
+  /** @param {number} row */
+  #short(row) {
+    return this.table.ids[row].slice(0, 8);
+  }
+
+  #facts() {
+    const rows = this.ask.rows();
+    const place = rows.indexOf(this.row);
+    const where = place < 0 ? "not among those shown" : `${(place + 1).toLocaleString("en")} of ${rows.length.toLocaleString("en")}`;
+    this.title.textContent = `Image ${this.#short(this.row)} · ${where}`;
+    const known = this.table.columns.flatMap((column) => {
+      const value = column.values[this.row];
+      if (value === null) return [];
+      const words = column.kind === "category" ? column.classes?.[value] : String(value);
+      return [make("dt", {}, column.title), make("dd", {}, words ?? "")];
+    });
+    const said = this.table.answers.flatMap((answer) => {
+      const run = this.about.runs.length > 1 ? `${this.about.runs[answer.run].name}, ` : "";
+      const words = this.#said(answer);
+      return words ? [make("dt", {}, run + answer.title), make("dd", {}, ...words)] : [];
+    });
+    this.known.replaceChildren(
+      make("h3", {}, "What is known"), make("dl", {}, ...known),
+      make("h3", {}, "What was said"), said.length ? make("dl", {}, ...said) : make("p", { class: "quiet" }, "Nothing: no evaluation scored this image."),
+    );
+  }
+
+  /** @param {import("./types").Answer} answer @returns {(string | Node)[] | null} */
+  #said(answer) {
+    if (answer.kind === "number") {
+      const value = answer.values?.[this.row] ?? null;
+      return value === null ? null : [value.toFixed(3)];
+    }
+    const best = mostLikely(answer, this.row);
+    if (best < 0) return null;
+    const score = answer.scores?.[best][this.row] ?? 0;
+    const truth = truthWords(answer, this.row);
+    if (answer.several) return [`labelled ${truth}; highest ${answer.classes?.[best]} ${score.toFixed(2)}`];
+    const said = answer.classes?.[best] ?? "";
+    const right = said === truth;
+    return [make("span", { class: right ? "right" : "wrong" }, right ? "✓ " : "× "), `${said} ${score.toFixed(2)}`, right ? "" : `, labelled ${truth}`];
+  }
+
+  /** @param {AbortSignal} signal */
+  async #neighbours(signal) {
+    const run = this.neighboursOf;
+    const { rows, similarities } = await readNeighbours(run, this.row, signal);
+    const id = fresh("near");
+    const select = make("select", { id, change: () => {
+      this.neighboursOf = Number(select.value);
+      this.#neighbours(signal).catch((error) => this.ask.failed(error));
+    } }, ...this.about.runs.map((one, number) => make("option", { value: number, selected: number === run }, one.name)));
+    const several = this.about.runs.length > 1;
+    this.near.replaceChildren(
+      make("h3", {}, "Most alike", several ? make("label", { for: id }, " to ") : ` to ${this.about.runs[run].name}`, several && select),
+      make("ul", {}, ...rows.map((row, place) => make("li", {}, make("button", {
+        type: "button",
+        "aria-label": `Image ${this.#short(row)}, similarity ${similarities[place].toFixed(2)}`,
+        click: () => this.show(row),
+      }, make("img", { src: thumbnail(96, row), alt: "", width: 96, height: 96 }), make("span", {}, similarities[place].toFixed(2)))))),
+    );
+    this.near.querySelector("ul")?.scrollTo(0, 0);
+  }
+
+  /** @param {number} by */
+  #step(by) {
+    const rows = this.ask.rows();
+    if (!rows.length) return;
+    const place = rows.indexOf(this.row);
+    const next = place < 0 ? 0 : Math.max(0, Math.min(rows.length - 1, place + by));
+    if (rows[next] !== this.row) this.show(rows[next]);
+  }
+
+  /** @param {KeyboardEvent} event */
+  #onKey(event) {
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (target.matches("input[type=range], select")) return;
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (by === undefined) return;
+    this.#step(by);
+    event.preventDefault();
+  }
+}
+
