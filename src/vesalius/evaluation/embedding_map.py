@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 from jaxtyping import Float
@@ -25,11 +26,8 @@ def check_map(how: str) -> None:
     """
     if how not in MAPS:
         raise ConfigError(f"no map '{how}'; maps: {', '.join(MAPS)}{nearest(how, MAPS)}")
-    if how == "umap":
-        try:
-            import umap  # noqa: F401
-        except ImportError as error:
-            raise ConfigError("the map needs umap-learn: pip install 'vesalius[explore]', or say --map pca") from error
+    if how == "umap" and find_spec("umap") is None:
+        raise ConfigError("the map needs umap-learn: pip install 'vesalius[explore]', or say --map pca")
 
 
 def embedding_map(
@@ -45,10 +43,10 @@ def embedding_map(
     check_map(how)
     features = np.asarray(features, dtype=np.float32)
     if how == "umap" and len(features) > _NEIGHBOURS + 1:
-        import umap
-
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="n_jobs value")
+            warnings.filterwarnings("ignore", message="n_jobs value|Tensorflow not installed")
+            import umap
+
             mapper = umap.UMAP(n_neighbors=_NEIGHBOURS, metric="cosine", random_state=seed)
             return np.asarray(mapper.fit_transform(features), dtype=np.float32)
     centred = features - features.mean(0)

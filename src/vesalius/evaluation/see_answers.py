@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
@@ -99,8 +100,8 @@ def _subjects(models: RunNetworks, store: Store) -> Sequence[Subject]:
 
 def _answer(
     models: RunNetworks, subjects: Sequence[Subject], store: Store, rows: Int[np.ndarray, " rows"]
-) -> dict[str, np.ndarray[Any, Any]]:
-    found: dict[str, np.ndarray[Any, Any]] = {"rows": rows}
+) -> dict[str, npt.NDArray[Any]]:
+    found: dict[str, npt.NDArray[Any]] = {"rows": rows}
     network = models.never_saw(int(rows[0]))
     if models.about.task == "segment":
         logits = models.logits(network, models.pixels(network, store, rows))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
@@ -117,7 +118,7 @@ def _see(
     rows: Int[np.ndarray, " rows"],
     size: tuple[int, int],
     where: torch.device,
-) -> dict[str, np.ndarray[Any, Any]]:
+) -> dict[str, npt.NDArray[Any]]:
     kind, heads = choose_kind(backbone, "auto"), heads_of_last_block(backbone)
     features, maps = [], []
     for start in range(0, len(rows), _AT_A_TIME):

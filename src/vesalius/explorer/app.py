@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response
 
@@ -42,7 +43,10 @@ def make_app(exploration: Exploration) -> FastAPI:
     @app.get("/api/table")
     def table() -> Response:
         exploration.check_unchanged()
-        return Response(json.dumps(image_table(exploration), separators=(",", ":")), media_type="application/json")
+        return Response(
+            json.dumps(image_table(store, [run.path for run in exploration.runs]), separators=(",", ":")),
+            media_type="application/json",
+        )
 
     @app.get("/api/thumbnails/{side}/{row}")
     def small(side: int, row: int) -> Response:
@@ -133,6 +137,6 @@ def _seen(exploration: Exploration, run: int) -> Any:
     return exploration.runs[run].seen
 
 
-def _numbers(array: np.ndarray[Any, Any], more: dict[str, str] | None = None) -> Response:
+def _numbers(array: npt.NDArray[Any], more: dict[str, str] | None = None) -> Response:
     body, headers = bare(array)
     return Response(body, media_type="application/octet-stream", headers=headers | (more or {}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -135,7 +135,7 @@ def _masks(store: Store) -> Layer:
     return Layer(kind="mask", title="Mask", parts=tuple(values), read=read)
 
 
-def _one_each(labels: npt.NDArray[np.integer], values: Sequence[int]) -> npt.NDArray[np.uint8]:
+def _one_each(labels: npt.NDArray[np.integer[Any]], values: Sequence[int]) -> npt.NDArray[np.uint8]:
     """From a label map to one map a label, 0 or 255."""
     return np.stack([np.where(labels == value, 255, 0).astype(np.uint8) for value in values])
 

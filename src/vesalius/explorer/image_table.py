@@ -17,7 +17,6 @@ from vesalius.data.manifest import label_column
 from vesalius.data.store import Store
 from vesalius.errors import RunError
 from vesalius.evaluation.write_result import read_result, scored_store
-from vesalius.explorer.exploration import Exploration
 from vesalius.records.result import Result
 
 __all__ = ["image_table"]
@@ -27,18 +26,19 @@ _TASKS = {"knn": "nearest neighbours", "linear": "linear probe", "finetune": "fi
 _Column = dict[str, Any]
 
 
-def image_table(exploration: Exploration) -> dict[str, Any]:
+def image_table(store: Store, runs: Sequence[Path]) -> dict[str, Any]:
     """Return plain types for JSON: `ids`, `columns` (split and labels) and `answers` (evaluations).
 
     A column is of kind `category` (`classes`, and `values` that count them, null where not known) or `number`
     (`values`). An answer has the run's number, a title and one of two kinds: `classes` with `truth` and `scores`, a
     list a class; or `number`, a list of values where higher is better.
+
+    Args:
+        store: The images.
+        runs: Run folders, whose evaluations of this store are read.
     """
-    store = exploration.store
     problems: list[str] = []
-    answers = [
-        answer for number, run in enumerate(exploration.runs) for answer in _answers(run.path, number, store, problems)
-    ]
+    answers = [answer for number, run in enumerate(runs) for answer in _answers(run, number, store, problems)]
     return {
         "ids": [str(one) for one in store.manifest["image_id"]],
         "columns": [_split(store), *(_label(store, name) for name in sorted(store.labels))],

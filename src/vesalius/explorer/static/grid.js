@@ -32,7 +32,7 @@ export class Grid {
     place.addEventListener("scroll", () => this.#onScroll(), { passive: true });
     place.addEventListener("keydown", (event) => this.#onKey(event));
     place.addEventListener("click", (event) => this.#onClick(event));
-    new ResizeObserver(() => this.layout()).observe(place);
+    new ResizeObserver(() => this.#onResize()).observe(place);
   }
 
   /** Show other rows. @param {number[]} rows @param {number} side */
@@ -48,8 +48,8 @@ export class Grid {
 
   /** Lay all out anew, after a change of rows, size or window. */
   layout() {
-    const width = this.place.clientWidth - GAP;
-    this.columns = Math.max(1, Math.floor(width / (this.side + GAP)));
+    const focused = this.place.contains(document.activeElement);
+    this.columns = this.#fitting();
     this.height = this.side + CAPTION + GAP;
     const lines = Math.ceil(this.rows.length / this.columns);
     this.canvas.style.height = `${lines * this.height + GAP}px`;
@@ -58,6 +58,17 @@ export class Grid {
     for (const line of this.lines.values()) line.remove();
     this.lines.clear();
     this.#draw(true);
+    if (focused) this.focus(this.focused);
+  }
+
+  /** How many pictures stand in a line. */
+  #fitting() {
+    return Math.max(1, Math.floor((this.place.clientWidth - GAP) / (this.side + GAP)));
+  }
+
+  #onResize() {
+    if (this.#fitting() === this.columns) this.#draw(true);
+    else this.layout();
   }
 
   /** Tell every picture in sight anew: its caption and whether it is selected. */

@@ -1,0 +1,327 @@
+"""The page in a real browser: every control, keyboard and pointer, narrow and wide."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from vesalius import pipeline
+from vesalius.explorer.exploration import Exploration
+from vesalius.pipeline.exploring import look_through
+
+from .conftest import LABEL, LOOK, Explored
+
+pytest.importorskip("playwright", reason="needs playwright and a Chromium")
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def page(open_page: Open, address: str) -> Any:
+    page = open_page(address)
+    page.wait_for_selector(".tile img[src]")
+    return page
+
+
+def scores(explored: Explored) -> pd.DataFrame:
+    """What the linear probe said, straight from its file: by image."""
+    [folder] = (explored.run / "evaluations").glob(f"linear-{LABEL}-*")
+    table = pd.read_parquet(folder / "predictions.parquet")
+    return table[table.arm == "pretrained"].groupby("image_id")[["truth_yes", "score_yes"]].mean()
+
+
+def choose_probe(page: Any) -> None:
+    page.get_by_label("Evaluation").select_option(label="any finding: linear probe")
+
+
+def names(page: Any) -> list[str]:
+    """The first digits of the images in sight, in their order."""
+    tiles = page.locator(".tile").evaluate_all(
+        "tiles => tiles.sort((a, b) => a.dataset.index - b.dataset.index).map(one => one.getAttribute('aria-label'))"
+    )
+    return [re.match(r"Image (\w+)", one)[1] for one in tiles]
+
+
+def shown(page: Any) -> int:
+    return int(re.match(r"([\d,]+)", page.locator("#count").inner_text())[1].replace(",", ""))
+
+
+def picture(page: Any, pane: int = 0) -> np.ndarray:
+    """The pixels of the large image."""
+    page.wait_for_timeout(150)
+    address = page.evaluate("pane => document.querySelectorAll('#detail canvas')[pane].toDataURL()", pane)
+    with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as image:
+        return np.asarray(image.convert("RGB"), dtype=np.int64).reshape(-1, 3)
+
+
+def open_first(page: Any) -> None:
+    page.locator(".tile").first.click()
+    page.wait_for_selector(".near li")
+
+
+def test_a_new_user_finds_the_worst_false_negatives(page: Any, explored: Explored) -> None:
+    """The path: choose the evaluation, lower nothing, press `Missed`: the surest mistakes come first."""
+    choose_probe(page)
+    table = scores(explored)
+    threshold = float(table.score_yes[table.truth_yes == 1].median())  # so that about half of them are missed
+    page.get_by_label("Said from a score of").fill(f"{threshold:.2f}")
+    page.get_by_role("button", name="Missed").click()
+    missed = table[(table.truth_yes == 1) & (table.score_yes.round(4) < round(threshold, 2))]
+    expected = missed.assign(id=missed.index.str[:8]).sort_values("score_yes", kind="stable")
+    assert shown(page) == len(expected) > 3
+    found = names(page)
+    assert set(found) == set(expected.id)
+    ordered = expected.set_index("id").score_yes.round(4)[found].to_numpy()
+    assert (np.diff(ordered) >= 0).all()
+    words = page.locator(".tile").first.get_attribute("aria-label")
+    assert words == f"Image {found[0]}, score {ordered[0]:.2f}, missed"
+    page.locator(".tile").first.click()
+    assert f"Image {found[0]} · 1 of {len(expected)}" in page.locator("#detail-title").inner_text()
+    assert "labelled yes" in page.locator("#detail .facts").inner_text() or threshold > 0.5
+
+
+def test_who_was_right_is_counted(page: Any, explored: Explored) -> None:
+    choose_probe(page)
+    table = scores(explored)
+    said, truth = table.score_yes.round(4) >= 0.5, table.truth_yes == 1
+    counts = {
+        "All": 64,
+        "Missed": (truth & ~said).sum(),
+        "False alarms": (~truth & said).sum(),
+        "Right": (truth == said).sum(),
+    }
+    for name, number in counts.items():
+        assert page.get_by_role("button", name=name).locator(".number").inner_text() == f"{number}"
+    page.get_by_label("Looked for").select_option(label="no")  # what was missed is a false alarm of the other class
+    assert page.get_by_role("button", name="Missed").locator(".number").inner_text() == f"{counts['False alarms']}"
+    page.get_by_label("Order").select_option(label="highest score first")
+    ordered = (1 - table.score_yes).sort_values(ascending=False)
+    assert names(page)[0] in set(ordered[ordered.round(4) == ordered.round(4).iloc[0]].index.str[:8])
+
+
+def test_filters_by_split_and_label(page: Any, explored: Explored) -> None:
+    manifest = explored.store.manifest
+    page.get_by_label("train", exact=False).first.check()
+    assert shown(page) == (manifest.split == "train").sum()
+    group = page.locator("details.column").filter(has=page.locator("summary", has_text="any finding"))
+    group.locator("summary").click()
+    group.get_by_label("yes").check()
+    both = (manifest.split == "train") & (manifest[f"label_{LABEL}"] == 1)
+    assert shown(page) == both.sum()
+    assert set(names(page)) <= set(manifest.image_id[both].str[:8])
+    page.get_by_role("button", name="Take all filters away").click()
+    assert shown(page) == 64
+
+
+def test_the_keyboard_reaches_everything(page: Any) -> None:
+    page.locator("#images").focus()
+    page.keyboard.press("Tab")
+    order = names(page)
+    focused = "document.activeElement.getAttribute('aria-label').slice(6, 14)"
+    assert page.evaluate(focused) == order[0]
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(focused) == order[1]
+    columns = int(page.locator("#grid").get_attribute("aria-colcount"))
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate(focused) == order[1 + columns]
+    page.keyboard.press("End")
+    assert page.evaluate(focused) == names(page)[-1]
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#detail[open]")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        f"document.querySelector('#detail-title').textContent.startsWith('Image {order[1]} · 2 of 64')"
+    )
+    page.keyboard.press("Escape")
+    assert page.evaluate(focused) == order[1]  # back where one was
+    page.keyboard.press("Space")
+    assert page.locator("#selection").inner_text().startswith("1 image selected")
+    page.keyboard.press("Control+a")
+    assert page.locator("#selection").inner_text().startswith("64 images selected")
+    page.locator("#tab-grid").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.id") == "tab-map"
+    page.locator("#panel-map canvas").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#detail[open]")
+
+
+def test_a_selection_is_exported(page: Any, explored: Explored, tmp_path: Path) -> None:
+    tiles = page.locator(".tile")
+    tiles.nth(1).click(modifiers=["Control"])
+    tiles.nth(3).click(modifiers=["Shift"])
+    assert page.locator("#selection").inner_text().startswith("3 images selected")
+    page.get_by_role("button", name="Show only these").click()
+    assert shown(page) == 3
+    with page.expect_download() as begun:
+        page.get_by_role("button", name="Export 3 selected").click()
+    begun.value.save_as(tmp_path / "images.csv")
+    table = pd.read_csv(tmp_path / "images.csv", dtype={"image_id": str})
+    manifest = explored.store.manifest.iloc[table.row]
+    assert list(table.row) == [1, 2, 3]
+    assert list(table.image_id) == list(manifest.image_id)
+    assert list(table.split) == list(manifest.split)
+    assert [one == "yes" for one in table["any finding"]] == list(manifest[f"label_{LABEL}"] == 1)
+    [scored] = [name for name in table if name.startswith(f"run linear-{LABEL}") and name.endswith(" yes")]
+    np.testing.assert_allclose(table[scored], scores(explored).score_yes[table.image_id], atol=5e-5)
+    text = (tmp_path / "images.csv").read_text()
+    assert not any(patient in text for patient in manifest.patient)
+    page.get_by_role("button", name="Select none").click()
+    assert shown(page) == 64
+
+
+def test_words_that_a_spreadsheet_would_run_are_made_plain(page: Any) -> None:
+    rows = page.evaluate(
+        "async () => (await import('./csv.js')).csv({ids: ['a'], answers: [], problems: [], columns:"
+        " [{key: 'label:x', title: 'x, \"y\"', kind: 'category', classes: ['=1+1', 'b'], values: [0]}]}, [0], [])"
+    )
+    assert list(csv.reader(rows.splitlines())) == [["row", "image_id", 'x, "y"'], ["0", "a", "'=1+1"]]
+
+
+def test_layers_window_and_neighbours_of_one_image(page: Any, explored: Explored) -> None:
+    open_first(page)
+    detail = page.locator("#detail")
+    with_map = picture(page)
+    detail.get_by_label("Layer").select_option(label="nothing")
+    detail.get_by_label("Mask", exact=True).uncheck()
+    bare = picture(page)
+    assert np.abs(bare - with_map).max() > 30
+    assert (bare.max(1) == bare.min(1)).all()  # gray again
+    for title in ("Mask", "Predicted masks", "HiResCAM of the predicted masks", "Knowledge map triangular"):
+        detail.get_by_label("Layer").select_option(label=title)
+        page.wait_for_timeout(200)
+        captions = page.locator("#detail figcaption").all_inner_texts()
+        assert captions[0].startswith(f"run: {title}")
+        empty = captions[0].endswith(("none of this image", "not of this run"))
+        assert empty or np.abs(picture(page) - bare).max() > 20 or title.startswith(("Predicted", "HiResCAM"))
+    detail.get_by_label("Layer").select_option(label="Mask")
+    whole = picture(page)
+    boxes = detail.locator(".parts input")
+    assert boxes.count() == 3
+    boxes.first.uncheck()
+    assert np.abs(picture(page) - whole).max() > 20
+    detail.get_by_label("Opacity").fill("0")
+    np.testing.assert_array_equal(picture(page), bare)
+    detail.get_by_label("Layer").select_option(label="nothing")
+    detail.get_by_label("Mask", exact=True).check()
+    outlined = picture(page)
+    assert 0.001 < (outlined.max(1) != outlined.min(1)).mean() < 0.2  # lines, no areas
+    detail.get_by_label("Mask", exact=True).uncheck()
+    detail.get_by_label("Brightest").fill("0.5")
+    assert picture(page).mean() > bare.mean() * 1.2
+    assert "width 128" in detail.get_by_text("of the file").inner_text()
+    detail.get_by_role("button", name="whole range").click()
+    np.testing.assert_array_equal(picture(page), bare)
+    near = page.locator(".near li button").first.get_attribute("aria-label")
+    page.locator(".near li button").first.click()
+    page.wait_for_function(f"document.querySelector('#detail-title').textContent.includes('{near[6:14]}')")
+
+
+def test_two_runs_stand_side_by_side(page: Any) -> None:
+    open_first(page)
+    assert page.locator("#detail canvas").count() == 2
+    captions = page.locator("#detail figcaption").all_inner_texts()
+    assert captions[0].startswith("run: Attention")
+    assert captions[1].startswith("other: Attention of the [CLS]: not of this run")
+    first = page.locator(".near li").first.inner_text()
+    page.locator(".near select").select_option(label="other")
+    page.wait_for_function("document.querySelector('.near select').value === '1'")
+    assert page.locator(".near li").count() == 12
+    assert first
+
+
+def test_the_map_selects_by_a_lasso(page: Any, explored: Explored) -> None:
+    page.get_by_role("tab", name="Map").click()
+    canvas = page.locator("#panel-map canvas")
+    box = canvas.bounding_box()
+    page.wait_for_function("document.querySelector('#panel-map .legend').children.length > 0")
+    around = [(4, 4), (box["width"] - 4, 4), (box["width"] - 4, box["height"] - 4), (4, box["height"] - 4), (4, 5)]
+    page.mouse.move(box["x"] + 4, box["y"] + 4)
+    page.mouse.down()
+    for x, y in around:
+        page.mouse.move(box["x"] + x, box["y"] + y, steps=4)
+    page.mouse.up()
+    assert page.locator("#selection").inner_text().startswith("64 images selected")
+    page.get_by_role("button", name="Select none").click()
+    page.mouse.move(box["x"] + 4, box["y"] + 4)
+    page.mouse.down()
+    for x, y in [(box["width"] / 2, 4), (box["width"] / 2, box["height"] - 4), (4, box["height"] - 4)]:
+        page.mouse.move(box["x"] + x, box["y"] + y, steps=4)
+    page.mouse.up()
+    part = int(page.locator("#selection").inner_text().split()[0])
+    assert 0 < part < 64
+    page.get_by_label("Colour").select_option(label="sex")
+    assert page.locator("#panel-map .legend li").count() == 2
+    page.get_by_label("Seen by").select_option(label="other")
+    page.get_by_label("Colour").select_option(label="what the run said")
+
+
+def test_a_narrow_window_loses_nothing(open_page: Open, address: str) -> None:
+    page = open_page(address, width=390, height=844)
+    page.wait_for_selector(".tile img[src]")
+    wide = "document.documentElement.scrollWidth <= window.innerWidth"
+    assert page.evaluate(wide)
+    assert not page.locator("#filters").is_visible()
+    page.get_by_role("button", name="Filters", exact=True).click()
+    assert page.locator("#filters").is_visible()
+    choose_probe(page)
+    page.get_by_role("button", name="Filters", exact=True).click()
+    open_first(page)
+    assert page.evaluate(wide)
+    assert page.evaluate("document.querySelector('#detail').scrollWidth <= window.innerWidth")
+    page.get_by_role("button", name="Close").click()
+    page.get_by_role("tab", name="Map").click()
+    assert page.evaluate(wide)
+
+
+def test_a_store_that_changes_is_told(
+    open_page: Open, explored: Explored, begin: Callable[[Exploration], str], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(explored.store.path, store)
+    page = open_page(begin(look_through([explored.run], store, **LOOK)), expected=("409",))
+    page.wait_for_selector(".tile img[src]")
+    assert not page.locator("#banner").is_visible()
+    (store / "store.json").write_bytes((store / "store.json").read_bytes() + b"\n")
+    page.locator(".tile").first.click()
+    page.wait_for_selector("#banner:not([hidden])", state="attached")
+    assert "was changed after this page was opened" in page.locator("#banner").text_content()
+
+
+def test_sixteen_bits_are_windowed_in_the_files_own_values(
+    open_page: Open, explored: Explored, begin: Callable[[Exploration], str], tmp_path: Path
+) -> None:
+    generator = np.random.default_rng(0)
+    (tmp_path / "scans").mkdir()
+    for number in range(20):
+        pixels = generator.integers(1000, 3000, (40, 40)).astype(np.uint16)
+        Image.fromarray(pixels).save(tmp_path / "scans" / f"{number}.png")
+    pipeline.prepare(tmp_path / "scans", tmp_path / "deep", size=32, bits=16, workers=1, progress=False)
+    page = open_page(begin(look_through([explored.run], tmp_path / "deep", **LOOK)))
+    page.wait_for_selector(".tile img[src]")
+    open_first(page)
+    page.locator("#detail").get_by_label("Layer").select_option(label="nothing")
+    words = page.locator("#detail").get_by_text("of the file").inner_text()
+    low, high = (int(one) for one in re.findall(r"values (-?\d+) to (-?\d+)", words)[0])
+    assert high > 2500
+    assert low < 1500
+    before = picture(page)
+    page.get_by_label("Darkest").fill("0.4")
+    assert picture(page).mean() < before.mean()
+    assert (
+        int(re.findall(r"values (-?\d+) to", page.locator("#detail").get_by_text("of the file").inner_text())[0]) > low
+    )
