@@ -28,6 +28,7 @@ COMMANDS = (
     "explain",
     "export",
     "report",
+    "explore",
     "demo",
     "recipes",
 )

@@ -48,7 +48,8 @@ def serve(
     number = int(listening.getsockname()[1])
     hosts = LOOPBACK if host in LOOPBACK else ()
     guarded = Guard(make_app(exploration), token=secret, port=number, hosts=hosts)
-    shown = f"[{host}]" if ":" in host else host
+    named = socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104 (asked for)
+    shown = f"[{named}]" if ":" in named else named
     begun(f"http://{shown}:{number}/?token={secret}")
     with listening, contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
         uvicorn.Server(uvicorn.Config(guarded, log_level="warning", access_log=False)).run(sockets=[listening])

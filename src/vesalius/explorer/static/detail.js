@@ -59,10 +59,10 @@ export class Detail {
     this.held.clear();
     this.#facts();
     try {
-      this.image = await readImage(row, reading.signal);
+      const [image] = await Promise.all([readImage(row, reading.signal), this.#read(reading.signal), this.#neighbours(reading.signal)]);
+      this.image = image;
       this.#windowEnds();
-      await this.#layers(reading.signal);
-      await this.#neighbours(reading.signal);
+      this.#paint();
     } catch (error) {
       if (!(error instanceof DOMException && error.name === "AbortError")) this.ask.failed(error);
     }
@@ -212,23 +212,23 @@ export class Detail {
   }
 
   async #reload() {
+    this.#paint();
     try {
-      await this.#layers(this.reading?.signal);
+      await this.#read(this.reading?.signal);
+      this.#paint();
     } catch (error) {
       if (!(error instanceof DOMException && error.name === "AbortError")) this.ask.failed(error);
     }
   }
 
-  /** Read what is shown and not here yet, then paint. @param {AbortSignal} [signal] */
-  async #layers(signal) {
+  /** Read what is to be shown and not here yet. @param {AbortSignal} [signal] */
+  async #read(signal) {
     const row = this.row;
-    this.#paint();
     const titles = new Set([...this.outlined, this.about.layers[this.heat]?.title ?? ""]);
     const wanted = new Set([...titles].flatMap((title) => this.canvases.map((_, pane) => this.#layerOf(title, pane))));
     await Promise.all([...wanted].filter((layer) => layer >= 0 && !this.held.has(`${row} ${layer}`)).map(async (layer) => {
       this.held.set(`${row} ${layer}`, await readLayer(layer, row, signal));
     }));
-    this.#paint();
   }
 
   #paint() {
