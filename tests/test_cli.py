@@ -125,6 +125,10 @@ def _main(capsys, monkeypatch, *arguments: str) -> tuple[int, str, str]:
             ["explain", "{tmp}", "--cases", "segment", "--store", "{store}"],
             "no evaluation 'segment' that kept networks",
         ),
+        (
+            ["explain", "{tmp}", "--cases", "segment", "--store", "{store}", "--trust-images", "3"],
+            "no evaluation 'segment' that kept networks",
+        ),
         (["report", "{tmp}", "--out", "{tmp}/page.html"], "{tmp}"),
         (["prepare", "{tmp}/nothing", "--out", "{tmp}/out"], "{tmp}/nothing"),
         (["prepare", "{scans}", "--out", "{tmp}/out", "--dataset", "kermani"], "did you mean 'kermany'?"),

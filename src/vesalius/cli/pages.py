@@ -74,7 +74,7 @@ def explain(
     region: Annotated[str, typer.Option(help="cases of a segmentation: class, box, component or pixel.")] = "class",
     box: Annotated[str | None, typer.Option(metavar="R,C,R,C", help="cases: first and last pixel of a box.")] = None,
     pixel: Annotated[str | None, typer.Option(metavar="R,C", help="cases: a pixel, or one of a component.")] = None,
-    trusted: Annotated[int, typer.Option(min=0, help="cases: images that the maps are measured on.")] = 24,
+    trust_images: Annotated[int, typer.Option(min=0, help="cases: images that the maps are measured on.")] = 24,
     seed: Annotated[int, typer.Option(help="cases: of their draw.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an explanation made otherwise.")] = False,

@@ -13,9 +13,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from vesalius.atomic import replace_text
 from vesalius.errors import RunError
 from vesalius.evaluation.amounts import ALL
+from vesalius.report.cases import case_galleries
 from vesalius.report.commands import commands
 from vesalius.report.data_sheet import data_sheets
 from vesalius.report.gallery import pictures, retrieval
+from vesalius.report.overlap import overlap_rows
 from vesalius.report.redaction import recipe_without_folders, without_folders
 from vesalius.report.run_folder import Run, read_runs
 from vesalius.report.scores import label_blocks
@@ -30,6 +32,8 @@ __all__ = ["report"]
 _SHOWN = frozenset(
     {"changed", "comparisons", "by_k", "calibration"}
 )  # settings whose content stands in the scores already, or is too long
+
+_MACHINE = ("device", "precision")
 
 
 def report(runs: Sequence[Path], out: Path, *, data: Sequence[Path] = ()) -> Path:
@@ -74,10 +78,12 @@ def _render(runs: Sequence[Run], stores: Stores) -> str:
             legend=legend(runs),
             logged_note=logged_note(runs),
             galleries=[(run.name, pictures(run)) for run in runs],
+            cases=[gallery for run in runs for gallery in case_galleries(run)],
             retrievals=[each for each in found if each],
             sheets=data_sheets(runs, stores),
+            overlaps=overlap_rows(runs, stores),
             recipes=[(run.name, recipe_without_folders(run.recipe)) for run in runs],
-            versions=_versions(runs),
+            versions=_environment_of(runs),
             settings=_settings(runs),
             limits=_limits(runs),
             commands=commands(runs, stores),
@@ -102,11 +108,14 @@ def _title(runs: Sequence[Run]) -> str:
     return f"What the pretrained network learned: {runs[0].name}"
 
 
-def _versions(runs: Sequence[Run]) -> list[list[str]]:
-    """Each piece of software, then its version in every run."""
+def _environment_of(runs: Sequence[Run]) -> list[list[str]]:
+    """Device, precision and each piece of software, then what every run recorded of it."""
     tables: list[Mapping[str, Any]] = [run.about.get("versions") or {} for run in runs]
     names = sorted({str(name) for table in tables for name in table})
-    return [[name, *(str(table.get(name, "not recorded")) for table in tables)] for name in names]
+    if not names:
+        return []
+    machine = [[name.capitalize(), *(str(run.about.get(name, "not recorded")) for run in runs)] for name in _MACHINE]
+    return machine + [[name, *(str(table.get(name, "not recorded")) for table in tables)] for name in names]
 
 
 def _settings(runs: Sequence[Run]) -> list[tuple[str, str, list[tuple[str, str]]]]:
