@@ -108,8 +108,12 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
     data: Annotated[list[Path] | None, typer.Option(help="Stores the pictures come from, if they moved.")] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also a PDF beside the page.")] = False,
 ) -> None:
     """Write one self-contained page about one or several runs."""
     from vesalius import pipeline
 
-    typer.echo(f"report: {pipeline.report(list(runs), out, data=list(data or []))}")
+    page = pipeline.report(list(runs), out, data=list(data or []), pdf=pdf)
+    typer.echo(f"report: {page}")
+    if pdf:
+        typer.echo(f"pdf: {page.with_suffix('.pdf')}")

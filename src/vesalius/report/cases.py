@@ -86,6 +86,7 @@ def _read(run: Run, folder: Path, heading: str) -> CaseGallery:
     models = joined([str(each) for each in dict.fromkeys(cases["model"])])
     what = joined([plain_name(str(each)) for each in dict.fromkeys(cases["subject"])])
     method = str(about["plan"]["options"]["activation"]["method"])
+    by = "" if method == "auto" else f", by {method}"
     metric = "Dice of the parts" if folder.name.startswith("cases-segment") else "probability of the truth"
     picture = embed_file(
         folder / "cases.png",
@@ -93,7 +94,7 @@ def _read(run: Run, folder: Path, heading: str) -> CaseGallery:
         alt=f"Grid of {shown} cases, run {run.name}: rows are images, columns are maps of what speaks for {what}, "
         f"of {models}; bright pixels speak for it.",
         caption=f"The {shown} cases by {metric}, chosen by score and not by how the maps look; every image is "
-        f"explained by a network that has never seen it ({method}). Bright pixels speak for the answer; outlines are "
+        f"explained by a network that has never seen it{by}. Bright pixels speak for the answer; outlines are "
         "what is explained. Single cases illustrate and do not prove: the table measures the maps on images drawn at "
         "random.",
         missing="The picture of these cases is missing.",

@@ -11,13 +11,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vesalius.atomic import replace_text
-from vesalius.errors import RunError
+from vesalius.errors import ConfigError, RunError
 from vesalius.evaluation.amounts import ALL
 from vesalius.report.cases import case_galleries
 from vesalius.report.commands import commands
 from vesalius.report.data_sheet import data_sheets
 from vesalius.report.gallery import pictures, retrieval
 from vesalius.report.overlap import overlap_rows
+from vesalius.report.printed import load_printer, write_pdf
 from vesalius.report.redaction import recipe_without_folders, without_folders
 from vesalius.report.run_folder import Run, read_runs
 from vesalius.report.scores import label_blocks
@@ -30,31 +31,40 @@ from vesalius.version import __version__
 __all__ = ["report"]
 
 _SHOWN = frozenset(
-    {"changed", "comparisons", "by_k", "calibration"}
+    {"changed", "comparisons", "by_k", "calibration", "fits", "seen_in_pretraining"}
 )  # settings whose content stands in the scores already, or is too long
 
 _MACHINE = ("device", "precision")
 
 
-def report(runs: Sequence[Path], out: Path, *, data: Sequence[Path] = ()) -> Path:
+def report(runs: Sequence[Path], out: Path, *, data: Sequence[Path] = (), pdf: bool = False) -> Path:
     """Write one HTML page that needs no network: scores, training, pictures, data, limits, commands.
 
     Args:
         runs: Run folders, compared side by side.
         out: The page; a folder gets `report.html` in it. An older page is replaced only when the new one is complete.
         data: Store folders, where they are not beside the run any more; needed for neighbours and data sheets only.
+        pdf: Also write it as a PDF of the same name beside it, see `vesalius.report.printed`.
 
     Returns:
         The path of the page.
 
     Raises:
+        ConfigError: A PDF is asked for and what draws it is not installed, or `out` is itself named as a PDF.
         RunError: A folder is no run, or the page cannot be written.
         StoreError: A folder in `data` is no store.
     """
+    target = Path(out) / "report.html" if Path(out).is_dir() else Path(out)
+    if target.suffix.lower() == ".pdf":
+        raise ConfigError(f"{target}: the page is HTML; name it {target.stem}.html, the PDF is written beside it")
+    if pdf:
+        load_printer()  # told before the page is made
     read = read_runs(runs)
     stores = find_stores(read, data)
-    target = Path(out) / "report.html" if Path(out).is_dir() else Path(out)
-    _write(target, _render(read, stores))
+    text = _render(read, stores)
+    _write(target, text)
+    if pdf:
+        write_pdf(text, target.with_suffix(".pdf"))
     return target
 
 

@@ -14,7 +14,7 @@ from vesalius.report.label_efficiency import ARM_STYLES, efficiency_curves
 from vesalius.report.reliability import reliability_plot
 from vesalius.report.run_folder import Run
 from vesalius.report.standing import Measured, Standing, measured
-from vesalius.report.wording import ARMS, METRICS, figure, joined, plain_name, task_name, task_title
+from vesalius.report.wording import ARMS, METRICS, figure, joined, plain_name, task_name, task_title, variant
 
 __all__ = ["ForestRow", "LabelBlock", "ScoreTable", "Verdict", "label_blocks"]
 
@@ -28,6 +28,8 @@ class Verdict:
 
     run: str
     task: str
+    name: str
+    settings: str
     short: str
     value: str
     interval: str
@@ -73,6 +75,7 @@ class LabelBlock:
 
 
 _Entry = tuple[str, Result]  # run name, what it scored
+_Tasks = Mapping[str, Sequence[tuple[str, Result, Measured]]]  # by title
 
 
 def label_blocks(runs: Sequence[Run]) -> tuple[LabelBlock, ...]:
@@ -100,6 +103,7 @@ def _block(label: str, store: str, entries: Sequence[_Entry], anchor: str, *, se
     by_task: dict[str, list[tuple[str, Result, Measured]]] = {}
     for run, result in entries:
         by_task.setdefault(task_title(result), []).append((run, result, measured(result)))
+    brief = _brief(by_task)
     heads = [head for group in by_task.values() for _, _, head in group]
     scale = shared_scale([score for head in heads for score in head.scores.values()])
     return LabelBlock(
@@ -109,12 +113,13 @@ def _block(label: str, store: str, entries: Sequence[_Entry], anchor: str, *, se
         metric=METRICS.get(heads[0].metric, heads[0].metric),
         about=_about(entries, several=several),
         verdicts=tuple(
-            _verdict(run, result, head, short=_short(run, result, entries))
-            for group in by_task.values()
+            _verdict(run, result, head, short=brief[task])
+            for task, group in by_task.items()
             for run, result, head in group
         ),
         forest=tuple(
-            (task, _forest([(r, h) for r, _, h in group], scale, several=several)) for task, group in by_task.items()
+            (brief[task], _forest([(r, h) for r, _, h in group], scale, several=several))
+            for task, group in by_task.items()
         ),
         scale=scale,
         curves=tuple(curve for group in by_task.values() for curve in efficiency_curves(group, several=several)),
@@ -122,10 +127,10 @@ def _block(label: str, store: str, entries: Sequence[_Entry], anchor: str, *, se
             (name, *found)
             for task, group in by_task.items()
             for run, result, _ in group
-            for name in [f"{task} · {run}" if several else task]
+            for name in [f"{brief[task]} · {run}" if several else brief[task]]
             if (found := reliability_plot(result, f"{label}, {store}, {name}", ARM_STYLES)) is not None
         ),
-        table=_table(by_task, several=several),
+        table=_table(by_task, brief, several=several),
     )
 
 
@@ -162,10 +167,10 @@ def _sides(result: Result) -> str:
     )
 
 
-def _short(run: str, result: Result, entries: Sequence[_Entry]) -> str:
-    """Name the task without its settings, where no other result of the run on this label has the same name."""
-    name = task_name(result)
-    return name if [(who, task_name(each)) for who, each in entries].count((run, name)) == 1 else task_title(result)
+def _brief(by_task: _Tasks) -> dict[str, str]:
+    """Return each task's title without its settings, where no other task of the label has the same name."""
+    names = {title: task_name(group[0][1]) for title, group in by_task.items()}
+    return {title: name if list(names.values()).count(name) == 1 else title for title, name in names.items()}
 
 
 def _verdict(run: str, result: Result, head: Measured, *, short: str) -> Verdict:
@@ -173,6 +178,8 @@ def _verdict(run: str, result: Result, head: Measured, *, short: str) -> Verdict
     return Verdict(
         run=run,
         task=task_title(result),
+        name=task_name(result),
+        settings=variant(result),
         short=short,
         value=figure(score.value) if score else "not measured",
         interval=f"{figure(score.low)} to {figure(score.high)}" if score else "",
@@ -208,7 +215,7 @@ def _with_interval(score: Score) -> str:
     return figure(score.value) + (f" ({figure(score.low)}–{figure(score.high)})" if score.high > score.low else "")
 
 
-def _table(by_task: Mapping[str, Sequence[tuple[str, Result, Measured]]], *, several: bool) -> ScoreTable:
+def _table(by_task: _Tasks, brief: Mapping[str, str], *, several: bool) -> ScoreTable:
     everything = [result for group in by_task.values() for _, result, _ in group]
     metrics = tuple(dict.fromkeys(score.metric for result in everything for score in result.scores))
     groups = []
@@ -219,7 +226,7 @@ def _table(by_task: Mapping[str, Sequence[tuple[str, Result, Measured]]], *, sev
             of_arm = {s.metric: s for s in owner.scores if (s.arm, s.fraction) == (arm, anchor.fraction)}
             rows.append((name, tuple(_cell(of_arm.get(metric)) for metric in metrics)))
         learned = "" if group[0][1].protocol == "masks" else f", {labels_words(group[0][2].fraction)}"
-        groups.append((f"{task}{learned}", tuple(rows)))
+        groups.append((f"{brief[task]}{learned}", tuple(rows)))
     return ScoreTable(metrics=tuple(METRICS.get(each, plain_name(each)) for each in metrics), groups=tuple(groups))
 
 
