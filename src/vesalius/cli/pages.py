@@ -109,11 +109,16 @@ def report(
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
     data: Annotated[list[Path] | None, typer.Option(help="Stores the pictures come from, if they moved.")] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also a PDF beside the page.")] = False,
+    model_card: Annotated[
+        bool, typer.Option("--model-card", help="Also a model card beside the weights: RUN/backbone/README.md.")
+    ] = False,
 ) -> None:
     """Write one self-contained page about one or several runs."""
     from vesalius import pipeline
 
-    page = pipeline.report(list(runs), out, data=list(data or []), pdf=pdf)
+    page = pipeline.report(list(runs), out, data=list(data or []), pdf=pdf, model_card=model_card)
     typer.echo(f"report: {page}")
     if pdf:
         typer.echo(f"pdf: {page.with_suffix('.pdf')}")
+    for run in dict.fromkeys(runs) if model_card else ():
+        typer.echo(f"model card: {run / 'backbone' / 'README.md'}")

@@ -12,11 +12,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vesalius.atomic import replace_text
 from vesalius.errors import ConfigError, RunError
-from vesalius.evaluation.amounts import ALL
 from vesalius.report.cases import case_galleries
 from vesalius.report.commands import commands
 from vesalius.report.data_sheet import data_sheets
 from vesalius.report.gallery import pictures, retrieval
+from vesalius.report.limits import limits
+from vesalius.report.model_card import card_path, write_model_card
 from vesalius.report.overlap import overlap_rows
 from vesalius.report.printed import load_printer, write_pdf
 from vesalius.report.redaction import recipe_without_folders, without_folders
@@ -37,7 +38,9 @@ _SHOWN = frozenset(
 _MACHINE = ("device", "precision")
 
 
-def report(runs: Sequence[Path], out: Path, *, data: Sequence[Path] = (), pdf: bool = False) -> Path:
+def report(
+    runs: Sequence[Path], out: Path, *, data: Sequence[Path] = (), pdf: bool = False, model_card: bool = False
+) -> Path:
     """Write one HTML page that needs no network: scores, training, pictures, data, limits, commands.
 
     Args:
@@ -45,13 +48,14 @@ def report(runs: Sequence[Path], out: Path, *, data: Sequence[Path] = (), pdf: b
         out: The page; a folder gets `report.html` in it. An older page is replaced only when the new one is complete.
         data: Store folders, where they are not beside the run any more; needed for neighbours and data sheets only.
         pdf: Also write it as a PDF of the same name beside it, see `vesalius.report.printed`.
+        model_card: Also write the card of every run into its backbone's folder, see `vesalius.report.model_card`.
 
     Returns:
         The path of the page.
 
     Raises:
         ConfigError: A PDF is asked for and what draws it is not installed, or `out` is itself named as a PDF.
-        RunError: A folder is no run, or the page cannot be written.
+        RunError: A folder is no run, the page cannot be written, or a card would overwrite another's words.
         StoreError: A folder in `data` is no store.
     """
     target = Path(out) / "report.html" if Path(out).is_dir() else Path(out)
@@ -60,11 +64,15 @@ def report(runs: Sequence[Path], out: Path, *, data: Sequence[Path] = (), pdf: b
     if pdf:
         load_printer()  # told before the page is made
     read = read_runs(runs)
+    for run in read if model_card else ():
+        card_path(run)  # a card that cannot be written is told before the page is made
     stores = find_stores(read, data)
     text = _render(read, stores)
     _write(target, text)
     if pdf:
         write_pdf(text, target.with_suffix(".pdf"))
+    for run in read if model_card else ():
+        write_model_card(run, stores)
     return target
 
 
@@ -95,7 +103,7 @@ def _render(runs: Sequence[Run], stores: Stores) -> str:
             recipes=[(run.name, recipe_without_folders(run.recipe)) for run in runs],
             versions=_environment_of(runs),
             settings=_settings(runs),
-            limits=_limits(runs),
+            limits=limits(runs),
             commands=commands(runs, stores),
         )
     )
@@ -144,20 +152,6 @@ def _settings(runs: Sequence[Run]) -> list[tuple[str, str, list[tuple[str, str]]
         for each in run.evaluations
         if each.result.settings
     ]
-
-
-def _limits(runs: Sequence[Run]) -> list[str]:
-    """Limits that hold only for these runs; those that always hold are in the template."""
-    said = []
-    if any(run.status != "done" for run in runs):
-        said.append("A training that has not finished: figures of an unfinished run say little about the finished one.")
-    if any(run.about.get("alarms") for run in runs):
-        said.append("A healthy training throughout: at least one alarm was raised, see Training.")
-    if any(
-        score.fraction != ALL and score.seeds < 2 for run in runs for e in run.evaluations for score in e.result.scores
-    ):
-        said.append("How much the choice of labels matters: at least one score with few labels was drawn only once.")
-    return said
 
 
 def _write(target: Path, text: str) -> None:
