@@ -30,8 +30,9 @@ def limits(runs: Sequence[Run]) -> tuple[str, ...]:
         said.append("A training that has not finished: figures of an unfinished run say little about the finished one.")
     if any(run.about.get("alarms") for run in runs):
         said.append("A healthy training throughout: at least one alarm was raised, see Training.")
-    if any(
-        score.fraction != ALL and score.seeds < 2 for run in runs for e in run.evaluations for score in e.result.scores
-    ):
+    scores = [
+        score for run in runs for each in run.evaluations for score in each.result.scores if score.arm != "chance"
+    ]
+    if any(score.fraction != ALL and score.seeds < 2 for score in scores):
         said.append("How much the choice of labels matters: at least one score with few labels was drawn only once.")
     return (*said, *_ALWAYS)

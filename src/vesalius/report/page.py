@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from vesalius.atomic import replace_text
 from vesalius.errors import ConfigError, RunError
 from vesalius.report.cases import case_galleries
+from vesalius.report.checklist import checklists
 from vesalius.report.commands import commands
 from vesalius.report.data_sheet import data_sheets
 from vesalius.report.gallery import pictures, retrieval
@@ -77,6 +78,8 @@ def report(
 
 
 def _render(runs: Sequence[Run], stores: Stores) -> str:
+    sheets = data_sheets(runs, stores)
+    cases = [gallery for run in runs for gallery in case_galleries(run)]
     found = [retrieval(run, each, stores) for run in runs for each in run.evaluations]
     return (
         _environment()
@@ -96,14 +99,15 @@ def _render(runs: Sequence[Run], stores: Stores) -> str:
             legend=legend(runs),
             logged_note=logged_note(runs),
             galleries=[(run.name, pictures(run)) for run in runs],
-            cases=[gallery for run in runs for gallery in case_galleries(run)],
+            cases=cases,
             retrievals=[each for each in found if each],
-            sheets=data_sheets(runs, stores),
+            sheets=sheets,
             overlaps=overlap_rows(runs, stores),
             recipes=[(run.name, recipe_without_folders(run.recipe)) for run in runs],
             versions=_environment_of(runs),
             settings=_settings(runs),
             limits=limits(runs),
+            checklists=checklists(runs, stores, sheets, cases),
             commands=commands(runs, stores),
         )
     )
