@@ -56,6 +56,8 @@ def test_fits_its_width_asks_for_nothing_and_says_no_error(page: Any, address: s
     assert not beside
     assert page.said == []
     assert [one for one in page.asked if not one.startswith("data:")] == [address]
+    names = page.evaluate("[...document.querySelectorAll('.forest .name')].map(one => one.getClientRects()[0].width)")
+    assert min(names) > 100  # names beside the plot are not squeezed
     broken = page.evaluate("[...document.images].filter(one => !one.naturalWidth).length")
     assert broken == 0
 
