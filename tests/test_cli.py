@@ -226,3 +226,9 @@ def test_all_verbs(capsys, monkeypatch, tmp_path: Path) -> None:
     text = Path(page).read_text()
     assert "data:image/png;base64" in text
     assert str(tmp_path) not in html.unescape(text).replace(state["command"], "")
+
+    code, out, _ = _main(capsys, monkeypatch, "report", run, "--out", page, "--model-card")
+    assert (code, "model card:" in out, "pdf:" in out) == (0, True, False)
+    card = (tmp_path / "run" / "backbone" / "README.md").read_text()
+    assert "library_name: timm" in card
+    assert str(tmp_path) not in card

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from vesalius.cli import main
 from vesalius.errors import ConfigError, RunError
 from vesalius.report.page import report
 from vesalius.report.printed import load_printer, write_pdf
@@ -72,6 +73,18 @@ def test_pictures_are_in_it_and_nothing_lies_beside_the_paper(printed: Any) -> N
 
         page.extract_text(visitor_text=look)
         assert not beside
+
+
+def test_command_line_says_where_the_pdf_is(
+    build_run: RunBuilder, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = build_run(tmp_path / "vit", figures={"effusion": {"pretrained": 0.91, "random_init": 0.78}})
+    monkeypatch.setattr(sys, "argv", ["vesalius", "report", str(run), "--out", str(tmp_path / "page.html"), "--pdf"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert not left.value.code
+    assert "page.pdf" in capsys.readouterr().out
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF-")
 
 
 def test_nothing_is_fetched(tmp_path: Path) -> None:
