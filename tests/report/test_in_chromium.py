@@ -96,6 +96,7 @@ def test_accessible_by_the_rules_of_axe(page: Any) -> None:
     assert not told
 
 
+@pytest.mark.parametrize("page", [1440], indirect=True, ids=["wide"])
 def test_prints_with_everything_open(page: Any) -> None:
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate("[...document.querySelectorAll('details')].every(one => one.open)")
