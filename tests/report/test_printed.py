@@ -42,6 +42,8 @@ def test_pdf_has_title_language_and_bookmarks(printed: Any) -> None:
     titles = [each.title for each in below if not isinstance(each, list)]
     assert titles[:2] == ["Scores", "Training"]
     assert "What this does not show" in titles
+    lists = below[below.index(next(each for each in below if getattr(each, "title", "") == "Reporting checklist")) + 1]
+    assert [each.title.partition(",")[0] for each in lists] == ["CLAIM", "TRIPOD+AI"]
 
 
 def test_everything_folded_is_open_and_pages_are_numbered(printed: Any) -> None:
