@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[dev,docs,registration,segmentation,detection,explain,dicom-out,explore]"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[dev,docs,registration,segmentation,detection,explain,dicom-out,explore,pdf]"
 	touch $@
 
 demo: $(STAMP)

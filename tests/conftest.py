@@ -98,6 +98,25 @@ def guided_store(phantom_store: Path, tmp_path_factory: pytest.TempPathFactory) 
     return store
 
 
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A headless Chromium driven by Playwright; take a page of your own from it, and close it.
+
+    VESALIUS_CHROMIUM names another executable. While it is open the main thread has a running event loop, so code under
+    test that calls `asyncio.run` belongs into a file, a thread or a process of its own.
+    """
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra dev")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("VESALIUS_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip(f"no Chromium: looked for {', '.join(names)}; install one, or set VESALIUS_CHROMIUM")
+    as_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"] if as_root else [])
+        yield browser
+        browser.close()
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[..., BaseProcess]:
     """Start a pretraining in a process forked from one that has imported everything: starting takes milliseconds."""

@@ -126,6 +126,10 @@ def _main(capsys, monkeypatch, *arguments: str) -> tuple[int, str, str]:
             ["explain", "{tmp}", "--cases", "segment", "--store", "{store}"],
             "no evaluation 'segment' that kept networks",
         ),
+        (
+            ["explain", "{tmp}", "--cases", "segment", "--store", "{store}", "--trust-images", "3"],
+            "no evaluation 'segment' that kept networks",
+        ),
         (["report", "{tmp}", "--out", "{tmp}/page.html"], "{tmp}"),
         (["prepare", "{tmp}/nothing", "--out", "{tmp}/out"], "{tmp}/nothing"),
         (["prepare", "{scans}", "--out", "{tmp}/out", "--dataset", "kermani"], "did you mean 'kermany'?"),
@@ -223,3 +227,9 @@ def test_all_verbs(capsys, monkeypatch, tmp_path: Path) -> None:
     text = Path(page).read_text()
     assert "data:image/png;base64" in text
     assert str(tmp_path) not in html.unescape(text).replace(state["command"], "")
+
+    code, out, _ = _main(capsys, monkeypatch, "report", run, "--out", page, "--model-card")
+    assert (code, "model card:" in out, "pdf:" in out) == (0, True, False)
+    card = (tmp_path / "run" / "backbone" / "README.md").read_text()
+    assert "library_name: timm" in card
+    assert str(tmp_path) not in card

@@ -7,19 +7,24 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from vesalius.data.phantom import write_phantom
 from vesalius.data.prepare import prepare
 from vesalius.data.store import Store, open_store
+from vesalius.evaluation.case_selection import Case
+from vesalius.evaluation.explanation_trust import BASELINE, Figure
 from vesalius.evaluation.write_result import result_folder, write_result
+from vesalius.interpret.cases_picture import CaseRow, ShownMap, cases_picture
 from vesalius.interpret.pictures import attention_picture, save_png, views_picture
 from vesalius.records.result import Result, Score
 from vesalius.records.view import View
@@ -223,6 +228,30 @@ def _neighbours(store: Store, label: str) -> dict[str, Any]:
         "query_labels": values[queries].tolist(),
         "neighbour_labels": [values[rows].tolist() for rows in neighbours],
     }
+
+
+def _write_cases(run: Path, store: Store, evaluation: str, warnings: Sequence[str] = ()) -> Path:
+    """Write what `vesalius explain --cases` leaves in a run: three cases under one network, measured on 12 images."""
+    folder = run / "explanations" / f"cases-{evaluation}"
+    folder.mkdir(parents=True)
+    bright = torch.linspace(0, 1, 64 * 64).reshape(64, 64)
+    cases = [Case(kind, row, score) for kind, row, score in (("best", 3, 0.96), ("median", 8, 0.81), ("worst", 1, 0.2))]
+    shown = [[ShownMap(bright, bright > 0.8, "heart, class")]]
+    rows = [CaseRow([c.kind, f"Dice {c.score:.2f}"], np.asarray(store.images[c.row]), {}, shown) for c in cases]
+    save_png(cases_picture(rows, [run.name], ["heart"]), folder / "cases.png")
+    told = {"model": run.name, "subject": "heart", "explained": "heart, class"}
+    pd.DataFrame([{"case": n, **asdict(c), **told} for n, c in enumerate(cases)]).to_csv(folder / "cases.csv")
+    low_high = {"value": 0.31, "low": 0.27, "high": 0.35, "baseline": 0.09, "images": 12}
+    figures = [Figure(model=run.name, subject="heart", metric=metric, **low_high) for metric in BASELINE]
+    pd.DataFrame([asdict(each) for each in figures]).to_csv(folder / "trust.csv")
+    plan = {"options": {"activation": {"method": "hires-cam", "layer": None}}}
+    (folder / "cases.json").write_text(json.dumps({"plan": plan, "warnings": list(warnings)}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_cases() -> Callable[..., Path]:
+    return _write_cases
 
 
 @pytest.fixture(scope="session")

@@ -157,9 +157,9 @@ def test_results_of_other_settings_stand_beside_each_other_with_their_commands(
         place = result_folder(run, task="knn", label="effusion", fingerprint=store.fingerprint, changed=told)
         write_result(place, one)
     reader = read_page(report([run], tmp_path / "report.html").read_text())
-    words = "Nearest neighbours (k-NN), k 50; features cls; seeds 7; fractions 0.1, 1"
-    assert f"{words}. ROC-AUC" in reader.text
-    assert f"{words}; learned on clinic b. ROC-AUC" in reader.text
+    words = "k 50; features cls; seeds 7; fractions 0.1, 1"
+    assert f"Nearest neighbours (k-NN). ({words}) ROC-AUC" in reader.text
+    assert f"Nearest neighbours (k-NN). ({words}; learned on clinic b) ROC-AUC" in reader.text
     assert "Nearest neighbours (k-NN). ROC-AUC" in reader.text
     assert "7 of 12 scored images were among the unlabelled images of the pretraining" in reader.text
     assert "It is not known how many of the scored images" in reader.text

@@ -74,7 +74,7 @@ def explain(
     region: Annotated[str, typer.Option(help="cases of a segmentation: class, box, component or pixel.")] = "class",
     box: Annotated[str | None, typer.Option(metavar="R,C,R,C", help="cases: first and last pixel of a box.")] = None,
     pixel: Annotated[str | None, typer.Option(metavar="R,C", help="cases: a pixel, or one of a component.")] = None,
-    trusted: Annotated[int, typer.Option(min=0, help="cases: images that the maps are measured on.")] = 24,
+    trust_images: Annotated[int, typer.Option(min=0, help="cases: images that the maps are measured on.")] = 24,
     seed: Annotated[int, typer.Option(help="cases: of their draw.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an explanation made otherwise.")] = False,
@@ -108,8 +108,17 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
     data: Annotated[list[Path] | None, typer.Option(help="Stores the pictures come from, if they moved.")] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also a PDF beside the page.")] = False,
+    model_card: Annotated[
+        bool, typer.Option("--model-card", help="Also a model card beside the weights: RUN/backbone/README.md.")
+    ] = False,
 ) -> None:
     """Write one self-contained page about one or several runs."""
     from vesalius import pipeline
 
-    typer.echo(f"report: {pipeline.report(list(runs), out, data=list(data or []))}")
+    page = pipeline.report(list(runs), out, data=list(data or []), pdf=pdf, model_card=model_card)
+    typer.echo(f"report: {page}")
+    if pdf:
+        typer.echo(f"pdf: {page.with_suffix('.pdf')}")
+    for run in dict.fromkeys(runs) if model_card else ():
+        typer.echo(f"model card: {run / 'backbone' / 'README.md'}")

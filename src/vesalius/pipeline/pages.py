@@ -20,11 +20,35 @@ __all__ = ["explain", "report"]
 _LEAST_SIDE = 256  # of the square that a file is brought to where no store says it, as in `prepare`
 
 
-def report(runs: Sequence[str | Path], out: str | Path, *, data: Sequence[str | Path] = ()) -> Path:
-    """Write one self-contained page about one or several runs."""
+def report(
+    runs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    data: Sequence[str | Path] = (),
+    pdf: bool = False,
+    model_card: bool = False,
+) -> Path:
+    """Write one self-contained page about one or several runs.
+
+    Args:
+        runs: Run folders, compared side by side.
+        out: The HTML page; a folder gets `report.html` in it.
+        data: Stores that are not beside the runs any more; needed for neighbours and data sheets.
+        pdf: Also write the page as a PDF beside it: `report.pdf` beside `report.html`.
+        model_card: Also write a model card beside the weights of every run, `RUN/backbone/README.md`.
+
+    Returns:
+        The HTML page.
+
+    Raises:
+        ConfigError: A PDF is asked for, and WeasyPrint or Pango is not installed.
+        RunError: A folder is no run or has no backbone, the page cannot be written, or a card was changed by hand.
+        StoreError: A folder in `data` is no store.
+    """
     from vesalius.report.page import report as write_report
 
-    return write_report([Path(run) for run in runs], Path(out), data=[Path(store) for store in data])
+    folders, given = [Path(run) for run in runs], [Path(store) for store in data]
+    return write_report(folders, Path(out), data=given, pdf=pdf, model_card=model_card)
 
 
 def explain(

@@ -10,11 +10,18 @@ from html import escape
 
 from markupsafe import Markup
 
-__all__ = ["COLOURS", "DASHES", "Series", "line_chart", "ticks"]
+__all__ = ["COLOURS", "DASHES", "GRID", "Series", "line_chart", "ticks"]
 
 # Okabe & Ito's palette, without its yellow, which is too light for lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#AA4A86", "#B07700", "#3A8FBF", "#1B1F24")
 DASHES = ("", "7 4", "2 3", "10 3 2 3", "5 2", "1 4", "12 4")
+
+# How lines and words look stands at each of them: WeasyPrint does not apply a page's style to what is inside an SVG.
+GRID = 'stroke="#e7eaee" stroke-width="1"'
+_AXIS = 'stroke="#8c959f" stroke-width="1"'
+_TICK = 'font-family="sans-serif" font-size="11" fill="#57606a"'
+_LABEL = 'font-family="sans-serif" font-size="11.5" fill="#57606a"'
+_PEN = 'fill="none" stroke-width="1.9" stroke-linejoin="round" stroke-linecap="round"'
 
 _WIDTH, _HEIGHT = 360.0, 210.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50.0, 10.0, 10.0, 36.0
@@ -139,19 +146,17 @@ def _frame(across: _Axis, up: _Axis, x_ticks: Sequence[tuple[float, str]], x_lab
     parts = []
     for value in ticks(up.low, up.high, 4):
         y = up(value)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(
-            f'<text class="tick" x="{_LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{_tick_text(value)}</text>'
-        )
+        parts.append(f'<line {GRID} x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text {_TICK} x="{_LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{_tick_text(value)}</text>')
     floor = _HEIGHT - _BOTTOM
-    parts.append(f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{floor}" y2="{floor}"/>')
+    parts.append(f'<line {_AXIS} x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{floor}" y2="{floor}"/>')
     for value, text in x_ticks:
         x = across(value)
         anchor = "end" if x > _WIDTH - _RIGHT - 12 else "middle"
-        parts.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{floor}" y2="{floor + 4}"/>')
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{floor + 16}" text-anchor="{anchor}">{escape(text)}</text>')
+        parts.append(f'<line {_AXIS} x1="{x:.1f}" x2="{x:.1f}" y1="{floor}" y2="{floor + 4}"/>')
+        parts.append(f'<text {_TICK} x="{x:.1f}" y="{floor + 16}" text-anchor="{anchor}">{escape(text)}</text>')
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts.append(f'<text class="label" x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle">{escape(x_label)}</text>')
+    parts.append(f'<text {_LABEL} x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle">{escape(x_label)}</text>')
     return "".join(parts)
 
 
@@ -170,13 +175,14 @@ def _line(line: Series, across: _Axis, up: _Axis) -> str:
                 f'<circle cx="{across(x):.1f}" cy="{up(y):.1f}" r="3" fill="{colour}"><title>{text}</title></circle>'
             )
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
-    return f'<path class="line" d="{"".join(path)}" stroke="{colour}"{dashed}/>' + "".join(dots)
+    return f'<path {_PEN} d="{"".join(path)}" stroke="{colour}"{dashed}/>' + "".join(dots)
 
 
 def _band(line: Series, across: _Axis, up: _Axis) -> str:
     there = list(zip(line.x, line.high, strict=True)), list(zip(line.x, line.low, strict=True))[::-1]
     corners = [f"{across(x):.1f},{up(y):.1f}" for side in there for x, y in side if math.isfinite(y)]
-    return f'<polygon class="band" points="{" ".join(corners)}" fill="{COLOURS[line.style % len(COLOURS)]}"/>'
+    colour = COLOURS[line.style % len(COLOURS)]
+    return f'<polygon opacity=".14" points="{" ".join(corners)}" fill="{colour}"/>'
 
 
 def _picture(body: str, title: str, description: str) -> Markup:

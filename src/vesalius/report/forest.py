@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from vesalius.records.result import Score
-from vesalius.report.charts import ticks
+from vesalius.report.charts import GRID, ticks
 
 __all__ = ["Scale", "shared_scale", "strip"]
 
@@ -23,6 +23,7 @@ _MARKS = {
     "pixels": ("#00735A", '<svg x="{x}%" y="11" overflow="visible"><path d="M0 -6L6 0L0 6L-6 0Z" fill="{c}"/></svg>'),
     "chance": ("#59636E", '<line x1="{x}%" x2="{x}%" y1="4" y2="18" stroke="{c}" stroke-width="2"/>'),
 }
+_CHANCE = 'stroke="#59636e" stroke-width="1" stroke-dasharray="2 3"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,10 @@ def strip(score: Score, scale: Scale, *, chance: float | None = None) -> Markup:
         chance: Where to draw the dotted line of chance.
     """
     colour, mark = _MARKS.get(score.arm, _MARKS["chance"])
-    parts = [f'<line class="grid" x1="{at:.2f}%" x2="{at:.2f}%" y1="0" y2="22"/>' for at, _ in scale.ticks]
+    parts = [f'<line {GRID} x1="{at:.2f}%" x2="{at:.2f}%" y1="0" y2="22"/>' for at, _ in scale.ticks]
     if chance is not None and math.isfinite(chance):
         at = f"{scale.percent(chance):.2f}%"
-        parts.append(f'<line class="chance" x1="{at}" x2="{at}" y1="0" y2="22"/>')
+        parts.append(f'<line class="chance" {_CHANCE} x1="{at}" x2="{at}" y1="0" y2="22"/>')
     if math.isfinite(score.low) and math.isfinite(score.high) and score.high > score.low:
         ends = f'x1="{scale.percent(score.low):.2f}%" x2="{scale.percent(score.high):.2f}%"'
         parts.append(f'<line {ends} y1="11" y2="11" stroke="{colour}" stroke-width="2.5" stroke-linecap="round"/>')

@@ -20,7 +20,7 @@ from vesalius.report.run_folder import Evaluation, Run
 from vesalius.report.stores import Stores
 from vesalius.report.wording import plain_name, variant
 
-__all__ = ["Neighbour", "Picture", "Retrieval", "embed", "pictures", "retrieval"]
+__all__ = ["Neighbour", "Picture", "Retrieval", "embed", "embed_file", "pictures", "retrieval"]
 
 _MOST_BYTES = 300_000
 _MOST_WIDTH = 1600
@@ -64,7 +64,7 @@ class Retrieval:
 
 def pictures(run: Run) -> tuple[Picture, ...]:
     """Embed the run's own pictures; one that is missing or damaged is said, not left blank."""
-    views = _picture(
+    views = embed_file(
         run.pictures.get("views"),
         heading="What the network was shown",
         alt=f"Grid of augmented views of training images, run {run.name}: rows are images, columns are views.",
@@ -73,7 +73,7 @@ def pictures(run: Run) -> tuple[Picture, ...]:
     )
     size = " × ".join(str(side) for side in run.input_size) if run.input_size else ""
     drawn = f"Drawn at the input size of the weights, {size} px." if size else "The input size is not recorded."
-    attention = _picture(
+    attention = embed_file(
         run.pictures.get("attention"),
         heading="Where the last block looks",
         alt=f"Attention of the class token, run {run.name}: rows are images, one column a head, bright means attended.",
@@ -127,8 +127,9 @@ def _bytes(image: Image.Image, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def _picture(file: Path | None, *, heading: str, alt: str, caption: str, missing: str) -> Picture:
-    if file is None:
+def embed_file(file: Path | None, *, heading: str, alt: str, caption: str, missing: str) -> Picture:
+    """Embed a picture file with its words; in place of one that is missing or damaged, the caption says so."""
+    if file is None or not file.is_file():
         return Picture(heading=heading, source="", alt="", caption=missing)
     try:
         with Image.open(file) as image:

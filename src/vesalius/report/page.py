@@ -11,11 +11,16 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vesalius.atomic import replace_text
-from vesalius.errors import RunError
-from vesalius.evaluation.amounts import ALL
+from vesalius.errors import ConfigError, RunError
+from vesalius.report.cases import case_galleries
+from vesalius.report.checklist import checklists
 from vesalius.report.commands import commands
 from vesalius.report.data_sheet import data_sheets
 from vesalius.report.gallery import pictures, retrieval
+from vesalius.report.limits import limits
+from vesalius.report.model_card import card_path, write_model_card
+from vesalius.report.overlap import overlap_rows
+from vesalius.report.printed import load_printer, write_pdf
 from vesalius.report.redaction import recipe_without_folders, without_folders
 from vesalius.report.run_folder import Run, read_runs
 from vesalius.report.scores import label_blocks
@@ -28,33 +33,53 @@ from vesalius.version import __version__
 __all__ = ["report"]
 
 _SHOWN = frozenset(
-    {"changed", "comparisons", "by_k", "calibration"}
+    {"changed", "comparisons", "by_k", "calibration", "fits", "seen_in_pretraining"}
 )  # settings whose content stands in the scores already, or is too long
 
+_MACHINE = ("device", "precision")
 
-def report(runs: Sequence[Path], out: Path, *, data: Sequence[Path] = ()) -> Path:
+
+def report(
+    runs: Sequence[Path], out: Path, *, data: Sequence[Path] = (), pdf: bool = False, model_card: bool = False
+) -> Path:
     """Write one HTML page that needs no network: scores, training, pictures, data, limits, commands.
 
     Args:
         runs: Run folders, compared side by side.
         out: The page; a folder gets `report.html` in it. An older page is replaced only when the new one is complete.
         data: Store folders, where they are not beside the run any more; needed for neighbours and data sheets only.
+        pdf: Also write it as a PDF of the same name beside it, see `vesalius.report.printed`.
+        model_card: Also write the card of every run into its backbone's folder, see `vesalius.report.model_card`.
 
     Returns:
         The path of the page.
 
     Raises:
-        RunError: A folder is no run, or the page cannot be written.
+        ConfigError: A PDF is asked for and what draws it is not installed, or `out` is itself named as a PDF.
+        RunError: A folder is no run, the page cannot be written, or a card would overwrite another's words.
         StoreError: A folder in `data` is no store.
     """
-    read = read_runs(runs)
-    stores = find_stores(read, data)
     target = Path(out) / "report.html" if Path(out).is_dir() else Path(out)
-    _write(target, _render(read, stores))
+    if target.suffix.lower() == ".pdf":
+        raise ConfigError(f"{target}: the page is HTML; name it {target.stem}.html, the PDF is written beside it")
+    if pdf:
+        load_printer()  # told before the page is made
+    read = read_runs(runs)
+    for run in read if model_card else ():
+        card_path(run)  # a card that cannot be written is told before the page is made
+    stores = find_stores(read, data)
+    text = _render(read, stores)
+    _write(target, text)
+    if pdf:
+        write_pdf(text, target.with_suffix(".pdf"))
+    for run in read if model_card else ():
+        write_model_card(run, stores)
     return target
 
 
 def _render(runs: Sequence[Run], stores: Stores) -> str:
+    sheets = data_sheets(runs, stores)
+    cases = [gallery for run in runs for gallery in case_galleries(run)]
     found = [retrieval(run, each, stores) for run in runs for each in run.evaluations]
     return (
         _environment()
@@ -74,12 +99,15 @@ def _render(runs: Sequence[Run], stores: Stores) -> str:
             legend=legend(runs),
             logged_note=logged_note(runs),
             galleries=[(run.name, pictures(run)) for run in runs],
+            cases=cases,
             retrievals=[each for each in found if each],
-            sheets=data_sheets(runs, stores),
+            sheets=sheets,
+            overlaps=overlap_rows(runs, stores),
             recipes=[(run.name, recipe_without_folders(run.recipe)) for run in runs],
-            versions=_versions(runs),
+            versions=_environment_of(runs),
             settings=_settings(runs),
-            limits=_limits(runs),
+            limits=limits(runs),
+            checklists=checklists(runs, stores, sheets, cases),
             commands=commands(runs, stores),
         )
     )
@@ -102,11 +130,14 @@ def _title(runs: Sequence[Run]) -> str:
     return f"What the pretrained network learned: {runs[0].name}"
 
 
-def _versions(runs: Sequence[Run]) -> list[list[str]]:
-    """Each piece of software, then its version in every run."""
+def _environment_of(runs: Sequence[Run]) -> list[list[str]]:
+    """Device, precision and each piece of software, then what every run recorded of it."""
     tables: list[Mapping[str, Any]] = [run.about.get("versions") or {} for run in runs]
     names = sorted({str(name) for table in tables for name in table})
-    return [[name, *(str(table.get(name, "not recorded")) for table in tables)] for name in names]
+    if not names:
+        return []
+    machine = [[name.capitalize(), *(str(run.about.get(name, "not recorded")) for run in runs)] for name in _MACHINE]
+    return machine + [[name, *(str(table.get(name, "not recorded")) for table in tables)] for name in names]
 
 
 def _settings(runs: Sequence[Run]) -> list[tuple[str, str, list[tuple[str, str]]]]:
@@ -125,20 +156,6 @@ def _settings(runs: Sequence[Run]) -> list[tuple[str, str, list[tuple[str, str]]
         for each in run.evaluations
         if each.result.settings
     ]
-
-
-def _limits(runs: Sequence[Run]) -> list[str]:
-    """Limits that hold only for these runs; those that always hold are in the template."""
-    said = []
-    if any(run.status != "done" for run in runs):
-        said.append("A training that has not finished: figures of an unfinished run say little about the finished one.")
-    if any(run.about.get("alarms") for run in runs):
-        said.append("A healthy training throughout: at least one alarm was raised, see Training.")
-    if any(
-        score.fraction != ALL and score.seeds < 2 for run in runs for e in run.evaluations for score in e.result.scores
-    ):
-        said.append("How much the choice of labels matters: at least one score with few labels was drawn only once.")
-    return said
 
 
 def _write(target: Path, text: str) -> None:

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from vesalius.evaluation.amounts import amount_words, in_order, is_count, labels_words, place_of
+from vesalius.evaluation.amounts import labels_words
 from vesalius.records.result import Result, Score
-from vesalius.report.charts import Series, line_chart
 from vesalius.report.forest import Scale, shared_scale, strip
+from vesalius.report.label_efficiency import ARM_STYLES, efficiency_curves
 from vesalius.report.reliability import reliability_plot
 from vesalius.report.run_folder import Run
 from vesalius.report.standing import Measured, Standing, measured
-from vesalius.report.wording import ARMS, METRICS, figure, joined, plain_name, task_title
+from vesalius.report.wording import ARMS, METRICS, figure, joined, plain_name, task_name, task_title, variant
 
 __all__ = ["ForestRow", "LabelBlock", "ScoreTable", "Verdict", "label_blocks"]
-
-_STYLES = {
-    "pretrained": (0, 0),
-    "random_init": (1, 1),
-    "pixels": (2, 2),
-    "mean_template": (3, 3),
-    "mean_mask": (3, 3),
-    "registered_exemplar": (4, 4),
-    "exemplar_unmoved": (5, 2),
-    "grid_ceiling": (2, 1),
-    "chance": (6, 5),
-}
-_OTHERS = (5, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """One run's standing on one task, in words: for the overview and under the label's heading."""
+    """One run's standing on one task, in words: for the overview and under the label's heading.
+
+    `short` is the task without its settings, where these need not tell it from another.
+    """
 
     run: str
     task: str
+    name: str
+    settings: str
+    short: str
     value: str
     interval: str
     untrained: Standing
@@ -83,6 +75,7 @@ class LabelBlock:
 
 
 _Entry = tuple[str, Result]  # run name, what it scored
+_Tasks = Mapping[str, Sequence[tuple[str, Result, Measured]]]  # by title
 
 
 def label_blocks(runs: Sequence[Run]) -> tuple[LabelBlock, ...]:
@@ -110,6 +103,7 @@ def _block(label: str, store: str, entries: Sequence[_Entry], anchor: str, *, se
     by_task: dict[str, list[tuple[str, Result, Measured]]] = {}
     for run, result in entries:
         by_task.setdefault(task_title(result), []).append((run, result, measured(result)))
+    brief = _brief(by_task)
     heads = [head for group in by_task.values() for _, _, head in group]
     scale = shared_scale([score for head in heads for score in head.scores.values()])
     return LabelBlock(
@@ -118,20 +112,25 @@ def _block(label: str, store: str, entries: Sequence[_Entry], anchor: str, *, se
         store=store,
         metric=METRICS.get(heads[0].metric, heads[0].metric),
         about=_about(entries, several=several),
-        verdicts=tuple(_verdict(run, result, head) for group in by_task.values() for run, result, head in group),
+        verdicts=tuple(
+            _verdict(run, result, head, short=brief[task])
+            for task, group in by_task.items()
+            for run, result, head in group
+        ),
         forest=tuple(
-            (task, _forest([(r, h) for r, _, h in group], scale, several=several)) for task, group in by_task.items()
+            (brief[task], _forest([(r, h) for r, _, h in group], scale, several=several))
+            for task, group in by_task.items()
         ),
         scale=scale,
-        curves=tuple(curve for group in by_task.values() for curve in _curves(group, several=several)),
+        curves=tuple(curve for group in by_task.values() for curve in efficiency_curves(group, several=several)),
         reliability=tuple(
             (name, *found)
             for task, group in by_task.items()
             for run, result, _ in group
-            for name in [f"{task} · {run}" if several else task]
-            if (found := reliability_plot(result, f"{label}, {store}, {name}", _STYLES)) is not None
+            for name in [f"{brief[task]} · {run}" if several else brief[task]]
+            if (found := reliability_plot(result, f"{label}, {store}, {name}", ARM_STYLES)) is not None
         ),
-        table=_table(by_task, several=several),
+        table=_table(by_task, brief, several=several),
     )
 
 
@@ -168,11 +167,20 @@ def _sides(result: Result) -> str:
     )
 
 
-def _verdict(run: str, result: Result, head: Measured) -> Verdict:
+def _brief(by_task: _Tasks) -> dict[str, str]:
+    """Return each task's title without its settings, where no other task of the label has the same name."""
+    names = {title: task_name(group[0][1]) for title, group in by_task.items()}
+    return {title: name if list(names.values()).count(name) == 1 else title for title, name in names.items()}
+
+
+def _verdict(run: str, result: Result, head: Measured, *, short: str) -> Verdict:
     score = head.scores.get("pretrained")
     return Verdict(
         run=run,
         task=task_title(result),
+        name=task_name(result),
+        settings=variant(result),
+        short=short,
         value=figure(score.value) if score else "not measured",
         interval=f"{figure(score.low)} to {figure(score.high)}" if score else "",
         untrained=head.against("random_init"),
@@ -207,7 +215,7 @@ def _with_interval(score: Score) -> str:
     return figure(score.value) + (f" ({figure(score.low)}–{figure(score.high)})" if score.high > score.low else "")
 
 
-def _table(by_task: Mapping[str, Sequence[tuple[str, Result, Measured]]], *, several: bool) -> ScoreTable:
+def _table(by_task: _Tasks, brief: Mapping[str, str], *, several: bool) -> ScoreTable:
     everything = [result for group in by_task.values() for _, result, _ in group]
     metrics = tuple(dict.fromkeys(score.metric for result in everything for score in result.scores))
     groups = []
@@ -218,7 +226,7 @@ def _table(by_task: Mapping[str, Sequence[tuple[str, Result, Measured]]], *, sev
             of_arm = {s.metric: s for s in owner.scores if (s.arm, s.fraction) == (arm, anchor.fraction)}
             rows.append((name, tuple(_cell(of_arm.get(metric)) for metric in metrics)))
         learned = "" if group[0][1].protocol == "masks" else f", {labels_words(group[0][2].fraction)}"
-        groups.append((f"{task}{learned}", tuple(rows)))
+        groups.append((f"{brief[task]}{learned}", tuple(rows)))
     return ScoreTable(metrics=tuple(METRICS.get(each, plain_name(each)) for each in metrics), groups=tuple(groups))
 
 
@@ -226,75 +234,3 @@ def _cell(score: Score | None) -> tuple[str, str] | None:
     if score is None:
         return None
     return figure(score.value), f"{figure(score.low)}–{figure(score.high)}" if score.high > score.low else ""
-
-
-def _curves(group: Sequence[tuple[str, Result, Measured]], *, several: bool) -> list[tuple[str, Markup]]:
-    """Score over the amount of labels, one picture a run, all of one task on one scale."""
-    drawn: list[tuple[str, Markup]] = []
-    ends = [
-        end
-        for _, result, head in group
-        for score in result.scores
-        if score.metric == head.metric
-        for end in (score.value - score.spread, score.value + score.spread)
-    ]
-    finite = [end for end in ends if math.isfinite(end)]
-    for run, result, head in group:
-        lines = _efficiency(result, head.metric)
-        amounts = in_order(score.fraction for score in result.scores)
-        ticks = [(x, amount_words(one)) for one in amounts if (x := _place(result, one)) is not None]
-        if len({x for line in lines for x in line.x}) < 2 or not any(
-            math.isfinite(y) for line in lines for y in line.y
-        ):
-            continue
-        task = task_title(result)
-        name = f"{task} · {run}" if several else task
-        low, high = min(finite), max(finite)
-        margin = max(0.05 * (high - low), 0.01)
-        described = "; ".join(f"{line.name} from {figure(line.y[0])} to {figure(line.y[-1])}" for line in lines)
-        chart = line_chart(
-            lines,
-            title=f"{METRICS.get(head.metric, head.metric)} over the amount of labels, {name}",
-            description=f"From {labels_words(amounts[0])} to {labels_words(amounts[-1])}: {described}.",
-            x_label="labelled images" if _counted(result) else "share of the training labels",
-            y_range=(low - margin, high + margin),
-            x_ticks=ticks,
-            log_x=True,
-        )
-        drawn.append((name, chart))
-    return drawn
-
-
-def _efficiency(result: Result, metric: str) -> list[Series]:
-    lines = []
-    for arm, words in ARMS.items():
-        of_arm = {s.fraction: s for s in result.scores if s.arm == arm and s.metric == metric}
-        placed = [(x, of_arm[one]) for one in in_order(of_arm) if (x := _place(result, one)) is not None]
-        scores = [score for _, score in placed]
-        if len(scores) < 2:
-            continue
-        style, dash = _STYLES.get(arm, _OTHERS)
-        lines.append(
-            Series(
-                name=words,
-                x=[x for x, _ in placed],
-                y=[s.value for s in scores],
-                low=[s.value - s.spread for s in scores],
-                high=[s.value + s.spread for s in scores],
-                style=style,
-                dash=dash,
-                points=arm != "chance",
-            )
-        )
-    return lines
-
-
-def _counted(result: Result) -> bool:
-    """Say whether any amount of labels counts images; then all are drawn over the images learned from."""
-    return any(is_count(score.fraction) for score in result.scores)
-
-
-def _place(result: Result, amount: float) -> float | None:
-    """Return where an amount stands on the axis, see `place_of`."""
-    images = max((score.images for score in result.scores if score.fraction == amount), default=0.0)
-    return place_of(amount, images, counted=_counted(result))

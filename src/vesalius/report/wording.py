@@ -23,6 +23,7 @@ __all__ = [
     "plain_value",
     "share",
     "spelled",
+    "task_name",
     "task_title",
     "variant",
 ]
@@ -172,9 +173,12 @@ def learns_on(result: Result) -> bool:
     return result.task in ("finetune", "detect") or result.settings.get("decoder", "linear") != "linear"
 
 
+def task_name(result: Result) -> str:
+    """Return the task's name without its settings."""
+    return _TRAINED if result.task == "segment" and learns_on(result) else TASKS.get(result.task, result.task)
+
+
 def task_title(result: Result) -> str:
     """Return the task's name with what differs from the usual settings."""
-    name, other = TASKS.get(result.task, result.task), variant(result)
-    if result.task == "segment" and learns_on(result):
-        name = _TRAINED
+    name, other = task_name(result), variant(result)
     return f"{name}, {other}" if other else name

@@ -1,0 +1,222 @@
+"""Answers of checklists about data, labels and patients, a function each."""
+
+from __future__ import annotations
+
+from vesalius.report.run_folder import Run
+from vesalius.report.told import Answer, Told, a_run, scored_stores
+from vesalius.report.wording import count, joined, plain_name
+
+__all__ = [
+    "acquisition",
+    "analyses",
+    "characteristics",
+    "class_balance",
+    "data_licences",
+    "data_sources",
+    "deidentification",
+    "disjoint",
+    "exclusions",
+    "included",
+    "label_definitions",
+    "missing_labels",
+    "partitions",
+    "predictors",
+    "preprocessing",
+    "subsets",
+    "training_and_evaluation",
+]
+
+_SIDES = {
+    "masks": "all images, no layer was fitted to masks",
+    "images": "sides as given; patients are not known",
+    "other_store": "learned on another store",
+}
+_DEMOGRAPHIC = ("age", "sex", "view")
+
+
+def data_sources(told: Told) -> Answer:
+    """Every store with its counts and its source."""
+    said = []
+    for sheet in told.found:
+        facts = dict(sheet.facts)
+        source = f"; {facts['Please cite']}" if "Please cite" in facts else ""
+        said.append(
+            f"{sheet.name} (fingerprint {sheet.fingerprint}): {facts['Images']} images, patients: {facts['Patients']}; "
+            f"used for {sheet.roles}{source}."
+        )
+    return tuple(said)
+
+
+def exclusions(told: Told) -> Answer:
+    """What the program refused, by reason; why a patient was looked at is not known to it."""
+    said = []
+    for sheet in told.found:
+        reasons = "; ".join(f"{reason}: {number:,}" for reason, number in sheet.refused)
+        facts = dict(sheet.facts)
+        files = f"files refused: {facts['Refused']}{f' ({reasons})' if reasons else ''}"
+        said.append(f"{sheet.name}: {files}, duplicates left out: {facts['Duplicates left out']}.")
+    return tuple(said)
+
+
+def preprocessing(told: Told) -> Answer:
+    """How files became images of a store, and these the input of a network."""
+    stored = [
+        f"{sheet.name}: stored as {facts['Stored as']}; window taken from {facts['Window taken from']}; polarity "
+        f"inverted: {facts['Polarity inverted']}."
+        for sheet in told.found
+        for facts in [dict(sheet.facts)]
+    ]
+    inputs = a_run(told, lambda run: f"Input {run.input_size[0]} × {run.input_size[1]} px." if run.input_size else "")
+    return (*stored, *inputs) if stored else ()
+
+
+def subsets(told: Told) -> Answer:
+    """Which splits were trained on."""
+
+    def say(run: Run) -> str:
+        data = run.about.get("data") or {}
+        names, splits = str(data.get("store", "")).split(" + "), data.get("split") or ()
+        if isinstance(splits, str) or len(names) != len(splits):
+            return ""
+        taken = joined([f"{split} of {name.rsplit('/', 1)[-1]}" for name, split in zip(names, splits, strict=True)])
+        return f"Pretrained on {taken}: {int(data['images']):,} images." if "images" in data else ""
+
+    return a_run(told, say)
+
+
+def deidentification(told: Told) -> Answer:
+    """What of a patient is in the stores and results."""
+    names = joined([sheet.name for sheet in told.found])
+    if not names:
+        return ()
+    return (
+        f"Patients, studies and images of {names} bear salted hashes in results and on this page; the manifest "
+        "of a store also holds the paths of its files. Text that is burnt into pixels was not looked for.",
+    )
+
+
+def missing_labels(told: Told) -> Answer:
+    """Where labels that were scored are not known: those images are left out of that label."""
+    said, looked = [], False
+    for name, (store, labels) in scored_stores(told).items():
+        for label in labels:
+            column = f"label_{label}"
+            if column in store.manifest:
+                looked = True
+                missing = int(store.manifest[column].isna().sum())
+                if missing:
+                    said.append(f"{plain_name(label)} is not known for {count(missing, 'image')} of {name}.")
+    if not looked:
+        return ()
+    return (*said, "Images are left out where their label is not known.") if said else ("No scored label is missing.",)
+
+
+def acquisition(told: Told) -> Answer:
+    """What the files tell of how images were taken."""
+    return tuple(
+        f"{sheet.name}: width {facts['Original width']}, height {facts['Original height']}, bits "
+        f"{facts['Bits in the source']}; pixel spacing known for {facts['Pixel spacing known']}."
+        for sheet in told.found
+        for facts in [dict(sheet.facts)]
+    )
+
+
+def label_definitions(told: Told) -> Answer:
+    """The labels that were scored, as their stores describe them, and what is known against them."""
+    said = []
+    for name, (store, labels) in scored_stores(told).items():
+        for label in labels:
+            about = store.labels.get(label)
+            if about is not None:
+                words = str(about.get("description") or "not described")
+                said.append(f"{plain_name(label)} ({name}): {words}.")
+    known = [f"{sheet.name}: {warning}." for sheet in told.found for warning in sheet.warnings]
+    return (*said, *known)
+
+
+def partitions(told: Told) -> Answer:
+    """Counts of the splits, and how the sides of every evaluation were made."""
+    said = [
+        f"{sheet.name}: split by patient; "
+        + joined([f"{split} {images:,} images of {patients:,} patients" for split, images, patients in sheet.splits])
+        + "."
+        for sheet in told.found
+    ]
+    sides: dict[str, list[str]] = {}
+    for result in told.results:
+        words = str(result.settings.get("sides") or _SIDES.get(result.protocol, result.protocol))
+        sides.setdefault(words, []).append(plain_name(result.label))
+    return (*said, *(f"Scored on {joined(list(dict.fromkeys(labels)))}: {words}." for words, labels in sides.items()))
+
+
+def disjoint(told: Told) -> Answer:
+    """The outcome of the check that no patient is on two sides."""
+    return tuple(f"{sheet.name}: {sheet.overlap}" for sheet in told.found if sheet.overlap)
+
+
+def included(told: Told) -> Answer:
+    """Images and patients that are in, files that are not."""
+    said = []
+    for sheet in told.found:
+        facts = dict(sheet.facts)
+        said.append(
+            f"{sheet.name}: {facts['Images']} images included, patients: {facts['Patients']}; files refused: "
+            f"{facts['Refused']}, duplicates left out: {facts['Duplicates left out']}."
+        )
+    return tuple(said)
+
+
+def characteristics(told: Told) -> Answer:
+    """Age, sex and view as far as stores know them, in train, val and test."""
+    return tuple(
+        f"{sheet.name}, {label} {words}: {' / '.join(f'{number:,}' for number in numbers)} (train / val / test)."
+        for sheet in told.found
+        for label, words, numbers in sheet.labels
+        if label in _DEMOGRAPHIC and any(numbers)
+    )
+
+
+def class_balance(told: Told) -> Answer:
+    """Images of every class of the labels that were scored, in the stores that they were scored in."""
+    scored = {name: {plain_name(label) for label in labels} for name, (_, labels) in scored_stores(told).items()}
+    counts: dict[str, list[str]] = {}
+    for sheet in told.found:
+        for label, words, numbers in sheet.labels:
+            if label in scored.get(sheet.name, ()):
+                counts.setdefault(f"{label} ({sheet.name})", []).append(f"{words} {sum(numbers):,}")
+    return tuple(f"{label}: {', '.join(numbers)} images." for label, numbers in counts.items())
+
+
+def analyses(told: Told) -> Answer:
+    """Images and patients of every evaluation, and the events in the stores."""
+    said: dict[str, None] = {}
+    for result in told.results:
+        scored = f"scored on {result.test_images:,} images of {result.test_patients:,} patients"
+        learned = f"learned on {result.train_images:,} images of {result.train_patients:,} patients"
+        how = {"masks": scored, "folds": f"{scored}, in folds"}.get(result.protocol, f"{learned}, {scored}")
+        said[f"{plain_name(result.label)}: {how}."] = None
+    return (*said, *class_balance(told)) if said else ()
+
+
+def predictors(told: Told) -> Answer:
+    """The pixels of one image, and nothing else."""
+    channels = {dict(sheet.facts)["Stored as"] for sheet in told.found}
+    sizes = {run.input_size for run in told.runs}
+    if not channels or None in sizes:
+        return ()
+    return (f"The pixels of one image and no other variable; images are stored as {joined(sorted(channels))}.",)
+
+
+def training_and_evaluation(told: Told) -> Answer:
+    """What of the scored images the pretraining had seen."""
+    return tuple(dict.fromkeys(f"{plain_name(result.label)}: {result.seen_in_words()}" for result in told.results))
+
+
+def data_licences(told: Told) -> Answer:
+    """The licences that stores carry."""
+    return tuple(
+        f"{sheet.name}: {facts['Licence']}."
+        for sheet in told.found
+        for facts in [dict(sheet.facts)]
+        if "Licence" in facts
+    )
