@@ -228,7 +228,7 @@ def test_layers_window_and_neighbours_of_one_image(page: Any, explored: Explored
     np.testing.assert_array_equal(picture(page), bare)
     near = page.locator(".near li button").first.get_attribute("aria-label")
     page.locator(".near li button").first.click()
-    page.wait_for_function(f"document.querySelector('#detail-title').textContent.includes('{near[6:14]}')")
+    page.wait_for_function(f"() => document.querySelector('#detail-title').textContent.includes('{near[6:14]}')")
 
 
 def test_two_runs_stand_side_by_side(page: Any) -> None:
@@ -239,7 +239,7 @@ def test_two_runs_stand_side_by_side(page: Any) -> None:
     assert captions[1].startswith("other: Attention of the [CLS]: not of this run")
     first = page.locator(".near li").first.inner_text()
     page.locator(".near select").select_option(label="other")
-    page.wait_for_function("document.querySelector('.near select').value === '1'")
+    page.wait_for_function("() => document.querySelector('.near select').value === '1'")
     assert page.locator(".near li").count() == 12
     assert first
 
@@ -248,7 +248,7 @@ def test_the_map_selects_by_a_lasso(page: Any, explored: Explored) -> None:
     page.get_by_role("tab", name="Map").click()
     canvas = page.locator("#panel-map canvas")
     box = canvas.bounding_box()
-    page.wait_for_function("document.querySelector('#panel-map .legend').children.length > 0")
+    page.wait_for_function("() => document.querySelector('#panel-map .legend').children.length > 0")
     around = [(4, 4), (box["width"] - 4, 4), (box["width"] - 4, box["height"] - 4), (4, box["height"] - 4), (4, 5)]
     page.mouse.move(box["x"] + 4, box["y"] + 4)
     page.mouse.down()
@@ -325,3 +325,33 @@ def test_sixteen_bits_are_windowed_in_the_files_own_values(
     assert (
         int(re.findall(r"values (-?\d+) to", page.locator("#detail").get_by_text("of the file").inner_text())[0]) > low
     )
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)], ids=["wide", "narrow"])
+def test_accessible_by_the_rules_of_axe(open_page: Open, address: str, width: int, height: int) -> None:
+    """No finding from moderate up: the grid, with filters open, one image large, the map."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python").Axe()
+    page = open_page(address, width=width, height=height)
+    page.wait_for_selector(".tile img[src]")
+
+    def check(where: str) -> None:
+        response = axe.run(page).response
+        assert len(response["passes"]) > 10
+        grave = [one for one in response["violations"] if one["impact"] in ("moderate", "serious", "critical")]
+        assert not [f"{where}: {one['id']}: {one['help']}: {one['nodes'][0]['html'][:150]}" for one in grave]
+
+    if width < 720:
+        page.get_by_role("button", name="Filters", exact=True).click()
+    choose_probe(page)
+    for summary in page.locator("#filters summary").all()[1:]:
+        summary.click()
+    page.locator(".tile").first.click(modifiers=["Control"])
+    check("grid")
+    if width < 720:
+        page.get_by_role("button", name="Filters", exact=True).click()
+    open_first(page)
+    check("one image")
+    page.get_by_role("button", name="Close").click()
+    page.get_by_role("tab", name="Map").click()
+    page.locator("#panel-map .legend li").first.wait_for()
+    check("map")

@@ -56,4 +56,4 @@ def test_ten_thousand_images(
     page.locator(".tile").first.focus()
     page.keyboard.press("End")
     assert page.evaluate("document.activeElement.dataset.index") == "9999"
-    page.wait_for_function("document.activeElement.querySelector('img').naturalWidth > 0")
+    page.wait_for_function("() => document.activeElement.querySelector('img').naturalWidth > 0")
