@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 # Modules are compiled once, not by each of the processes that tests and demo start, whatever the shell says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test contracts lint docs clean
+.PHONY: demo test contracts lint lint-page docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -30,6 +30,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The explorer's page is plain modules, served as they are; TypeScript checks the types in their comments. Needs npm.
+lint-page:
+	npx --yes --package typescript@5.9 tsc --project src/vesalius/explorer/tsconfig.json
 
 docs: $(STAMP)
 	$(BIN)/mkdocs build --strict --quiet
