@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -9,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 from vesalius import pipeline
 from vesalius.data.store import Store, open_store
@@ -26,6 +32,7 @@ TINY = (
 QUICK: dict[str, Any] = {"progress": False, "precision": "fp32", "device": "cpu", "bootstrap": 20, "seeds": 1}
 LOOK: dict[str, Any] = {"embedding": "pca", "device": "cpu", "progress": False}
 LABEL = "any_finding"
+Open = Callable[..., Any]
 TOKEN = "0123456789abcdef" * 2
 
 
@@ -112,3 +119,46 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert not wrong
+
+
+@pytest.fixture
+def page(open_page: Open, address: str) -> Any:
+    page = open_page(address)
+    page.wait_for_selector(".tile img[src]")
+    return page
+
+
+def scores(explored: Explored) -> pd.DataFrame:
+    """What the linear probe said, straight from its file: by image."""
+    [folder] = (explored.run / "evaluations").glob(f"linear-{LABEL}-*")
+    table = pd.read_parquet(folder / "predictions.parquet")
+    return table[table.arm == "pretrained"].groupby("image_id")[["truth_yes", "score_yes"]].mean()
+
+
+def choose_probe(page: Any) -> None:
+    page.get_by_label("Evaluation").select_option(label="any finding: linear probe")
+
+
+def names(page: Any) -> list[str]:
+    """The first digits of the images in sight, in their order."""
+    tiles = page.locator(".tile").evaluate_all(
+        "tiles => tiles.sort((a, b) => a.dataset.index - b.dataset.index).map(one => one.getAttribute('aria-label'))"
+    )
+    return [re.match(r"Image (\w+)", one)[1] for one in tiles]
+
+
+def shown(page: Any) -> int:
+    return int(re.match(r"([\d,]+)", page.locator("#count").inner_text())[1].replace(",", ""))
+
+
+def picture(page: Any, pane: int = 0) -> np.ndarray:
+    """The pixels of the large image."""
+    page.wait_for_timeout(150)
+    address = page.evaluate("pane => document.querySelectorAll('#detail canvas')[pane].toDataURL()", pane)
+    with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as image:
+        return np.asarray(image.convert("RGB"), dtype=np.int64).reshape(-1, 3)
+
+
+def open_first(page: Any) -> None:
+    page.locator(".tile").first.click()
+    page.wait_for_selector(".near li")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import csv
-import io
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,60 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
-from vesalius import pipeline
 from vesalius.explorer.exploration import Exploration
 from vesalius.pipeline.exploring import look_through
 
-from .conftest import LABEL, LOOK, Explored
+from .conftest import LABEL, LOOK, Explored, Open, choose_probe, names, open_first, scores, shown
 
 pytest.importorskip("playwright", reason="needs playwright and a Chromium")
-
-Open = Callable[..., Any]
-
-
-@pytest.fixture
-def page(open_page: Open, address: str) -> Any:
-    page = open_page(address)
-    page.wait_for_selector(".tile img[src]")
-    return page
-
-
-def scores(explored: Explored) -> pd.DataFrame:
-    """What the linear probe said, straight from its file: by image."""
-    [folder] = (explored.run / "evaluations").glob(f"linear-{LABEL}-*")
-    table = pd.read_parquet(folder / "predictions.parquet")
-    return table[table.arm == "pretrained"].groupby("image_id")[["truth_yes", "score_yes"]].mean()
-
-
-def choose_probe(page: Any) -> None:
-    page.get_by_label("Evaluation").select_option(label="any finding: linear probe")
-
-
-def names(page: Any) -> list[str]:
-    """The first digits of the images in sight, in their order."""
-    tiles = page.locator(".tile").evaluate_all(
-        "tiles => tiles.sort((a, b) => a.dataset.index - b.dataset.index).map(one => one.getAttribute('aria-label'))"
-    )
-    return [re.match(r"Image (\w+)", one)[1] for one in tiles]
-
-
-def shown(page: Any) -> int:
-    return int(re.match(r"([\d,]+)", page.locator("#count").inner_text())[1].replace(",", ""))
-
-
-def picture(page: Any, pane: int = 0) -> np.ndarray:
-    """The pixels of the large image."""
-    page.wait_for_timeout(150)
-    address = page.evaluate("pane => document.querySelectorAll('#detail canvas')[pane].toDataURL()", pane)
-    with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as image:
-        return np.asarray(image.convert("RGB"), dtype=np.int64).reshape(-1, 3)
-
-
-def open_first(page: Any) -> None:
-    page.locator(".tile").first.click()
-    page.wait_for_selector(".near li")
 
 
 def test_a_new_user_finds_the_worst_false_negatives(page: Any, explored: Explored) -> None:
@@ -184,66 +133,6 @@ def test_a_selection_is_exported(page: Any, explored: Explored, tmp_path: Path) 
     assert shown(page) == 64
 
 
-def test_words_that_a_spreadsheet_would_run_are_made_plain(page: Any) -> None:
-    rows = page.evaluate(
-        "async () => (await import('./csv.js')).csv({ids: ['a'], answers: [], problems: [], columns:"
-        " [{key: 'label:x', title: 'x, \"y\"', kind: 'category', classes: ['=1+1', 'b'], values: [0]}]}, [0], [])"
-    )
-    assert list(csv.reader(rows.splitlines())) == [["row", "image_id", 'x, "y"'], ["0", "a", "'=1+1"]]
-
-
-def test_layers_window_and_neighbours_of_one_image(page: Any, explored: Explored) -> None:
-    open_first(page)
-    detail = page.locator("#detail")
-    with_map = picture(page)
-    detail.get_by_label("Layer").select_option(label="nothing")
-    detail.get_by_label("Mask", exact=True).uncheck()
-    bare = picture(page)
-    assert np.abs(bare - with_map).max() > 30
-    assert (bare.max(1) == bare.min(1)).all()  # gray again
-    for title in ("Mask", "Predicted masks", "HiResCAM of the predicted masks", "Knowledge map triangular"):
-        detail.get_by_label("Layer").select_option(label=title)
-        page.wait_for_timeout(200)
-        captions = page.locator("#detail figcaption").all_inner_texts()
-        assert captions[0].startswith(f"run: {title}")
-        empty = captions[0].endswith(("none of this image", "not of this run"))
-        assert empty or np.abs(picture(page) - bare).max() > 20 or title.startswith(("Predicted", "HiResCAM"))
-    detail.get_by_label("Layer").select_option(label="Mask")
-    whole = picture(page)
-    boxes = detail.locator(".parts input")
-    assert boxes.count() == 3
-    boxes.first.uncheck()
-    assert np.abs(picture(page) - whole).max() > 20
-    detail.get_by_label("Opacity").fill("0")
-    np.testing.assert_array_equal(picture(page), bare)
-    detail.get_by_label("Layer").select_option(label="nothing")
-    detail.get_by_label("Mask", exact=True).check()
-    outlined = picture(page)
-    assert 0.001 < (outlined.max(1) != outlined.min(1)).mean() < 0.2  # lines, no areas
-    detail.get_by_label("Mask", exact=True).uncheck()
-    detail.get_by_label("Brightest").fill("0.5")
-    assert picture(page).mean() > bare.mean() * 1.2
-    assert "width 128" in detail.get_by_text("of the file").inner_text()
-    detail.get_by_role("button", name="whole range").click()
-    np.testing.assert_array_equal(picture(page), bare)
-    near = page.locator(".near li button").first.get_attribute("aria-label")
-    page.locator(".near li button").first.click()
-    page.wait_for_function(f"() => document.querySelector('#detail-title').textContent.includes('{near[6:14]}')")
-
-
-def test_two_runs_stand_side_by_side(page: Any) -> None:
-    open_first(page)
-    assert page.locator("#detail canvas").count() == 2
-    captions = page.locator("#detail figcaption").all_inner_texts()
-    assert captions[0].startswith("run: Attention")
-    assert captions[1].startswith("other: Attention of the [CLS]: not of this run")
-    first = page.locator(".near li").first.inner_text()
-    page.locator(".near select").select_option(label="other")
-    page.wait_for_function("() => document.querySelector('.near select').value === '1'")
-    assert page.locator(".near li").count() == 12
-    assert first
-
-
 def test_the_map_selects_by_a_lasso(page: Any, explored: Explored) -> None:
     page.get_by_role("tab", name="Map").click()
     canvas = page.locator("#panel-map canvas")
@@ -302,31 +191,6 @@ def test_a_store_that_changes_is_told(
     assert "was changed after this page was opened" in page.locator("#banner").text_content()
 
 
-def test_sixteen_bits_are_windowed_in_the_files_own_values(
-    open_page: Open, explored: Explored, begin: Callable[[Exploration], str], tmp_path: Path
-) -> None:
-    generator = np.random.default_rng(0)
-    (tmp_path / "scans").mkdir()
-    for number in range(20):
-        pixels = generator.integers(1000, 3000, (40, 40)).astype(np.uint16)
-        Image.fromarray(pixels).save(tmp_path / "scans" / f"{number}.png")
-    pipeline.prepare(tmp_path / "scans", tmp_path / "deep", size=32, bits=16, workers=1, progress=False)
-    page = open_page(begin(look_through([explored.run], tmp_path / "deep", **LOOK)))
-    page.wait_for_selector(".tile img[src]")
-    open_first(page)
-    page.locator("#detail").get_by_label("Layer").select_option(label="nothing")
-    words = page.locator("#detail").get_by_text("of the file").inner_text()
-    low, high = (int(one) for one in re.findall(r"values (-?\d+) to (-?\d+)", words)[0])
-    assert high > 2500
-    assert low < 1500
-    before = picture(page)
-    page.get_by_label("Darkest").fill("0.4")
-    assert picture(page).mean() < before.mean()
-    assert (
-        int(re.findall(r"values (-?\d+) to", page.locator("#detail").get_by_text("of the file").inner_text())[0]) > low
-    )
-
-
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)], ids=["wide", "narrow"])
 def test_accessible_by_the_rules_of_axe(open_page: Open, address: str, width: int, height: int) -> None:
     """No finding from moderate up: the grid, with filters open, one image large, the map."""
@@ -355,3 +219,20 @@ def test_accessible_by_the_rules_of_axe(open_page: Open, address: str, width: in
     page.get_by_role("tab", name="Map").click()
     page.locator("#panel-map .legend li").first.wait_for()
     check("map")
+
+
+def test_scores_and_the_size_of_pictures(page: Any, explored: Explored) -> None:
+    choose_probe(page)
+    said = scores(explored).score_yes.round(4)
+    low, high = float(said.quantile(0.25)), float(said.quantile(0.75))
+    field = page.locator("#filters .group .range input")
+    field.first.fill(f"{low}")
+    field.last.fill(f"{high}")
+    assert shown(page) == ((said >= low) & (said <= high)).sum()
+    page.get_by_role("button", name="Take all filters away").click()
+    assert shown(page) == 64
+    assert field.first.input_value() == ""
+    columns = int(page.locator("#grid").get_attribute("aria-colcount"))
+    page.get_by_label("Size").select_option(label="small")
+    assert int(page.locator("#grid").get_attribute("aria-colcount")) > columns
+    assert page.locator(".tile img").first.get_attribute("src").startswith("api/thumbnails/64/")

@@ -14,9 +14,12 @@ export function judgeAll(table, state) {
   return table.ids.map((_, row) => judge(answer, row, state.klass, state.threshold));
 }
 
-/** The rows that pass all filters but the verdict. @param {Table} table @param {State} state @returns {number[]} */
-export function passing(table, state) {
-  const tests = [...tests_of_columns(table, state)];
+/** The rows that pass all filters but the verdict.
+ * @param {Table} table @param {Judged[]} judged @param {State} state @returns {number[]} */
+export function passing(table, judged, state) {
+  const tests = [...columnTests(table, state)];
+  const range = state.scores;
+  if (range && judged.length) tests.push((/** @type {number} */ row) => within(judged[row].score, range));
   if (state.onlySelected) tests.push((/** @type {number} */ row) => state.selected.has(row));
   const rows = [];
   for (let row = 0; row < table.ids.length; row++) if (tests.every((test) => test(row))) rows.push(row);
@@ -24,18 +27,17 @@ export function passing(table, state) {
 }
 
 /** @param {Table} table @param {State} state @returns {Generator<(row: number) => boolean>} */
-function* tests_of_columns(table, state) {
+function* columnTests(table, state) {
   for (const column of table.columns) {
     const wanted = state.categories.get(column.key);
     if (wanted?.size) yield (row) => wanted.has(column.values[row]);
     const range = state.ranges.get(column.key);
-    if (range)
-      yield (row) => {
-        const value = column.values[row];
-        return value !== null && value >= range[0] && value <= range[1];
-      };
+    if (range) yield (row) => within(column.values[row], range);
   }
 }
+
+/** @param {number | null} value @param {[number, number]} range */
+const within = (value, [from, to]) => value !== null && value >= from && value <= to;
 
 /** The rows that are shown, in their order: those of the verdict, sorted.
  * @param {number[]} rows @param {Judged[]} judged @param {State} state @returns {number[]} */

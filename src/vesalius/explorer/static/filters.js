@@ -74,6 +74,7 @@ export class Filters {
     this.state.answer = number;
     this.state.klass = firstClass(this.table.answers[number]);
     this.state.verdict = "all";
+    this.state.scores = null;
     this.state.threshold = 0.5;
     this.#ofAnswer();
     this.changed("answer");
@@ -89,6 +90,7 @@ export class Filters {
     if (answer?.kind === "classes" && hasThreshold(answer)) this.answers.append(this.#threshold());
     this.answers.append(this.#orderSelect());
     if (!answer) return;
+    this.answers.append(make("p", {}, "Score"), this.#ends(0, 1, (range) => (this.state.scores = range)));
     const verdicts = verdictsOf(answer, this.state.klass);
     if (verdicts.length) this.verdicts.append(this.#verdict("all", "", "All", ""));
     for (const name of verdicts) {
@@ -200,10 +202,18 @@ export class Filters {
     const known = /** @type {number[]} */ (column.values.filter((value) => value !== null));
     if (!known.length) return make("p", { class: "quiet" }, "not known of any image");
     const [low, high] = known.reduce(([a, b], one) => [Math.min(a, one), Math.max(b, one)], [Infinity, -Infinity]);
+    return this.#ends(low, high, (range) => {
+      if (range) this.state.ranges.set(column.key, range);
+      else this.state.ranges.delete(column.key);
+    });
+  }
+
+  /** Two fields, from and to; an empty one sets no limit.
+   * @param {number} low @param {number} high @param {(range: [number, number] | null) => void} set */
+  #ends(low, high, set) {
     const ends = [low, high].map((value) => make("input", { type: "number", step: "any", placeholder: value, input: () => {
       const [from, to] = ends.map((end) => end.value);
-      if (from === "" && to === "") this.state.ranges.delete(column.key);
-      else this.state.ranges.set(column.key, [from === "" ? -Infinity : Number(from), to === "" ? Infinity : Number(to)]);
+      set(from === "" && to === "" ? null : [from === "" ? -Infinity : Number(from), to === "" ? Infinity : Number(to)]);
       this.changed("filter");
     } }));
     return make("p", { class: "range" }, make("label", {}, "from ", ends[0]), make("label", {}, "to ", ends[1]));
@@ -212,9 +222,10 @@ export class Filters {
   #clear() {
     for (const set of this.state.categories.values()) set.clear();
     this.state.ranges.clear();
+    this.state.scores = null;
     this.state.verdict = "all";
     this.state.onlySelected = false;
-    for (const input of document.querySelectorAll("#filters .column input")) {
+    for (const input of document.querySelectorAll("#filters .column input, #filters .range input")) {
       const one = /** @type {HTMLInputElement} */ (input);
       if (one.type === "checkbox") one.checked = false;
       else one.value = "";

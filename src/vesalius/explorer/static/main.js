@@ -23,7 +23,7 @@ async function begin() {
   /** @type {State} */
   const state = {
     answer: table.answers.length ? 0 : -1, klass: firstClass(table.answers[0]), threshold: 0.5, verdict: "all", order: "stored",
-    categories: new Map(), ranges: new Map(), onlySelected: false, selected: new Set(), view: "grid", side: 128,
+    categories: new Map(), ranges: new Map(), scores: null, onlySelected: false, selected: new Set(), view: "grid", side: 128,
   };
   /** @type {number[]} */
   let rows = [];
@@ -52,7 +52,7 @@ async function begin() {
 
   /** Choose and draw anew. */
   function update() {
-    const passed = passing(table, state);
+    const passed = passing(table, judged, state);
     rows = shown(passed, judged, state);
     const counts = new Map([[/** @type {import("./types").VerdictName | "all"} */ ("all"), passed.length]]);
     if (judged.length) for (const row of passed) {

@@ -76,6 +76,8 @@ export interface State {
   categories: Map<string, Set<number | null>>;
   /** By column key: from and to. */
   ranges: Map<string, [number, number]>;
+  /** Of the answer looked at: from and to; null for all. */
+  scores: [number, number] | null;
   onlySelected: boolean;
   selected: Set<number>;
   view: "grid" | "map";
