@@ -20,7 +20,7 @@ from PIL import Image
 from vesalius import pipeline
 from vesalius.data.store import Store, open_store
 from vesalius.explorer.exploration import Exploration
-from vesalius.explorer.serve import serve
+from vesalius.explorer.serve import open_door, serve
 from vesalius.pipeline.exploring import look_through
 
 TINY = (
@@ -71,18 +71,9 @@ def begin() -> Callable[[Exploration], str]:
     """Serve an exploration in a thread that ends with the tests; return its address."""
 
     def begin(exploration: Exploration) -> str:
-        addresses: list[str] = []
-        told = threading.Event()
-
-        def begun(address: str) -> None:
-            addresses.append(address)
-            told.set()
-
-        threading.Thread(
-            target=serve, args=(exploration,), kwargs={"token": TOKEN, "begun": begun}, daemon=True
-        ).start()
-        assert told.wait(30)
-        return addresses[0]
+        door = open_door(token=TOKEN)
+        threading.Thread(target=serve, args=(exploration, door), daemon=True).start()
+        return door.address
 
     return begin
 
@@ -141,13 +132,20 @@ def choose_probe(page: Any) -> None:
 
 def names(page: Any) -> list[str]:
     """The first digits of the images in sight, in their order."""
+    settle(page)
     tiles = page.locator(".tile").evaluate_all(
         "tiles => tiles.sort((a, b) => a.dataset.index - b.dataset.index).map(one => one.getAttribute('aria-label'))"
     )
     return [re.match(r"Image (\w+)", one)[1] for one in tiles]
 
 
+def settle(page: Any) -> None:
+    """Wait until the page, which draws once a frame, has drawn what was asked for."""
+    page.evaluate("() => new Promise(go => requestAnimationFrame(() => requestAnimationFrame(go)))")
+
+
 def shown(page: Any) -> int:
+    settle(page)
     return int(re.match(r"([\d,]+)", page.locator("#count").inner_text())[1].replace(",", ""))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from vesalius.data.prepare import prepare
 from vesalius.data.store import Store, open_store
@@ -19,8 +20,6 @@ from vesalius.records.result import Result
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    from PIL import Image
-
     root = tmp_path_factory.mktemp("labels")
     (root / "scans").mkdir()
     lines = ["image,patient,age,site,grade,soft"]
@@ -61,6 +60,25 @@ def test_columns_by_the_kind_of_their_label(store: Store) -> None:
     held = [sites["classes"][one] for one in sites["values"]]
     sources = [int(Path(one).stem) for one in manifest["source"]]
     assert held == ["north" if one % 2 else "south" for one in sources]
+
+
+def test_labels_that_may_name_patients_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    lines = ["image,patient,record,name,age"]
+    generator = np.random.default_rng(0)
+    for number in range(24):
+        Image.fromarray(generator.integers(0, 255, (16, 16)).astype(np.uint8)).save(tmp_path / f"scans/{number}.png")
+        lines.append(f"{number}.png,p{number},{10_000 + 37 * number},Doe {number},{40 + number % 5}.0")
+    (tmp_path / "scans" / "labels.csv").write_text("\n".join(lines) + "\n")
+    prepare(tmp_path / "scans", tmp_path / "store", size=16, workers=1, progress=False)
+    held = open_store(tmp_path / "store")
+    assert set(held.labels) == {"record", "name", "age"}
+    table = image_table(held, [])
+    assert [one["key"] for one in table["columns"]] == ["split", "label:age"]
+    assert table["left_out"] == 2
+    assert "labels.csv" not in str(table)
+    asked = image_table(held, [], text_labels=True)
+    assert {one["key"] for one in asked["columns"]} == {"split", "label:age", "label:name", "label:record"}
 
 
 def test_draws_are_averaged_and_what_was_not_scored_is_null(store: Store, tmp_path: Path) -> None:

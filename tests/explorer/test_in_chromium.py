@@ -14,7 +14,7 @@ import pytest
 from vesalius.explorer.exploration import Exploration
 from vesalius.pipeline.exploring import look_through
 
-from .conftest import LABEL, LOOK, Explored, Open, choose_probe, names, open_first, scores, shown
+from .conftest import LABEL, LOOK, Explored, Open, choose_probe, names, open_first, scores, settle, shown
 
 pytest.importorskip("playwright", reason="needs playwright and a Chromium")
 
@@ -37,7 +37,7 @@ def test_a_new_user_finds_the_worst_false_negatives(page: Any, explored: Explore
     assert words == f"Image {found[0]}, score {ordered[0]:.2f}, missed"
     page.locator(".tile").first.click()
     assert f"Image {found[0]} · 1 of {len(expected)}" in page.locator("#detail-title").inner_text()
-    assert "labelled yes" in page.locator("#detail .facts").inner_text() or threshold > 0.5
+    assert f"− yes {ordered[0]:.2f}, labelled yes" in page.locator("#detail .facts").inner_text()
 
 
 def test_who_was_right_is_counted(page: Any, explored: Explored) -> None:
@@ -50,9 +50,11 @@ def test_who_was_right_is_counted(page: Any, explored: Explored) -> None:
         "False alarms": (~truth & said).sum(),
         "Right": (truth == said).sum(),
     }
+    settle(page)
     for name, number in counts.items():
         assert page.get_by_role("button", name=name).locator(".number").inner_text() == f"{number}"
-    page.get_by_label("Looked for").select_option(label="no")  # what was missed is a false alarm of the other class
+    page.get_by_label("Looked for").select_option(label="no")
+    settle(page)  # what was missed is a false alarm of the other class
     assert page.get_by_role("button", name="Missed").locator(".number").inner_text() == f"{counts['False alarms']}"
     page.get_by_label("Order").select_option(label="highest score first")
     ordered = (1 - table.score_yes).sort_values(ascending=False)
@@ -184,11 +186,14 @@ def test_a_store_that_changes_is_told(
     shutil.copytree(explored.store.path, store)
     page = open_page(begin(look_through([explored.run], store, **LOOK)), expected=("409",))
     page.wait_for_selector(".tile img[src]")
-    assert not page.locator("#banner").is_visible()
+    assert not page.locator(".banner").first.is_visible()
     (store / "store.json").write_bytes((store / "store.json").read_bytes() + b"\n")
     page.locator(".tile").first.click()
-    page.wait_for_selector("#banner:not([hidden])", state="attached")
-    assert "was changed after this page was opened" in page.locator("#banner").text_content()
+    banner = page.locator("#detail .banner")  # over the image that is open
+    banner.wait_for(state="visible")
+    assert "was changed after this page was opened" in banner.inner_text()
+    page.get_by_role("button", name="Close").click()
+    assert "was changed after this page was opened" in page.locator("body > .banner").inner_text()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)], ids=["wide", "narrow"])

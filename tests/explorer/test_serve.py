@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from vesalius import pipeline
 from vesalius.cli import app
-from vesalius.errors import ConfigError
+from vesalius.errors import ConfigError, RunError
 from vesalius.explorer.exploration import Exploration
-from vesalius.explorer.serve import serve
+from vesalius.explorer.open_privately import open_privately
+from vesalius.explorer.serve import open_door
 
 from .conftest import Explored
 
@@ -47,8 +51,9 @@ def test_started_opened_and_stopped(explored: Explored, exploration: Exploration
             urllib.request.urlopen(bare)
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
         with opener.open(address) as answer:
-            assert answer.url == bare
-            assert b"vesalius explore" in answer.read()
+            assert b"url=/" in answer.read()
+        with opener.open(bare) as answer:
+            assert b'<div role="tablist"' in answer.read()
     finally:
         process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=30)
@@ -56,16 +61,16 @@ def test_started_opened_and_stopped(explored: Explored, exploration: Exploration
     assert "GET" not in out + errors  # no log of who looked at what
 
 
-def test_what_cannot_be_served(exploration: Exploration) -> None:
+def test_what_cannot_be_served() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(ConfigError, match=r"cannot listen on 127\.0\.0\.1"):
-            serve(exploration, port=taken.getsockname()[1])
+            open_door(port=taken.getsockname()[1])
     with pytest.raises(ConfigError, match="at least 16 letters"):
-        serve(exploration, token="short")
+        open_door(token="short")
     with pytest.raises(ConfigError, match=r"cannot listen on 203\.0\.113\.7"):
-        serve(exploration, host="203.0.113.7")
+        open_door(host="203.0.113.7")
 
 
 @pytest.mark.parametrize(
@@ -82,3 +87,26 @@ def test_wrong_words(explored: Explored, words: list[str], told: str) -> None:
     done = CliRunner().invoke(app, ["explore", *given, "--no-open"])
     assert done.exit_code != 0
     assert told in str(done.exception)
+
+
+def test_the_secret_stands_in_no_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    file = open_privately("http://127.0.0.1:8600/?token=" + "a" * 32)
+    assert opened == [file.as_uri()]
+    assert file.stat().st_mode & 0o077 == 0
+    assert "url=http://127.0.0.1:8600/?token=" + "a" * 32 in file.read_text()
+    file.unlink()
+
+
+def test_nothing_is_computed_before_it_can_be_shown(explored: Explored, tmp_path: Path) -> None:
+    """A wrong token, or a second run without a backbone, is told at once."""
+    run = tmp_path / "run"
+    shutil.copytree(explored.run, run, ignore=shutil.ignore_patterns("explorer"))
+    with pytest.raises(ConfigError, match="at least 16 letters"):
+        pipeline.explore([run], explored.store.path, token="short", progress=False)
+    bare = tmp_path / "bare"
+    shutil.copytree(explored.run, bare, ignore=shutil.ignore_patterns("explorer", "backbone"))
+    with pytest.raises(RunError, match="no backbone in it"):
+        pipeline.explore([run, bare], explored.store.path, embedding="pca", progress=False)
+    assert not (run / "explorer").exists()

@@ -58,10 +58,21 @@ class Answers:
     activation: npt.NDArray[np.uint8] | None
 
 
-def write_seen(folder: Path, seen: SeenImages) -> None:
-    """Write it; `seen.json` comes last, so that a folder with one is complete."""
-    arrays = {"features": seen.features, "attention": seen.attention, "places": seen.places}
-    _write(folder, dict(seen.about), arrays)
+def write_seen(
+    folder: Path, about: Mapping[str, Any], places: npt.NDArray[np.float32], *, parts: Sequence[Path] = ()
+) -> None:
+    """Write it; `seen.json` comes last, so that a folder with one is complete.
+
+    Args:
+        folder: Where.
+        about: See `SeenImages`; the map's places stand in a file of its name, so that several maps are kept.
+        places: On that map.
+        parts: NPZ files with `features` and maybe `attention` of some images each, in the order of the rows; none
+            where they stand in the folder already.
+    """
+    _assemble(folder, parts)
+    _save(folder / f"places-{about['map']}.npy", places)
+    replace_text(folder / _ABOUT, json.dumps({"schema": SCHEMA, **about}, indent=2) + "\n")
 
 
 def open_seen(folder: Path, *, images: int) -> SeenImages | None:
@@ -73,14 +84,15 @@ def open_seen(folder: Path, *, images: int) -> SeenImages | None:
     about = _about(folder)
     if about is None:
         return None
-    found = _arrays(folder, ("features", "places"), ("attention",), images=images)
-    return SeenImages(about=about, **found)
+    places = f"places-{about.get('map')}"
+    found = _arrays(folder, ("features", places), ("attention",), images=images)
+    return SeenImages(about=about, features=found["features"], attention=found["attention"], places=found[places])
 
 
-def write_answers(folder: Path, answers: Answers) -> None:
-    """Write it, as `write_seen`."""
-    arrays = {"rows": answers.rows, "predicted": answers.predicted, "activation": answers.activation}
-    _write(folder, dict(answers.about), arrays)
+def write_answers(folder: Path, about: Mapping[str, Any], *, parts: Sequence[Path]) -> None:
+    """Write it, as `write_seen`: NPZ files with `rows` and maybe `predicted` and `activation` of some images each."""
+    _assemble(folder, parts)
+    replace_text(folder / _ABOUT, json.dumps({"schema": SCHEMA, **about}, indent=2) + "\n")
 
 
 def open_answers(folder: Path) -> Answers | None:
@@ -95,17 +107,31 @@ def open_answers(folder: Path) -> Answers | None:
     return Answers(about=about, **_arrays(folder, ("rows",), ("predicted", "activation")))
 
 
-def _write(folder: Path, about: dict[str, Any], arrays: Mapping[str, npt.NDArray[Any] | None]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _ABOUT).unlink(missing_ok=True)
-    for name, array in arrays.items():
-        path = folder / f"{name}.npy"
-        if array is None:
-            path.unlink(missing_ok=True)
-            continue
-        with replacing(path) as partial, partial.open("wb") as stream:
-            np.save(stream, array, allow_pickle=False)
-    replace_text(folder / _ABOUT, json.dumps({"schema": SCHEMA, **about}, indent=2) + "\n")
+def _assemble(folder: Path, parts: Sequence[Path]) -> None:
+    """Lay the arrays of the parts one after another, part by part: the whole need not fit into memory."""
+    shapes: dict[str, list[tuple[int, ...]]] = {}
+    kinds: dict[str, np.dtype[Any]] = {}
+    for part in parts:
+        with np.load(part, allow_pickle=False) as arrays:
+            for name in arrays.files:
+                shapes.setdefault(name, []).append(arrays[name].shape)
+                kinds[name] = arrays[name].dtype
+    for name, found in shapes.items():
+        whole = (sum(shape[0] for shape in found), *found[0][1:])
+        with replacing(folder / f"{name}.npy") as partial:
+            target = np.lib.format.open_memmap(partial, mode="w+", dtype=kinds[name], shape=whole)
+            place = 0
+            for part in parts:
+                with np.load(part, allow_pickle=False) as arrays:
+                    target[place : place + len(arrays[name])] = arrays[name]
+                    place += len(arrays[name])
+            target.flush()
+            del target
+
+
+def _save(path: Path, array: npt.NDArray[Any]) -> None:
+    with replacing(path) as partial, partial.open("wb") as stream:
+        np.save(stream, array, allow_pickle=False)
 
 
 def _about(folder: Path) -> Mapping[str, Any] | None:

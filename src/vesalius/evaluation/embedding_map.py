@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from vesalius.errors import ConfigError, nearest
 
-__all__ = ["MAPS", "check_map", "embedding_map"]
+__all__ = ["MAPS", "check_map", "embedding_map", "map_made"]
 
 MAPS = ("umap", "pca")
 """`umap`: McInnes et al. 2018 (arXiv 1802.03426), 15 neighbours, by cosine. `pca`: the two main directions."""
@@ -30,6 +30,11 @@ def check_map(how: str) -> None:
         raise ConfigError("the map needs umap-learn: pip install 'vesalius[explore]', or say --map pca")
 
 
+def map_made(how: str, images: int) -> str:
+    """Return the map that so many images get: too few for UMAP's neighbours are laid out by PCA."""
+    return how if images > _NEIGHBOURS + 1 else "pca"
+
+
 def embedding_map(
     features: Float[np.ndarray, "images dim"], *, how: str = "umap", seed: int = 0
 ) -> Float[np.ndarray, "images 2"]:
@@ -42,7 +47,7 @@ def embedding_map(
     """
     check_map(how)
     features = np.asarray(features, dtype=np.float32)
-    if how == "umap" and len(features) > _NEIGHBOURS + 1:
+    if map_made(how, len(features)) == "umap":
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="n_jobs value|Tensorflow not installed")
             import umap

@@ -128,9 +128,10 @@ def evaluations_with_networks(
     Returns:
         The evaluations; and of those whose networks are gone or damaged, what is wrong.
     """
-    found, wrong = [], []
+    found: list[str] = []
+    wrong: list[str] = []
     for task, folder in _FOLDER.items():
-        for (_, files), names in _kept(run, task, arm).items():
+        for (_, files), names in _kept(run, task, arm, wrong).items():
             try:
                 about, *_ = (about_network(run / folder / file) for file in files)
             except RunError as error:
@@ -138,15 +139,26 @@ def evaluations_with_networks(
                 continue
             if about.store == store.fingerprint and about.masks in ("", store.mask_fingerprint):
                 found.append(names[0])
-    return tuple(sorted(found)), tuple(wrong)
+    return tuple(sorted(found)), tuple(dict.fromkeys(wrong))
 
 
-def _kept(run: Path, which: str, arm: str) -> Mapping[tuple[str, tuple[str, ...]], Sequence[str]]:
-    """Return task and files of networks, with the evaluations that name them: results of parts share theirs."""
+def _kept(
+    run: Path, which: str, arm: str, wrong: list[str] | None = None
+) -> Mapping[tuple[str, tuple[str, ...]], Sequence[str]]:
+    """Return task and files of networks, with the evaluations that name them: results of parts share theirs.
+
+    A result that cannot be read is refused, or told in `wrong` where that is given.
+    """
     found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     folders = sorted((run / "evaluations").glob("*/result.json")) if (run / "evaluations").is_dir() else []
     for folder in (path.parent for path in folders):
-        result = read_result(folder)
+        try:
+            result = read_result(folder)
+        except RunError as error:
+            if wrong is None:
+                raise
+            wrong.append(str(error))
+            continue
         if which not in (folder.name, result.task) or result.task not in _FOLDER:
             continue
         fits = [one for one in result.settings.get("fits", ()) if one["arm"] == arm and _is_name(one.get("network"))]

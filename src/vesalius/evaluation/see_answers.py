@@ -72,17 +72,13 @@ def see_answers(
         for start in range(0, len(rows), _AT_A_TIME):
             some = rows[start : start + _AT_A_TIME]
             kept = folder / "parts" / f"{number}-{start}.npz"
-            parts.append(kept_arrays(kept, lambda some=some: _answer(models, subjects, store, some)))  # type: ignore[misc]
+            kept_arrays(kept, lambda some=some: _answer(models, subjects, store, some))  # type: ignore[misc]
+            parts.append(kept)
             advance(len(some))
-    whole = {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
-    found = Answers(
-        about=about,
-        rows=np.asarray(models.rows, dtype=np.int64),
-        predicted=whole.get("predicted"),
-        activation=whole.get("activation"),
-    )
-    write_answers(folder, found)
+    write_answers(folder, about, parts=parts)
     shutil.rmtree(folder / "parts", ignore_errors=True)
+    found = open_answers(folder)
+    assert found is not None  # noqa: S101 (written above)
     return found
 
 

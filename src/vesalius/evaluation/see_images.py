@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float16, Int, UInt8
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,7 +21,7 @@ from vesalius.backbones.weights import weights_fingerprint
 from vesalius.data.seen_images import SCHEMA, SeenImages, open_seen, write_seen
 from vesalius.data.store import Store
 from vesalius.devices import choose_device
-from vesalius.evaluation.embedding_map import embedding_map
+from vesalius.evaluation.embedding_map import embedding_map, map_made
 from vesalius.evaluation.feature_kinds import asked_of_backbone, choose_kind, pool_features
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
 from vesalius.interpret.attention_maps import attention_maps
@@ -73,22 +72,21 @@ def see_images(
         RunError: What was kept is damaged.
     """
     size = backbone.preprocessing.image_size if image_size is None else (image_size, image_size)
-    folder = seen_folder(run, store, size=size)
+    folder, made = seen_folder(run, store, size=size), map_made(how, len(store))
     seen = open_seen(folder, images=len(store))
     if seen is not None:
         advance(len(store))
-        return seen if seen.about["map"] == how else _with_map(folder, seen, how)
+        return seen if seen.about["map"] == made else _with_map(folder, seen.about, seen.features, made)
     where = choose_device(device)
     backbone.to(where)
     parts = []
     for start in range(0, len(store), _PARTIAL):
         rows = np.arange(start, min(start + _PARTIAL, len(store)))
         kept = folder / "parts" / f"{start}.npz"
-        parts.append(kept_arrays(kept, lambda rows=rows: _see(backbone, store, rows, size, where)))  # type: ignore[misc]
+        kept_arrays(kept, lambda rows=rows: _see(backbone, store, rows, size, where))  # type: ignore[misc]
+        parts.append(kept)
         advance(len(rows))
-    features = np.concatenate([one["features"] for one in parts])
     heads = heads_of_last_block(backbone)
-    attention = np.concatenate([one["attention"] for one in parts]) if heads else None
     about: dict[str, Any] = {
         "store": store.fingerprint,
         "weights": weights_fingerprint(run / "backbone"),
@@ -96,16 +94,28 @@ def see_images(
         "heads": [one.caption for one in name_heads(dict(guided or {}), heads)],
         "whose_row": "[CLS]" if backbone.attention_heads else "average patch",
     }
-    places = np.zeros((len(features), 2), dtype=np.float32)
-    found = _with_map(folder, SeenImages(about=about, features=features, attention=attention, places=places), how)
+    features = np.concatenate([_features(part) for part in parts])
+    found = _with_map(folder, about, features, made, parts=parts)
     shutil.rmtree(folder / "parts", ignore_errors=True)
     return found
 
 
-def _with_map(folder: Path, seen: SeenImages, how: str) -> SeenImages:
+def _features(part: Path) -> Float16[np.ndarray, "images dim"]:
+    with np.load(part, allow_pickle=False) as arrays:
+        return np.asarray(arrays["features"])
+
+
+def _with_map(
+    folder: Path,
+    about: Mapping[str, Any],
+    features: Float16[np.ndarray, "images dim"],
+    how: str,
+    *,
+    parts: Sequence[Path] = (),
+) -> SeenImages:
     """Write it with places on a map."""
-    places = embedding_map(np.asarray(seen.features, dtype=np.float32), how=how)
-    write_seen(folder, replace(seen, about={**seen.about, "map": how}, places=places))
+    places = embedding_map(np.asarray(features, dtype=np.float32), how=how)
+    write_seen(folder, {**about, "map": how}, places, parts=parts)
     found = open_seen(folder, images=len(places))
     assert found is not None  # noqa: S101 (written above)
     return found

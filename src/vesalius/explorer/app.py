@@ -43,10 +43,9 @@ def make_app(exploration: Exploration) -> FastAPI:
     @app.get("/api/table")
     def table() -> Response:
         exploration.check_unchanged()
-        return Response(
-            json.dumps(image_table(store, [run.path for run in exploration.runs]), separators=(",", ":")),
-            media_type="application/json",
-        )
+        runs = [run.path for run in exploration.runs]
+        found = image_table(store, runs, text_labels=exploration.text_labels)
+        return Response(json.dumps(found, separators=(",", ":")), media_type="application/json")
 
     @app.get("/api/thumbnails/{side}/{row}")
     def small(side: int, row: int) -> Response:

@@ -31,6 +31,7 @@ class Layer:
         parts: Their names: heads, anatomical parts, classes.
         read: From a row of the store to `[parts, height, width]` uint8; None where that image has none.
         run: Number of the run that they are of; None for what the store itself has.
+        evaluation: Whose networks they are of, where they are.
     """
 
     kind: LayerKind
@@ -38,6 +39,7 @@ class Layer:
     parts: tuple[str, ...]
     read: Callable[[int], npt.NDArray[np.uint8] | None]
     run: int | None = None
+    evaluation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,19 +66,24 @@ class Exploration:
     Attributes:
         store: The images.
         runs: In the order of the command line.
+        text_labels: Whether labels that may name patients are shown, see `vesalius.explorer.image_table`.
         maps: Knowledge maps of the store, as layers.
         signature: Of the store's description when it was opened, so that a change under the page is noticed.
     """
 
     store: Store
     runs: tuple[ExploredRun, ...]
+    text_labels: bool = False
     maps: tuple[Layer, ...] = ()
     signature: _Signature = field(default=(0, 0, 0))
 
     @classmethod
-    def of(cls, store: Store, runs: Sequence[ExploredRun], maps: Sequence[Layer] = ()) -> Exploration:
+    def of(
+        cls, store: Store, runs: Sequence[ExploredRun], maps: Sequence[Layer] = (), *, text_labels: bool = False
+    ) -> Exploration:
         """Remember how the store looks now."""
-        return cls(store=store, runs=tuple(runs), maps=tuple(maps), signature=_signature(store.path))
+        signature = _signature(store.path)
+        return cls(store=store, runs=tuple(runs), text_labels=text_labels, maps=tuple(maps), signature=signature)
 
     def check_unchanged(self) -> None:
         """Compare the store's description with what it was.
@@ -110,13 +117,10 @@ class Exploration:
 
 
 def _told_apart(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Number the titles that one run has twice; those of several runs stay alike, to be shown side by side."""
-    seen: dict[tuple[str, int | None], int] = {}
-    found = []
-    for layer in layers:
-        times = seen[layer.title, layer.run] = seen.get((layer.title, layer.run), 0) + 1
-        found.append(layer if times == 1 else replace(layer, title=f"{layer.title} ({times})"))
-    return tuple(found)
+    """Name the evaluation in titles that a run has twice; others stay alike among runs, to be shown side by side."""
+    titles = [(layer.title, layer.run) for layer in layers]
+    twice = {title for title, run in titles if titles.count((title, run)) > 1}
+    return tuple(replace(one, title=f"{one.title} ({one.evaluation})") if one.title in twice else one for one in layers)
 
 
 def _signature(folder: Path) -> _Signature:
@@ -157,6 +161,7 @@ def _answered(answers: Answers, run: int, images: int) -> list[Layer]:
     place[answers.rows] = np.arange(len(answers.rows))
     names, found = tuple(str(one) for one in answers.about["names"]), []
     predicted, activation = answers.predicted, answers.activation
+    whose: dict[str, Any] = {"run": run, "evaluation": str(answers.about["evaluation"])}
     dense, label = answers.about["task"] == "segment", str(answers.about["label"]).replace("_", " ")
     if predicted is not None:
         values = list(range(1, len(names) + 1))
@@ -164,7 +169,7 @@ def _answered(answers: Answers, run: int, images: int) -> list[Layer]:
         def masks(row: int) -> npt.NDArray[np.uint8] | None:
             return _one_each(np.asarray(predicted[place[row]]), values) if place[row] >= 0 else None
 
-        found.append(Layer(kind="prediction", title="Predicted masks", parts=names, read=masks, run=run))
+        found.append(Layer(kind="prediction", title="Predicted masks", parts=names, read=masks, **whose))
     if activation is not None:
 
         def maps(row: int) -> npt.NDArray[np.uint8] | None:
@@ -172,5 +177,5 @@ def _answered(answers: Answers, run: int, images: int) -> list[Layer]:
 
         title = "HiResCAM of the predicted masks" if dense else f"Grad-CAM of {label}"
         parts = tuple(str(one) for one in answers.about["explained"])
-        found.append(Layer(kind="activation", title=title, parts=parts, read=maps, run=run))
+        found.append(Layer(kind="activation", title=title, parts=parts, read=maps, **whose))
     return found

@@ -29,11 +29,16 @@ _HEADERS = {
 }
 
 
+_ONWARD = b'<!doctype html><title>vesalius explore</title><meta http-equiv="refresh" content="0; url=/">'
+"""Goes on to the page from within it: a redirect of an address clicked elsewhere would not carry a strict cookie."""
+
+
 class Guard:
     """ASGI middleware around the whole application.
 
-    A page elsewhere in the same browser cannot read from here: it does not know the token, its requests do not carry
-    the cookie, and a name of its own that leads to this machine is refused (DNS rebinding).
+    A page of another site in the same browser cannot read from here: it does not know the token, its requests do not
+    carry the cookie, and a name of its own that leads to this machine is refused (DNS rebinding). Cookies know no
+    ports: another server of this machine that is opened in the same browser is sent the cookie as well.
     """
 
     def __init__(self, app: ASGIApp, *, token: str, port: int, hosts: Sequence[str] = LOOPBACK) -> None:
@@ -62,7 +67,7 @@ class Guard:
             await self._refuse(send, 405, "This explorer only shows; it takes nothing.")
         elif scope["path"] == "/" and self._is_token(given):
             cookie = f"{self._cookie}={self._token}; HttpOnly; SameSite=Strict; Path=/"
-            await self._answer(send, 303, b"", {"Location": "/", "Set-Cookie": cookie})
+            await self._answer(send, 200, _ONWARD, {"Content-Type": "text/html", "Set-Cookie": cookie})
         elif not self._is_token(self._cookie_of(headers.get("cookie", ""))):
             await self._refuse(send, 403, "Open the whole address that `vesalius explore` printed, with its token.")
         else:

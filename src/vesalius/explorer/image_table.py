@@ -23,11 +23,12 @@ __all__ = ["image_table"]
 
 _DENSE = {"dice": "Dice", "iou": "IoU"}
 _TASKS = {"knn": "nearest neighbours", "linear": "linear probe", "finetune": "fine-tuned", "segment": "segmentation"}
+_FEW = 20
 _Column = dict[str, Any]
 
 
-def image_table(store: Store, runs: Sequence[Path]) -> dict[str, Any]:
-    """Return plain types for JSON: `ids`, `columns` (split and labels) and `answers` (evaluations).
+def image_table(store: Store, runs: Sequence[Path], *, text_labels: bool = False) -> dict[str, Any]:
+    """Return plain types for JSON: `ids`, `columns` (split and labels), `answers` (evaluations) and `left_out`.
 
     A column is of kind `category` (`classes`, and `values` that count them, null where not known) or `number`
     (`values`). An answer has the run's number, a title and one of two kinds: `classes` with `truth` and `scores`, a
@@ -36,12 +37,16 @@ def image_table(store: Store, runs: Sequence[Path]) -> dict[str, Any]:
     Args:
         store: The images.
         runs: Run folders, whose evaluations of this store are read.
+        text_labels: Also labels that are free text, or a whole number of each image's own: a table that was given with
+            the images may hold names and record numbers. They are counted in `left_out` otherwise.
     """
     problems: list[str] = []
     answers = [answer for number, run in enumerate(runs) for answer in _answers(run, number, store, problems)]
+    shown = [name for name in sorted(store.labels) if text_labels or not _may_name(store, name)]
     return {
         "ids": [str(one) for one in store.manifest["image_id"]],
-        "columns": [_split(store), *(_label(store, name) for name in sorted(store.labels))],
+        "columns": [_split(store), *(_label(store, name) for name in shown)],
+        "left_out": len(store.labels) - len(shown),
         "answers": answers,
         "problems": problems,
     }
@@ -53,9 +58,19 @@ def _split(store: Store) -> _Column:
     return {"key": "split", "title": "Split", "kind": "category", "classes": classes, "values": values}
 
 
+def _may_name(store: Store, name: str) -> bool:
+    """Say whether a label may stand for a person: free text, or whole numbers of which no two images share one."""
+    kind, held = str(store.labels[name]["kind"]), store.manifest[label_column(name)].dropna()
+    if kind == "number":
+        return len(held) > _FEW and bool((held % 1 == 0).all()) and held.nunique() > 0.5 * len(held)
+    return kind == "text"
+
+
 def _label(store: Store, name: str) -> _Column:
     about, held = store.labels[name], store.manifest[label_column(name)]
-    column = {"key": f"label:{name}", "title": name.replace("_", " "), "about": str(about.get("description", ""))}
+    told = str(about.get("description", ""))
+    told = "" if told.startswith("column ") else told  # of a table, whose file it names
+    column = {"key": f"label:{name}", "title": name.replace("_", " "), "about": told}
     kind = str(about["kind"])
     if kind == "text":
         classes = sorted({str(one) for one in held.dropna()})
@@ -71,20 +86,37 @@ def _label(store: Store, name: str) -> _Column:
 
 
 def _answers(run: Path, number: int, store: Store, problems: list[str]) -> list[_Column]:
-    found = []
+    found: list[_Column] = []
     for folder in (path.parent for path in sorted((run / "evaluations").glob("*/result.json"))):
         predictions = folder / "predictions.parquet"
         if scored_store(folder) != store.fingerprint[:8] or not predictions.is_file():
             continue
         try:
             result, table = read_result(folder), pd.read_parquet(predictions)
-            answer = _answer(result, table[table["arm"] == "pretrained"], store)
+            table = table[table["arm"] == "pretrained"]
+            answer = _answer(result, table, store)
         except (RunError, OSError, ValueError, KeyError) as error:
             problems.append(f"{folder.name}: its predictions cannot be read ({type(error).__name__}) and are left out.")
             continue
         if answer is not None:
-            found.append({"key": f"{number}:{folder.name}", "run": number, "evaluation": folder.name} | answer)
+            about: _Column = {"key": f"{number}:{folder.name}", "run": number, "evaluation": folder.name}
+            found.append(about | {"notes": _notes(result, table)} | answer)
+    titles = [one["title"] for one in found]
+    for one in found:
+        if titles.count(one["title"]) > 1:
+            one["title"] += f" ({one['evaluation']})"
     return found
+
+
+def _notes(result: Result, table: pd.DataFrame) -> list[str]:
+    """Say what tells these scores from those that the evaluation summed up."""
+    notes = []
+    draws = table["seed"].nunique() if "seed" in table.columns else 1
+    if draws > 1:
+        notes.append(f"Scores are means over {draws} draws of labels.")
+    if result.protocol == "folds" and any(str(name).startswith("score_") for name in table.columns):
+        notes.append("Each fold has a classifier of its own; their scores stand in one order here.")
+    return notes
 
 
 def _answer(result: Result, table: pd.DataFrame, store: Store) -> _Column | None:

@@ -26,6 +26,7 @@ def explore(
     token: str | None = None,
     embedding: str = "umap",
     activations: bool = True,
+    text_labels: bool = False,
     image_size: int | None = None,
     device: str = "auto",
     progress: bool = True,
@@ -41,6 +42,7 @@ def explore(
         token: Likewise.
         embedding: As in `look_through`; this and the next ones.
         activations: Also class activation maps of networks that evaluations kept.
+        text_labels: Also show labels that are free text or a number of each image's own, which may name patients.
         image_size: Side of the runs' input in pixels.
         device: `auto`, `cpu`, `cuda` or `mps`.
         progress: Show bars.
@@ -49,10 +51,21 @@ def explore(
     Raises:
         ConfigError, BackboneError, EvaluationError, RunError, StoreError: See their descriptions.
     """
-    from vesalius.explorer.serve import serve
+    from vesalius.explorer.serve import open_door, serve
 
-    how = {"embedding": embedding, "activations": activations, "image_size": image_size, "device": device}
-    serve(look_through(runs, data, progress=progress, **how), host=host, port=port, token=token, begun=begun)  # type: ignore[arg-type]
+    door = open_door(host=host, port=port, token=token)
+    with door.listening:
+        found = look_through(
+            runs,
+            data,
+            embedding=embedding,
+            activations=activations,
+            text_labels=text_labels,
+            image_size=image_size,
+            device=device,
+            progress=progress,
+        )
+        serve(found, door, begun=begun)
 
 
 def look_through(
@@ -61,6 +74,7 @@ def look_through(
     *,
     embedding: str = "umap",
     activations: bool = True,
+    text_labels: bool = False,
     image_size: int | None = None,
     device: str = "auto",
     progress: bool = True,
@@ -75,6 +89,7 @@ def look_through(
         data: The store.
         embedding: The map: `umap` or `pca`.
         activations: Also class activation maps, which cost a pass back through the network for every part.
+        text_labels: Also show labels that are free text or a number of each image's own, which may name patients.
         image_size: Side of the input in pixels; by default the weights' own.
         device: `auto`, `cpu`, `cuda` or `mps`.
         progress: Show bars.
@@ -92,13 +107,26 @@ def look_through(
     if not runs:
         raise ConfigError("explore needs at least one run folder, got none; name one that `vesalius pretrain` wrote")
     check_map(embedding)
-    store, paths = open_store(data), [Path(one) for one in runs]
+    store, paths = open_store(Path(data).resolve()), [Path(one) for one in runs]
+    names = run_names(paths)
+    for path in paths:
+        _check_run(path)
     how = {"embedding": embedding, "image_size": image_size, "device": device, "progress": progress}
     seen = [
         _explored(path, name, store, activations=activations, **how)  # type: ignore[arg-type]
-        for path, name in zip(paths, run_names(paths), strict=True)
+        for path, name in zip(paths, names, strict=True)
     ]
-    return Exploration.of(store, seen, _map_layers(store))
+    return Exploration.of(store, seen, _map_layers(store), text_labels=text_labels)
+
+
+def _check_run(path: Path) -> None:
+    from vesalius.errors import RunError
+    from vesalius.training.run_folder import RunFolder
+
+    run = RunFolder(path)
+    run.recipe()
+    if not run.backbone.is_dir():
+        raise RunError(f"{path}: no backbone in it; let `vesalius pretrain` finish, if need be with --resume")
 
 
 def _explored(
@@ -113,7 +141,6 @@ def _explored(
     progress: bool,
 ) -> ExploredRun:
     from vesalius.backbones.load import load_backbone
-    from vesalius.errors import RunError
     from vesalius.evaluation.see_images import see_images
     from vesalius.explorer.exploration import ExploredRun
     from vesalius.progress import bar
@@ -121,8 +148,6 @@ def _explored(
 
     run = RunFolder(path)
     recipe = run.recipe()
-    if not run.backbone.is_dir():
-        raise RunError(f"{path}: no backbone in it; let `vesalius pretrain` finish, if need be with --resume")
     guidance = None if recipe.guidance is None else recipe.guidance.attention
     backbone = load_backbone(run.backbone)
     with bar(f"{name}: images", len(store), show=progress) as advance:

@@ -2,7 +2,7 @@
 // One image large: every run beside the next, layers over it, its window, what is known of it, and its neighbours.
 
 import { fresh, make } from "./dom.js";
-import { mostLikely, truthWords } from "./judge.js";
+import { mostLikely, truthWords, VERDICTS } from "./judge.js";
 import { COLOURS, heatCanvas, imageCanvas, outline, together } from "./paint.js";
 import { readImage, readLayer, readNeighbours, thumbnail } from "./server.js";
 
@@ -10,18 +10,30 @@ import { readImage, readLayer, readNeighbours, thumbnail } from "./server.js";
 /** @typedef {import("./types").Table} Table */
 /** @typedef {import("./types").Numbers} Numbers */
 /** @typedef {import("./types").LayerAbout} LayerAbout */
+/** @typedef {import("./types").Judged} Judged */
 
 const OUTLINED = ["mask", "map", "prediction"];
+const SETTLED = 120; // milliseconds on an image after which its neighbours are asked for
+
+/** Wait until an image is stayed at. @param {AbortSignal} signal @returns {Promise<void>} */
+const settled = (signal) =>
+  new Promise((go, stop) => {
+    setTimeout(go, SETTLED);
+    signal.addEventListener("abort", () => stop(signal.reason));
+  });
 
 export class Detail {
   /** @param {HTMLDialogElement} dialog @param {About} about @param {Table} table
-   *  @param {{ rows: () => number[], closed: (index: number) => void, failed: (error: unknown) => void }} ask */
+   *  @param {{ rows: () => number[], looked: () => { answer: number, klass: number }, judged: (row: number) => Judged | undefined,
+   *            closed: (index: number) => void, failed: (error: unknown) => void }} ask */
   constructor(dialog, about, table, ask) {
     this.dialog = dialog;
     this.about = about;
     this.table = table;
     this.ask = ask;
     this.row = 0;
+    /** @type {Numbers | null} */
+    this.image = null;
     this.heat = about.layers.findIndex((layer) => layer.kind === "attention");
     /** Parts shown of a layer's title. @type {Map<string, Set<number>>} */
     this.parts = new Map();
@@ -35,11 +47,12 @@ export class Detail {
     this.neighboursOf = 0;
     /** @type {Map<string, Numbers | null>} */
     this.held = new Map();
-    this.title = make("h2", { id: "detail-title" });
+    this.title = make("h2", { id: "detail-title", tabindex: -1 });
     this.panes = make("div", { class: "panes" });
     this.canvases = about.runs.map((run) => this.#pane(run.name));
     this.known = make("div", { class: "facts" });
-    this.near = make("div", { class: "near" });
+    this.alike = make("ul", {});
+    this.near = this.#nearBar();
     this.boxes = make("div", { class: "parts" });
     this.windowWords = make("p", { class: "quiet" });
     this.low = this.#slider("Darkest", 0, (value) => this.#setWindow(value, null));
@@ -53,25 +66,39 @@ export class Detail {
   /** Show an image. @param {number} row */
   async show(row) {
     this.row = row;
+    this.image = null; // nothing of one patient is shown under another's name
+    this.held.clear();
     if (!this.dialog.open) this.dialog.showModal();
     this.reading?.abort();
-    const reading = (this.reading = new AbortController());
-    this.held.clear();
+    const { signal } = (this.reading = new AbortController());
+    this.#blank();
     this.#facts();
-    try {
-      const [image] = await Promise.all([readImage(row, reading.signal), this.#read(reading.signal), this.#neighbours(reading.signal)]);
-      this.image = image;
+    const image = readImage(row, signal).then((found) => {
+      if (row !== this.row) return;
+      this.image = found;
       this.#windowEnds();
       this.#paint();
-    } catch (error) {
-      if (!(error instanceof DOMException && error.name === "AbortError")) this.ask.failed(error);
+    });
+    const layers = this.#read(signal).then(() => this.#paint());
+    const near = settled(signal).then(() => this.#neighbours(signal));
+    await Promise.all([image, layers, near]).catch((error) => this.ask.failed(error));
+  }
+
+  /** Show nothing, until something of this image is there. */
+  #blank() {
+    for (const { canvas, note } of this.canvases) {
+      canvas.getContext("2d")?.clearRect(0, 0, canvas.width, canvas.height);
+      canvas.setAttribute("aria-label", `Image ${this.#short(this.row)}, being read`);
+      note.textContent = "";
     }
+    this.alike.replaceChildren();
   }
 
   #build() {
     const controls = make("div", { class: "controls" }, this.#heatControls(), this.#outlineControls(), this.#windowControls());
     const step = (/** @type {number} */ by) => () => this.#step(by);
     this.dialog.replaceChildren(
+      make("div", { class: "banner", role: "alert", hidden: true }),
       make("div", { class: "bar" }, this.title,
         make("button", { type: "button", "aria-label": "Previous image", click: step(-1) }, "←"),
         make("button", { type: "button", "aria-label": "Next image", click: step(1) }, "→"),
@@ -126,6 +153,7 @@ export class Detail {
       set.clear();
       if (every) layer.parts.forEach((_, part) => set.add(part));
       this.#partBoxes();
+      this.boxes.querySelector("button")?.focus();
       this.#paint();
     } }, set.size < layer.parts.length ? "all" : "none");
     this.boxes.append(...layer.parts.map((name, part) => {
@@ -213,12 +241,7 @@ export class Detail {
 
   async #reload() {
     this.#paint();
-    try {
-      await this.#read(this.reading?.signal);
-      this.#paint();
-    } catch (error) {
-      if (!(error instanceof DOMException && error.name === "AbortError")) this.ask.failed(error);
-    }
+    await this.#read(this.reading?.signal).then(() => this.#paint()).catch((error) => this.ask.failed(error));
   }
 
   /** Read what is to be shown and not here yet. @param {AbortSignal} [signal] */
@@ -279,10 +302,8 @@ export class Detail {
       if (layer === null) missing.push(`${title}: none here`);
       if (!layer) continue;
       const dashed = this.about.layers[number].kind === "prediction";
-      context.setLineDash(dashed ? [6 * scale, 4 * scale] : []);
-      for (let part = 0; part < layer.shape[0]; part++) outline(context, layer, part, COLOURS[part % COLOURS.length], scale);
+      for (let part = 0; part < layer.shape[0]; part++) outline(context, layer, part, COLOURS[part % COLOURS.length], scale, dashed);
     }
-    context.setLineDash([]);
     return missing;
   }
 
@@ -302,9 +323,9 @@ export class Detail {
       const words = column.kind === "category" ? column.classes?.[value] : String(value);
       return [make("dt", {}, column.title), make("dd", {}, words ?? "")];
     });
-    const said = this.table.answers.flatMap((answer) => {
+    const said = this.table.answers.flatMap((answer, number) => {
       const run = this.about.runs.length > 1 ? `${this.about.runs[answer.run].name}, ` : "";
-      const words = this.#said(answer);
+      const words = this.#said(answer, number);
       return words ? [make("dt", {}, run + answer.title), make("dd", {}, ...words)] : [];
     });
     this.known.replaceChildren(
@@ -313,41 +334,50 @@ export class Detail {
     );
   }
 
-  /** @param {import("./types").Answer} answer @returns {(string | Node)[] | null} */
-  #said(answer) {
+  /** What an evaluation said of the image; of the one that is looked at, whether that is right.
+   * @param {import("./types").Answer} answer @param {number} number @returns {(string | Node)[] | null} */
+  #said(answer, number) {
     if (answer.kind === "number") {
       const value = answer.values?.[this.row] ?? null;
       return value === null ? null : [value.toFixed(3)];
     }
     const best = mostLikely(answer, this.row);
     if (best < 0) return null;
-    const score = answer.scores?.[best][this.row] ?? 0;
-    const truth = truthWords(answer, this.row);
-    if (answer.several) return [`labelled ${truth}; highest ${answer.classes?.[best]} ${score.toFixed(2)}`];
-    const said = answer.classes?.[best] ?? "";
-    const right = said === truth;
-    return [make("span", { class: right ? "right" : "wrong" }, right ? "✓ " : "× "), `${said} ${score.toFixed(2)}`, right ? "" : `, labelled ${truth}`];
+    const { answer: chosen, klass } = this.ask.looked();
+    const verdict = number === chosen ? this.ask.judged(this.row)?.verdict : null;
+    const shown = number === chosen && klass >= 0 ? klass : best;
+    const score = answer.scores?.[shown][this.row] ?? 0;
+    const words = `${answer.classes?.[shown]} ${score.toFixed(2)}, labelled ${truthWords(answer, this.row)}`;
+    if (!verdict) return [words];
+    return [make("span", { class: verdict === "right" ? "right" : "wrong" }, `${VERDICTS[verdict].sign} `), words];
+  }
+
+  /** What stands over the neighbours; made once, so that a choice keeps the focus. */
+  #nearBar() {
+    const { runs } = this.about;
+    const id = fresh("near");
+    const select = make("select", { id, change: () => {
+      this.neighboursOf = Number(select.value);
+      const signal = this.reading?.signal;
+      if (signal) this.#neighbours(signal).catch((error) => this.ask.failed(error));
+    } }, ...runs.map((one, number) => make("option", { value: number }, one.name)));
+    const several = runs.length > 1;
+    return make("div", { class: "near" },
+      make("h3", {}, "Most alike", several ? make("label", { for: id }, " to ") : ` to ${runs[0]?.name}`, several && select), this.alike);
   }
 
   /** @param {AbortSignal} signal */
   async #neighbours(signal) {
-    const run = this.neighboursOf;
-    const { rows, similarities } = await readNeighbours(run, this.row, signal);
-    const id = fresh("near");
-    const select = make("select", { id, change: () => {
-      this.neighboursOf = Number(select.value);
-      this.#neighbours(signal).catch((error) => this.ask.failed(error));
-    } }, ...this.about.runs.map((one, number) => make("option", { value: number, selected: number === run }, one.name)));
-    const several = this.about.runs.length > 1;
-    this.near.replaceChildren(
-      make("h3", {}, "Most alike", several ? make("label", { for: id }, " to ") : ` to ${this.about.runs[run].name}`, several && select),
-      make("ul", {}, ...rows.map((row, place) => make("li", {}, make("button", {
-        type: "button",
-        "aria-label": `Image ${this.#short(row)}, similarity ${similarities[place].toFixed(2)}`,
-        click: () => this.show(row),
-      }, make("img", { src: thumbnail(96, row), alt: "", width: 96, height: 96 }), make("span", {}, similarities[place].toFixed(2)))))),
-    );
-    this.near.querySelector("ul")?.scrollTo(0, 0);
+    const { rows, similarities } = await readNeighbours(this.neighboursOf, this.row, signal);
+    this.alike.replaceChildren(...rows.map((row, place) => make("li", {}, make("button", {
+      type: "button",
+      "aria-label": `Image ${this.#short(row)}, similarity ${similarities[place].toFixed(2)}`,
+      click: () => {
+        this.show(row);
+        this.title.focus();
+      },
+    }, make("img", { src: thumbnail(96, row), alt: "", width: 96, height: 96 }), make("span", {}, similarities[place].toFixed(2))))));
+    this.alike.scrollTo(0, 0);
   }
 
   /** @param {number} by */

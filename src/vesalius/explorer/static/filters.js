@@ -42,6 +42,8 @@ export class Filters {
       make("h2", {}, "Split and labels"),
       ...table.columns.map((column) => this.#column(column)),
       make("button", { type: "button", class: "wide", click: () => this.#clear() }, "Take all filters away"),
+      table.left_out < 1 ? "" : make("p", { class: "quiet" }, `${count(table.left_out, "label")} left out that may name patients; `,
+        make("code", {}, "--text-labels"), " shows them."),
       ...table.problems.map((words) => make("p", { class: "problem" }, words)),
     );
     this.#ofAnswer();
@@ -90,7 +92,15 @@ export class Filters {
     if (answer?.kind === "classes" && hasThreshold(answer)) this.answers.append(this.#threshold());
     this.answers.append(this.#orderSelect());
     if (!answer) return;
-    this.answers.append(make("p", {}, "Score"), this.#ends(0, 1, (range) => (this.state.scores = range)));
+    this.answers.append(make("p", {}, "Score"), this.#ends(0, 1, (range) => (this.state.scores = range)),
+      ...answer.notes.map((words) => make("p", { class: "quiet" }, words)));
+    this.#ofClass();
+  }
+
+  /** Draw the verdicts that there can be of the class that is looked at. */
+  #ofClass() {
+    const answer = this.table.answers[this.state.answer];
+    this.verdicts.replaceChildren();
     const verdicts = verdictsOf(answer, this.state.klass);
     if (verdicts.length) this.verdicts.append(this.#verdict("all", "", "All", ""));
     for (const name of verdicts) {
@@ -117,7 +127,7 @@ export class Filters {
     const select = make("select", { id, change: () => {
       this.state.klass = Number(select.value);
       this.state.verdict = "all";
-      this.#ofAnswer();
+      this.#ofClass();
       this.changed("answer");
     } });
     if (allTogether(answer)) select.append(make("option", { value: -1, selected: this.state.klass < 0 }, "all classes"));

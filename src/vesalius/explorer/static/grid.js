@@ -42,6 +42,7 @@ export class Grid {
     this.side = side;
     const place = rows.indexOf(held);
     this.focused = place < 0 ? 0 : place;
+    this.anchor = this.focused;
     if (place < 0) this.place.scrollTop = 0;
     this.layout();
   }
@@ -172,17 +173,15 @@ export class Grid {
     const tile = /** @type {Element} */ (event.target).closest(".tile");
     if (!(tile instanceof HTMLElement)) return;
     const index = Number(tile.dataset.index);
-    if (event.shiftKey) this.#selectTo(index);
-    else if (event.ctrlKey || event.metaKey) this.#toggle(index);
-    else {
-      this.focus(index);
-      this.ask.open(index);
-    }
+    this.focus(index);
+    if (event.shiftKey) return this.#selectTo(index);
+    this.anchor = index;
+    if (event.ctrlKey || event.metaKey) this.#toggle(index);
+    else this.ask.open(index);
   }
 
   /** @param {number} index */
   #toggle(index) {
-    this.anchor = index;
     this.ask.select([this.rows[index]], !this.ask.isSelected(this.rows[index]));
   }
 
@@ -207,6 +206,7 @@ export class Grid {
     else if (event.key in steps) {
       const next = Math.max(0, Math.min(this.focused + steps[event.key], this.rows.length - 1));
       if (event.shiftKey) this.#selectTo(next);
+      else this.anchor = next;
       this.focus(next);
     } else return;
     event.preventDefault();

@@ -77,10 +77,18 @@ export function mostLikely(answer, row) {
 /** The truth of an image in words. @param {Answer} answer @param {number} row */
 export function truthWords(answer, row) {
   const classes = answer.classes ?? [];
-  if (answer.several) return classes.filter((_, number) => lists(answer)[number]?.[row] === 1).join(", ") || "none";
+  if (answer.several) {
+    const own = classes.map((name, number) => ({ name, is: truthOf(answer, number, row) }));
+    const yes = own.filter((one) => one.is === 1).map((one) => one.name).join(", ") || "none";
+    const unknown = own.filter((one) => one.is === null).map((one) => one.name).join(", ");
+    return unknown ? `${yes}; not known: ${unknown}` : yes;
+  }
   const own = flat(answer)[row];
   return own === null || own === undefined ? "not known" : classes[own];
 }
+
+/** Of several: 1, 0, or null where a class is not known of an image. @param {Answer} answer @param {number} klass @param {number} row */
+export const truthOf = (answer, klass, row) => lists(answer)[klass]?.[row] ?? null;
 
 /** @param {Answer} answer */
 const flat = (answer) => /** @type {(number | null)[]} */ (answer.truth ?? []);

@@ -29,6 +29,8 @@ async function begin() {
   let rows = [];
   /** @type {Judged[]} */
   let judged = judgeAll(table, state);
+  let stale = false; // whether they are to be judged anew
+  let waiting = false;
 
   const grid = new Grid(find("#grid", HTMLElement), {
     tell: (row) => tell(row),
@@ -38,6 +40,8 @@ async function begin() {
   });
   const detail = new Detail(find("#detail", HTMLDialogElement), about, table, {
     rows: () => rows,
+    looked: () => state,
+    judged: (row) => judged[row],
     closed: (index) => (state.view === "grid" && index >= 0 ? grid.focus(index) : undefined),
     failed,
   });
@@ -46,12 +50,37 @@ async function begin() {
     select: (found) => select(found, true),
   }) : null;
   const filters = new Filters(find("#filters", HTMLElement), about, table, state, (what) => {
-    if (what === "answer") judged = judgeAll(table, state);
-    update();
+    stale ||= what === "answer";
+    soon();
   });
+
+  const words = make("span");
+  const only = make("button", { type: "button", click: () => {
+    state.onlySelected = !state.onlySelected;
+    update();
+  } }, "Show only these");
+  const none = make("button", { type: "button", click: () => {
+    state.selected.clear();
+    state.onlySelected = false;
+    update();
+    find("#grid .tile[tabindex='0'], #tab-grid", HTMLElement).focus();
+  } }, "Select none");
+  find("#selection", HTMLElement).append(words, only, none);
+
+  /** Choose and draw anew, once a frame. */
+  function soon() {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      update();
+    });
+  }
 
   /** Choose and draw anew. */
   function update() {
+    if (stale) judged = judgeAll(table, state);
+    stale = false;
     const passed = passing(table, judged, state);
     rows = shown(passed, judged, state);
     const counts = new Map([[/** @type {import("./types").VerdictName | "all"} */ ("all"), passed.length]]);
@@ -81,7 +110,9 @@ async function begin() {
   function select(which, on) {
     for (const row of which) if (on) state.selected.add(row);
     else state.selected.delete(row);
-    if (state.onlySelected) update();
+    const only = state.onlySelected;
+    if (!state.selected.size) state.onlySelected = false;
+    if (only) update();
     else {
       grid.retell();
       told();
@@ -94,18 +125,8 @@ async function begin() {
     const bar = find("#selection", HTMLElement);
     const many = state.selected.size;
     bar.hidden = !many;
-    if (!many) state.onlySelected = false;
-    bar.replaceChildren(
-      make("span", {}, `${count(many, "image")} selected`),
-      make("button", { type: "button", "aria-pressed": state.onlySelected, click: () => {
-        state.onlySelected = !state.onlySelected;
-        update();
-      } }, "Show only these"),
-      make("button", { type: "button", click: () => {
-        state.selected.clear();
-        state.onlySelected = false;
-        update();
-      } }, "Select none"));
+    words.textContent = `${count(many, "image")} selected`;
+    only.setAttribute("aria-pressed", String(state.onlySelected));
     find("#export", HTMLElement).textContent = many ? `Export ${many.toLocaleString("en")} selected` : `Export ${rows.length.toLocaleString("en")} shown`;
   }
 
@@ -165,6 +186,7 @@ function watch() {
   setTimeout(async () => {
     try {
       await stillThere();
+      tellAll("");
       watch();
     } catch (error) {
       failed(error);
@@ -173,11 +195,18 @@ function watch() {
   }, WATCHED);
 }
 
-/** @param {unknown} error */
+/** Tell what went wrong; that something newer was asked for is no mistake. @param {unknown} error */
 function failed(error) {
-  const banner = find("#banner", HTMLElement);
-  banner.hidden = false;
-  banner.textContent = error instanceof Error ? error.message : String(error);
+  if (error instanceof DOMException && error.name === "AbortError") return;
+  tellAll(error instanceof Error ? error.message : String(error));
+}
+
+/** On the page and over the image that is open: what lies below that is out of reach. @param {string} words */
+function tellAll(words) {
+  for (const banner of document.querySelectorAll(".banner")) {
+    banner.toggleAttribute("hidden", !words);
+    if (banner.textContent !== words) banner.textContent = words;
+  }
 }
 
 begin().catch((error) => {

@@ -13,6 +13,8 @@ import { readPlaces, thumbnail } from "./server.js";
 const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d1f", "#7a5195", "#3d6b35", "#a33f00"];
 const FAINT = "#dde1e5";
 const UNKNOWN = "#9aa3ad";
+const OTHER = "#4b4f54";
+const MOVED = 8; // pixels from which on a press draws a lasso
 const NEAR = 12; // pixels within which a point is meant
 
 export class PlacesMap {
@@ -34,6 +36,7 @@ export class PlacesMap {
     this.lasso = [];
     this.hinted = -1;
     this.canvas = this.#plot();
+    this.base = document.createElement("canvas"); // all points, drawn once; the lasso moves above them
     this.legend = make("ul", { class: "legend" });
     this.hint = make("div", { class: "hint", role: "status" });
     this.words = make("p", { class: "quiet" });
@@ -79,17 +82,17 @@ export class PlacesMap {
     }
   }
 
+  /** Draw all anew: points, legend and words. */
   draw() {
-    const places = this.places.get(this.run);
-    const canvas = this.canvas;
-    if (!places || !canvas.clientWidth) return;
+    const { canvas, base } = this;
+    if (!this.places.has(this.run) || !canvas.clientWidth) return;
     const scale = window.devicePixelRatio || 1;
-    [canvas.width, canvas.height] = [canvas.clientWidth * scale, canvas.clientHeight * scale];
-    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    for (const one of [canvas, base]) [one.width, one.height] = [canvas.clientWidth * scale, canvas.clientHeight * scale];
+    const context = /** @type {CanvasRenderingContext2D} */ (base.getContext("2d"));
     context.scale(scale, scale);
     const shown = new Set(this.ask.rows());
     const { colours, legend } = this.#colours();
-    const size = Math.max(2, Math.min(5, 160 / Math.sqrt(this.table.ids.length)));
+    const size = this.#size();
     context.fillStyle = FAINT;
     for (let row = 0; row < this.table.ids.length; row++) if (!shown.has(row)) this.#point(context, row, size * 0.6);
     const drawn = [...shown].map((row) => /** @type {[number, string]} */ ([row, colours(row)]));
@@ -99,22 +102,43 @@ export class PlacesMap {
         context.fillStyle = colour;
         this.#point(context, row, size);
       }
-    context.strokeStyle = "#111";
-    context.lineWidth = 1.5;
-    for (const row of this.state.selected) this.#ring(context, row, size + 1);
-    if (this.at >= 0) {
-      context.lineWidth = 3;
-      this.#ring(context, this.at, size + 5);
-    }
-    this.#lassoLine(context);
     this.legend.replaceChildren(...legend.map(([words, colour]) => {
       const swatch = make("span", { class: "swatch", "aria-hidden": "true" });
       swatch.style.background = colour;
       return make("li", {}, swatch, words);
     }));
-    this.words.textContent = this.about.runs[this.run].map === "umap"
-      ? "UMAP by cosine, 15 neighbours. Near points look alike to the run; how far groups lie apart says little. Palest: not shown in the grid."
-      : "The two directions in which the features differ most (PCA). Palest: not shown in the grid.";
+    this.#tell();
+    this.#over();
+  }
+
+  /** Draw what moves over the points: the selection, where the keys are, the lasso. */
+  #over() {
+    const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d"));
+    const scale = window.devicePixelRatio || 1;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    context.drawImage(this.base, 0, 0);
+    context.scale(scale, scale);
+    context.strokeStyle = "#111";
+    context.lineWidth = 1.5;
+    for (const row of this.state.selected) this.#ring(context, row, this.#size() + 1);
+    context.lineWidth = 3;
+    if (this.at >= 0) this.#ring(context, this.at, this.#size() + 5);
+    context.lineWidth = 1.5;
+    this.#lassoLine(context);
+  }
+
+  #size() {
+    return Math.max(2, Math.min(5, 160 / Math.sqrt(this.table.ids.length)));
+  }
+
+  #tell() {
+    const answer = this.table.answers[this.state.answer];
+    const whose = this.by === "verdict" && answer ? `Colours: ${answer.title}, of ${this.about.runs[answer.run].name}. ` : "";
+    const how = this.about.runs[this.run].map === "umap"
+      ? "UMAP by cosine, 15 neighbours. Near points look alike to the run; how far groups lie apart says little."
+      : "The two directions in which the features differ most (PCA).";
+    this.words.textContent = `${whose}${how} Palest: not shown in the grid.`;
   }
 
   /** @returns {{ colours: (row: number) => string, legend: [string, string][] }} */
@@ -132,11 +156,7 @@ export class PlacesMap {
       };
     }
     const column = this.table.columns.find((one) => one.key === this.by) ?? this.table.columns[0];
-    if (column.kind === "category")
-      return {
-        colours: (row) => (column.values[row] === null ? UNKNOWN : COLOURS[/** @type {number} */ (column.values[row]) % COLOURS.length]),
-        legend: (column.classes ?? []).slice(0, COLOURS.length).map((name, place) => [name, COLOURS[place]]),
-      };
+    if (column.kind === "category") return classes(column);
     return shades(column.values);
   }
 
@@ -191,6 +211,7 @@ export class PlacesMap {
 
   /** @param {PointerEvent} event */
   #down(event) {
+    if (event.button !== 0 || !this.places.has(this.run)) return;
     this.canvas.setPointerCapture(event.pointerId);
     this.lasso = [this.#of(event)];
   }
@@ -210,8 +231,9 @@ export class PlacesMap {
   #up(event) {
     const lasso = this.lasso;
     this.lasso = [];
+    if (!lasso.length) return;
     const [x, y] = this.#of(event);
-    if (lasso.length > 4) this.ask.select(this.ask.rows().filter((row) => inside(this.#xy(row), lasso)));
+    if (lasso.some(([a, b]) => Math.hypot(a - lasso[0][0], b - lasso[0][1]) > MOVED)) this.ask.select(this.ask.rows().filter((row) => inside(this.#xy(row), lasso)));
     else {
       const row = this.#nearest(x, y, NEAR);
       if (row >= 0) this.ask.open(row);
@@ -224,7 +246,7 @@ export class PlacesMap {
     this.waiting = true;
     requestAnimationFrame(() => {
       this.waiting = false;
-      this.draw();
+      this.#over();
     });
   }
 
@@ -251,7 +273,7 @@ export class PlacesMap {
     else return;
     event.preventDefault();
     this.#hint(this.at);
-    this.draw();
+    this.#over();
   }
 
   /** The nearest point on that side. @param {number[]} rows @param {[number, number]} way */
@@ -266,6 +288,28 @@ export class PlacesMap {
     }
     return best;
   }
+}
+
+/** A colour a class: the most frequent ones have their own. @param {import("./types").Column} column
+ * @returns {{ colours: (row: number) => string, legend: [string, string][] }} */
+function classes(column) {
+  /** @type {Map<number | null, number>} */
+  const counts = new Map();
+  for (const value of column.values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  const known = [...counts.keys()].filter((value) => value !== null);
+  const often = known.sort((one, other) => (counts.get(other) ?? 0) - (counts.get(one) ?? 0)).slice(0, COLOURS.length);
+  const own = new Map(often.sort((one, other) => one - other).map((value, place) => [value, COLOURS[place]]));
+  /** @type {[string, string][]} */
+  const legend = [...own].map(([value, colour]) => [column.classes?.[value] ?? String(value), colour]);
+  if (known.length > often.length) legend.push(["other", OTHER]);
+  if (counts.has(null)) legend.push(["not known", UNKNOWN]);
+  return {
+    colours: (row) => {
+      const value = column.values[row];
+      return value === null ? UNKNOWN : own.get(value) ?? OTHER;
+    },
+    legend,
+  };
 }
 
 /** Light to dark by a number. @param {(number | null)[]} values

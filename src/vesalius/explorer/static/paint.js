@@ -54,31 +54,60 @@ export function together(layer, parts) {
   return found.map((value) => ((value - low) / Math.max(1e-9, high - low)) * 255);
 }
 
-/** Draw the border of a part, a line between pixels. @param {CanvasRenderingContext2D} context
- * @param {Numbers} layer @param {number} part @param {string} colour @param {number} scale Of the canvas. */
-export function outline(context, layer, part, colour, scale) {
+/** Draw the border of a part, between pixels. @param {CanvasRenderingContext2D} context
+ * @param {Numbers} layer @param {number} part @param {string} colour @param {number} scale Of the canvas.
+ * @param {boolean} dashed */
+export function outline(context, layer, part, colour, scale, dashed) {
   const [, height, width] = layer.shape;
-  const start = part * width * height;
-  /** @param {number} row @param {number} column */
-  const inside = (row, column) =>
-    row >= 0 && column >= 0 && row < height && column < width && layer.data[start + row * width + column] > 127;
-  const [down, across] = [(context.canvas.height / height), (context.canvas.width / width)];
+  const [down, across] = [context.canvas.height / height, context.canvas.width / width];
   context.beginPath();
-  for (let row = 0; row <= height; row++) {
-    for (let column = 0; column <= width; column++) {
-      const here = inside(row, column);
-      if (here !== inside(row - 1, column)) line(column, row, column + 1, row);
-      if (here !== inside(row, column - 1)) line(column, row, column, row + 1);
+  for (const border of borders(layer.data.subarray(part * width * height, (part + 1) * width * height), width, height))
+    for (const [place, corner] of border.entries()) {
+      const [x, y] = [(corner % (width + 1)) * across, Math.floor(corner / (width + 1)) * down];
+      if (place) context.lineTo(x, y);
+      else context.moveTo(x, y);
     }
-  }
-  /** @param {number} x0 @param {number} y0 @param {number} x1 @param {number} y1 */
-  function line(x0, y0, x1, y1) {
-    context.moveTo(x0 * across, y0 * down);
-    context.lineTo(x1 * across, y1 * down);
-  }
+  context.setLineDash(dashed ? [7 * scale, 5 * scale] : []);
   context.lineWidth = 2 * scale;
   context.strokeStyle = colour;
   context.stroke();
+  context.setLineDash([]);
+}
+
+/** Trace what is above half: closed lines over the corners of pixels, numbered row by row.
+ * @param {ArrayLike<number>} values @param {number} width @param {number} height @returns {number[][]} */
+export function borders(values, width, height) {
+  /** @param {number} row @param {number} column */
+  const inside = (row, column) => row >= 0 && column >= 0 && row < height && column < width && values[row * width + column] > 127;
+  /** From a corner to those that follow it, the part at the right hand. @type {Map<number, number[]>} */
+  const next = new Map();
+  /** @param {number} from @param {number} to */
+  const edge = (from, to) => {
+    const there = next.get(from);
+    if (there) there.push(to);
+    else next.set(from, [to]);
+  };
+  for (let row = 0; row < height; row++)
+    for (let column = 0; column < width; column++) {
+      if (!inside(row, column)) continue;
+      const corner = row * (width + 1) + column;
+      const below = corner + width + 1;
+      if (!inside(row - 1, column)) edge(corner, corner + 1);
+      if (!inside(row, column + 1)) edge(corner + 1, below + 1);
+      if (!inside(row + 1, column)) edge(below + 1, below);
+      if (!inside(row, column - 1)) edge(below, corner);
+    }
+  const found = [];
+  for (const [start, ways] of next)
+    while (ways.length) {
+      const line = [start];
+      for (let at = /** @type {number} */ (ways.pop()); ; at = /** @type {number} */ (next.get(at)?.pop())) {
+        line.push(at);
+        if (at === start) break;
+      }
+      found.push(line);
+    }
+  return found;
 }
 
 /** @param {ImageData} pixels */

@@ -15,6 +15,8 @@ export interface Answer {
   run: number;
   evaluation: string;
   title: string;
+  /** What tells its scores from those that were summed up. */
+  notes: string[];
   kind: "classes" | "number";
   classes?: string[];
   /** Each class is a yes or no of its own. */
@@ -31,6 +33,8 @@ export interface Table {
   ids: string[];
   columns: Column[];
   answers: Answer[];
+  /** How many labels are not shown, since they may name patients. */
+  left_out: number;
   problems: string[];
 }
 
