@@ -29,7 +29,10 @@ _HEADERS = {
 }
 
 
-_ONWARD = b'<!doctype html><title>vesalius explore</title><meta http-equiv="refresh" content="0; url=/">'
+_ONWARD = (
+    b'<!doctype html><title>vesalius explore</title><link rel="icon" href="data:,">'
+    b'<meta http-equiv="refresh" content="0; url=/">'
+)
 """Goes on to the page from within it: a redirect of an address clicked elsewhere would not carry a strict cookie."""
 
 

@@ -2,9 +2,11 @@
 // One image large: every run beside the next, layers over it, its window, what is known of it, and its neighbours.
 
 import { fresh, make } from "./dom.js";
-import { mostLikely, truthWords, VERDICTS } from "./judge.js";
+import { facts, short } from "./facts.js";
+import { Neighbours } from "./neighbours.js";
 import { COLOURS, heatCanvas, imageCanvas, outline, together } from "./paint.js";
-import { readImage, readLayer, readNeighbours, thumbnail } from "./server.js";
+import { readImage, readLayer } from "./server.js";
+import { slider, WindowLevel } from "./window_level.js";
 
 /** @typedef {import("./types").About} About */
 /** @typedef {import("./types").Table} Table */
@@ -13,14 +15,6 @@ import { readImage, readLayer, readNeighbours, thumbnail } from "./server.js";
 /** @typedef {import("./types").Judged} Judged */
 
 const OUTLINED = ["mask", "map", "prediction"];
-const SETTLED = 120; // milliseconds on an image after which its neighbours are asked for
-
-/** Wait until an image is stayed at. @param {AbortSignal} signal @returns {Promise<void>} */
-const settled = (signal) =>
-  new Promise((go, stop) => {
-    setTimeout(go, SETTLED);
-    signal.addEventListener("abort", () => stop(signal.reason));
-  });
 
 export class Detail {
   /** @param {HTMLDialogElement} dialog @param {About} about @param {Table} table
@@ -42,21 +36,18 @@ export class Detail {
     this.opacity = 0.6;
     this.least = 0;
     this.smooth = true;
-    /** @type {[number, number] | null} */
-    this.window = null;
-    this.neighboursOf = 0;
     /** @type {Map<string, Numbers | null>} */
     this.held = new Map();
     this.title = make("h2", { id: "detail-title", tabindex: -1 });
     this.panes = make("div", { class: "panes" });
     this.canvases = about.runs.map((run) => this.#pane(run.name));
     this.known = make("div", { class: "facts" });
-    this.alike = make("ul", {});
-    this.near = this.#nearBar();
+    this.near = new Neighbours(about, table, { open: (row) => {
+      this.show(row);
+      this.title.focus();
+    }, failed: ask.failed });
     this.boxes = make("div", { class: "parts" });
-    this.windowWords = make("p", { class: "quiet" });
-    this.low = this.#slider("Darkest", 0, (value) => this.#setWindow(value, null));
-    this.high = this.#slider("Brightest", 1, (value) => this.#setWindow(null, value));
+    this.window = new WindowLevel(() => this.#paint());
     this.#build();
     dialog.addEventListener("close", () => this.ask.closed(this.ask.rows().indexOf(this.row)));
     dialog.addEventListener("keydown", (event) => this.#onKey(event));
@@ -76,26 +67,24 @@ export class Detail {
     const image = readImage(row, signal).then((found) => {
       if (row !== this.row) return;
       this.image = found;
-      this.#windowEnds();
+      this.window.tell(found);
       this.#paint();
     });
     const layers = this.#read(signal).then(() => this.#paint());
-    const near = settled(signal).then(() => this.#neighbours(signal));
-    await Promise.all([image, layers, near]).catch((error) => this.ask.failed(error));
+    await Promise.all([image, layers, this.near.show(row, signal)]).catch((error) => this.ask.failed(error));
   }
 
   /** Show nothing, until something of this image is there. */
   #blank() {
     for (const { canvas, note } of this.canvases) {
       canvas.getContext("2d")?.clearRect(0, 0, canvas.width, canvas.height);
-      canvas.setAttribute("aria-label", `Image ${this.#short(this.row)}, being read`);
+      canvas.setAttribute("aria-label", `Image ${short(this.table, this.row)}, being read`);
       note.textContent = "";
     }
-    this.alike.replaceChildren();
   }
 
   #build() {
-    const controls = make("div", { class: "controls" }, this.#heatControls(), this.#outlineControls(), this.#windowControls());
+    const controls = make("div", { class: "controls" }, this.#heatControls(), this.#outlineControls(), this.window.place);
     const step = (/** @type {number} */ by) => () => this.#step(by);
     this.dialog.replaceChildren(
       make("div", { class: "banner", role: "alert", hidden: true }),
@@ -104,7 +93,7 @@ export class Detail {
         make("button", { type: "button", "aria-label": "Next image", click: step(1) }, "→"),
         make("button", { type: "button", click: () => this.dialog.close() }, "Close")),
       make("div", { class: "content" }, this.panes, make("div", { class: "side" }, controls, this.known)),
-      this.near,
+      this.near.place,
     );
   }
 
@@ -138,8 +127,14 @@ export class Detail {
     } });
     return make("fieldset", {}, make("legend", {}, "Laid over"),
       make("label", { for: id, class: "hidden" }, "Layer"), select, this.boxes,
-      this.#slider("Opacity", 0.6, (value) => (this.opacity = value)),
-      this.#slider("Hide below", 0, (value) => (this.least = value)),
+      slider("Opacity", 0.6, (value) => {
+        this.opacity = value;
+        this.#paint();
+      }),
+      slider("Hide below", 0, (value) => {
+        this.least = value;
+        this.#paint();
+      }),
       make("label", { class: "box" }, smooth, make("span", {}, "smooth between patches")));
   }
 
@@ -192,48 +187,6 @@ export class Detail {
     }));
   }
 
-  #windowControls() {
-    const reset = make("button", { type: "button", class: "small", click: () => {
-      this.window = null;
-      this.#windowEnds();
-      this.#paint();
-    } }, "whole range");
-    return make("fieldset", {}, make("legend", {}, "Window"), this.low, this.high, this.windowWords, reset);
-  }
-
-  /** @param {string} words @param {number} value @param {(value: number) => void} set */
-  #slider(words, value, set) {
-    const id = fresh("slider");
-    const input = make("input", { id, type: "range", min: 0, max: 1, step: 0.01, value, input: () => {
-      set(Number(input.value));
-      this.#paint();
-    } });
-    return make("p", { class: "slider" }, make("label", { for: id }, words), input);
-  }
-
-  /** @param {number | null} low @param {number | null} high */
-  #setWindow(low, high) {
-    const now = this.window ?? [0, 1];
-    this.window = [low ?? now[0], high ?? now[1]];
-    this.#windowWords();
-  }
-
-  #windowEnds() {
-    for (const [slider, value] of /** @type {const} */ ([[this.low, this.window?.[0] ?? 0], [this.high, this.window?.[1] ?? 1]]))
-      /** @type {HTMLInputElement} */ (slider.querySelector("input")).value = String(value);
-    this.#windowWords();
-  }
-
-  /** Tell the window in the values of the file that the image came from. */
-  #windowWords() {
-    if (!this.image) return;
-    const [from, to] = this.image.window;
-    const [low, high] = (this.window ?? [0, 1]).map((share) => from + share * (to - from));
-    const digits = Math.abs(to - from) < 10 ? 2 : 0;
-    this.windowWords.textContent =
-      `values ${low.toFixed(digits)} to ${high.toFixed(digits)} of the file: width ${(high - low).toFixed(digits)}, level ${((low + high) / 2).toFixed(digits)}`;
-  }
-
   /** Which layer of this title a pane shows. @param {string} title @param {number} pane */
   #layerOf(title, pane) {
     return this.about.layers.findIndex((layer) => layer.title === title && (layer.run === null || layer.run === pane));
@@ -257,7 +210,7 @@ export class Detail {
   #paint() {
     if (!this.image || !this.dialog.open) return;
     const most = this.about.bits === 16 ? 65535 : 255;
-    const [low, high] = (this.window ?? [0, 1]).map((share) => share * most);
+    const [low, high] = this.window.ends.map((share) => share * most);
     const picture = imageCanvas(this.image, low, high);
     for (const [pane, { canvas, note, name }] of this.canvases.entries()) {
       const scale = window.devicePixelRatio || 1;
@@ -269,7 +222,7 @@ export class Detail {
       const words = [this.#paintHeat(context, pane), ...this.#paintOutlines(context, pane, scale)].filter(Boolean);
       const title = this.about.runs.length > 1 || words.length ? `${name}${words.length ? `: ${words.join("; ")}` : ""}` : name;
       note.textContent = title;
-      canvas.setAttribute("aria-label", `Image ${this.#short(this.row)}, ${title}`);
+      canvas.setAttribute("aria-label", `Image ${short(this.table, this.row)}, ${title}`);
     }
   }
 
@@ -307,77 +260,13 @@ export class Detail {
     return missing;
   }
 
-  /** @param {number} row */
-  #short(row) {
-    return this.table.ids[row].slice(0, 8);
-  }
-
   #facts() {
     const rows = this.ask.rows();
     const place = rows.indexOf(this.row);
     const where = place < 0 ? "not among those shown" : `${(place + 1).toLocaleString("en")} of ${rows.length.toLocaleString("en")}`;
-    this.title.textContent = `Image ${this.#short(this.row)} · ${where}`;
-    const known = this.table.columns.flatMap((column) => {
-      const value = column.values[this.row];
-      if (value === null) return [];
-      const words = column.kind === "category" ? column.classes?.[value] : String(value);
-      return [make("dt", {}, column.title), make("dd", {}, words ?? "")];
-    });
-    const said = this.table.answers.flatMap((answer, number) => {
-      const run = this.about.runs.length > 1 ? `${this.about.runs[answer.run].name}, ` : "";
-      const words = this.#said(answer, number);
-      return words ? [make("dt", {}, run + answer.title), make("dd", {}, ...words)] : [];
-    });
-    this.known.replaceChildren(
-      make("h3", {}, "What is known"), make("dl", {}, ...known),
-      make("h3", {}, "What was said"), said.length ? make("dl", {}, ...said) : make("p", { class: "quiet" }, "Nothing: no evaluation scored this image."),
-    );
-  }
-
-  /** What an evaluation said of the image; of the one that is looked at, whether that is right.
-   * @param {import("./types").Answer} answer @param {number} number @returns {(string | Node)[] | null} */
-  #said(answer, number) {
-    if (answer.kind === "number") {
-      const value = answer.values?.[this.row] ?? null;
-      return value === null ? null : [value.toFixed(3)];
-    }
-    const best = mostLikely(answer, this.row);
-    if (best < 0) return null;
-    const { answer: chosen, klass } = this.ask.looked();
-    const verdict = number === chosen ? this.ask.judged(this.row)?.verdict : null;
-    const shown = number === chosen && klass >= 0 ? klass : best;
-    const score = answer.scores?.[shown][this.row] ?? 0;
-    const words = `${answer.classes?.[shown]} ${score.toFixed(2)}, labelled ${truthWords(answer, this.row)}`;
-    if (!verdict) return [words];
-    return [make("span", { class: verdict === "right" ? "right" : "wrong" }, `${VERDICTS[verdict].sign} `), words];
-  }
-
-  /** What stands over the neighbours; made once, so that a choice keeps the focus. */
-  #nearBar() {
-    const { runs } = this.about;
-    const id = fresh("near");
-    const select = make("select", { id, change: () => {
-      this.neighboursOf = Number(select.value);
-      const signal = this.reading?.signal;
-      if (signal) this.#neighbours(signal).catch((error) => this.ask.failed(error));
-    } }, ...runs.map((one, number) => make("option", { value: number }, one.name)));
-    const several = runs.length > 1;
-    return make("div", { class: "near" },
-      make("h3", {}, "Most alike", several ? make("label", { for: id }, " to ") : ` to ${runs[0]?.name}`, several && select), this.alike);
-  }
-
-  /** @param {AbortSignal} signal */
-  async #neighbours(signal) {
-    const { rows, similarities } = await readNeighbours(this.neighboursOf, this.row, signal);
-    this.alike.replaceChildren(...rows.map((row, place) => make("li", {}, make("button", {
-      type: "button",
-      "aria-label": `Image ${this.#short(row)}, similarity ${similarities[place].toFixed(2)}`,
-      click: () => {
-        this.show(row);
-        this.title.focus();
-      },
-    }, make("img", { src: thumbnail(96, row), alt: "", width: 96, height: 96 }), make("span", {}, similarities[place].toFixed(2))))));
-    this.alike.scrollTo(0, 0);
+    this.title.textContent = `Image ${short(this.table, this.row)} · ${where}`;
+    const { answer, klass } = this.ask.looked();
+    this.known.replaceChildren(...facts(this.about, this.table, this.row, { answer, klass, judged: this.ask.judged(this.row) }));
   }
 
   /** @param {number} by */

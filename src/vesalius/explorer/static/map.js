@@ -1,8 +1,10 @@
 // @ts-check
 // All images as points: near ones look alike to a run. A lasso selects; arrows walk, Enter opens, space selects.
 
+import { classes, shades, UNKNOWN } from "./colours.js";
 import { fresh, make } from "./dom.js";
 import { VERDICTS } from "./judge.js";
+import { inside, scaled } from "./places.js";
 import { readPlaces, thumbnail } from "./server.js";
 
 /** @typedef {import("./types").About} About */
@@ -10,10 +12,7 @@ import { readPlaces, thumbnail } from "./server.js";
 /** @typedef {import("./types").State} State */
 /** @typedef {import("./types").Judged} Judged */
 
-const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d1f", "#7a5195", "#3d6b35", "#a33f00"];
 const FAINT = "#dde1e5";
-const UNKNOWN = "#9aa3ad";
-const OTHER = "#4b4f54";
 const MOVED = 8; // pixels from which on a press draws a lasso
 const NEAR = 12; // pixels within which a point is meant
 
@@ -288,62 +287,4 @@ export class PlacesMap {
     }
     return best;
   }
-}
-
-/** A colour a class: the most frequent ones have their own. @param {import("./types").Column} column
- * @returns {{ colours: (row: number) => string, legend: [string, string][] }} */
-function classes(column) {
-  /** @type {Map<number | null, number>} */
-  const counts = new Map();
-  for (const value of column.values) counts.set(value, (counts.get(value) ?? 0) + 1);
-  const known = [...counts.keys()].filter((value) => value !== null);
-  const often = known.sort((one, other) => (counts.get(other) ?? 0) - (counts.get(one) ?? 0)).slice(0, COLOURS.length);
-  const own = new Map(often.sort((one, other) => one - other).map((value, place) => [value, COLOURS[place]]));
-  /** @type {[string, string][]} */
-  const legend = [...own].map(([value, colour]) => [column.classes?.[value] ?? String(value), colour]);
-  if (known.length > often.length) legend.push(["other", OTHER]);
-  if (counts.has(null)) legend.push(["not known", UNKNOWN]);
-  return {
-    colours: (row) => {
-      const value = column.values[row];
-      return value === null ? UNKNOWN : own.get(value) ?? OTHER;
-    },
-    legend,
-  };
-}
-
-/** Light to dark by a number. @param {(number | null)[]} values
- * @returns {{ colours: (row: number) => string, legend: [string, string][] }} */
-function shades(values) {
-  const known = /** @type {number[]} */ (values.filter((value) => value !== null));
-  const [low, high] = known.reduce(([a, b], one) => [Math.min(a, one), Math.max(b, one)], [Infinity, -Infinity]);
-  const shade = (/** @type {number} */ share) => `hsl(210 70% ${80 - 58 * share}%)`;
-  return {
-    colours: (row) => (values[row] === null || values[row] === undefined ? UNKNOWN : shade((/** @type {number} */ (values[row]) - low) / Math.max(1e-9, high - low))),
-    legend: known.length ? [[String(low), shade(0)], [String(high), shade(1)]] : [],
-  };
-}
-
-/** Bring places to 0..1, the middle 99.8 % of them: a lone point far away must not press the others together.
- * @param {ArrayLike<number>} places */
-function scaled(places) {
-  const found = new Float32Array(places.length);
-  for (const axis of [0, 1]) {
-    const own = Float32Array.from({ length: places.length / 2 }, (_, row) => places[row * 2 + axis]).sort();
-    const cut = Math.floor(own.length * 0.001);
-    const [low, high] = [own[cut] ?? 0, own[own.length - 1 - cut] ?? 1];
-    for (let row = 0; row < own.length; row++)
-      found[row * 2 + axis] = Math.min(1, Math.max(0, (places[row * 2 + axis] - low) / Math.max(1e-9, high - low)));
-  }
-  return found;
-}
-
-/** Whether a point lies in a polygon (even-odd). @param {[number, number]} point @param {[number, number][]} polygon */
-export function inside([x, y], polygon) {
-  let within = false;
-  for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
-    const [[ax, ay], [bx, by]] = [polygon[i], polygon[j]];
-    if (ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax) within = !within;
-  }
-  return within;
 }
