@@ -14,6 +14,7 @@ import pytest
 
 from vesalius.data.store import Store
 from vesalius.evaluation.write_result import read_result, write_result
+from vesalius.records.result import Score
 from vesalius.report import checklist_data, checklist_scores, checklist_training
 from vesalius.report.cases import case_galleries
 from vesalius.report.checklist import Checklist, checklists
@@ -95,7 +96,7 @@ def test_answers_are_the_runs_own(claim: Checklist, store: Store) -> None:
     assert "lr 0.0005" in _answer(claim, "25")
     assert "batch size 32. Took 750 steps, 13.1 passes and 20 minutes on cpu, bf16-mixed." in _answer(claim, "25")
     assert "expected calibration error" in _answer(claim, "28")
-    assert "labels 1 %, 5 %, 10 % and 100 %; up to 5 draws" in _answer(claim, "30")
+    assert "labels 1 %, 5 %, 10 % and 100 %; up to 5 draws of labels." in _answer(claim, "30")
     assert _answer(claim, "33").startswith("None: no classifier was scored on another store")
     assert (
         "effusion (phantom_store), Nearest neighbours (k-NN), 100 % of the labels: ROC-AUC 0.910 (0.890 to 0.930)."
@@ -103,6 +104,45 @@ def test_answers_are_the_runs_own(claim: Checklist, store: Store) -> None:
     )
     for number in ("2", "5", "15", "21", "34", "41", "44"):
         assert _answer(claim, number) == ""
+
+
+def test_what_chose_the_model_is_told_of_pretraining_and_of_readers(run: Path, store: Store) -> None:
+    folder = next((run / "evaluations").glob("linear-effusion-*"))
+    result = read_result(folder)
+    tuned = {"finetune": {"select": "roc_auc", "search": "lr"}, "held_out_images": 8}
+    write_result(folder, replace(result, task="finetune", settings=result.settings | tuned))
+    claim = _filled(run, data=(store.path,))["CLAIM, 2024 update"]
+    assert _answer(claim, "26").startswith("Pretraining: the weights after the last step, none chosen by a score.")
+    assert "k = 20, set beforehand" in _answer(claim, "26")
+    assert "the regularisation by cross-validation" in _answer(claim, "26")
+    assert "best round by ROC-AUC on 8 images held out from the training side, and the learning rate" in _answer(
+        claim, "26"
+    )
+    assert not next(item for item in claim.items if item.number == "26").whole
+
+
+def test_twins_are_not_told_as_draws_of_labels(run: Path, store: Store) -> None:
+    for folder in (run / "evaluations").iterdir():
+        result = read_result(folder)
+        twins = [replace(s, seeds=2) if s.arm == "random_init" else s for s in result.scores if s.fraction == 1]
+        settings = result.settings | {"random_inits": 2}
+        write_result(folder, replace(result, scores=tuple(twins), settings=settings))
+    claim = _filled(run, data=(store.path,))["CLAIM, 2024 update"]
+    for number in ("27", "30"):
+        assert "draw" not in _answer(claim, number)
+        assert "2 untrained networks" in _answer(claim, number)
+
+
+def test_the_commonest_class_is_told_where_there_is_one(run: Path, store: Store) -> None:
+    folder = next((run / "evaluations").glob("knn-effusion-*"))
+    result = read_result(folder)
+    chance = Score(arm="chance", metric="accuracy", value=0.91, low=0.91, high=0.91)
+    write_result(folder, replace(result, scores=(*result.scores, chance)))
+    assert "the commonest is 91 %" in _answer(_filled(run)["TRIPOD+AI, 2024"], "15")
+    write_result(folder, replace(result, scores=(*result.scores, chance), kind="multilabel"))
+    said = _answer(_filled(run)["TRIPOD+AI, 2024"], "15")
+    assert "a probability of no and yes; no threshold" in said
+    assert "commonest" not in said
 
 
 def test_answers_follow_what_changes(run: Path, store: Store, write_cases: Callable[..., Path]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from vesalius.evaluation.amounts import amount_words, in_order
 from vesalius.report.limits import limits
+from vesalius.report.reader_choice import repeats
 from vesalius.report.told import Answer, Told
 from vesalius.report.wording import METRICS, count, figure, joined, plain_name, plain_value, share, task_name
 
@@ -57,12 +58,11 @@ def sensitivity(told: Told) -> Answer:
     said: dict[str, None] = {}
     for result in told.results:
         amounts = in_order({score.fraction for score in result.scores})
-        draws = max((score.seeds for score in result.scores), default=1)
-        if len(amounts) > 1 or draws > 1:
+        over = repeats(result).in_words()
+        if len(amounts) > 1 or over:
             words = joined([amount_words(one) for one in amounts])
-            said[f"{plain_name(result.label)}, {task_name(result)}: labels {words}; up to {count(draws, 'draw')}."] = (
-                None
-            )
+            what = f"labels {words}; {over}" if over else f"labels {words}"
+            said[f"{plain_name(result.label)}, {task_name(result)}: {what}."] = None
     return tuple(said)
 
 
@@ -164,7 +164,9 @@ def output(told: Told) -> Answer:
     for result in told.results:
         classes = [plain_name(str(one)) for one in result.settings.get("classes") or ()]
         if classes and result.kind in _CLASSIFIED:
-            chance = next((s.value for s in result.scores if (s.arm, s.metric) == ("chance", "accuracy")), None)
-            often = f"; the commonest is {share(round(chance, 3))} of them" if chance is not None else ""
+            shares = [s.value for s in result.scores if (s.arm, s.metric) == ("chance", "accuracy")]
+            if result.kind == "multilabel":
+                shares = []  # of several labels chance is a mean over them, and no class's share
+            often = f"; the commonest is {share(round(shares[0], 3))} of the scored images" if shares else ""
             said[f"{plain_name(result.label)}: a probability of {joined(classes)}{often}; no threshold."] = None
     return tuple(said)

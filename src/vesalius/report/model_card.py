@@ -103,7 +103,7 @@ def _render(run: Run, stores: Stores) -> str:
 
 
 def _front_matter(recipe: dict[str, Any]) -> str:
-    """YAML that the Hugging Face hub reads; licence and data sets, whose ids are the hub's, are the authors' to name."""
+    """YAML that the Hugging Face hub reads; the licence and the hub's ids of data sets are the authors' to name."""
     method = str((recipe.get("method") or {}).get("name") or "")
     tags = [
         "timm",
