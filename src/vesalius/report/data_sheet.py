@@ -26,7 +26,7 @@ class DataSheet:
     """One store in words and counts.
 
     Attributes:
-        name: The store's folder name.
+        name: The store's folder name, see `Stores.title`.
         fingerprint: Its first 8 digits.
         roles: What it was used for, in words.
         facts: Name and text.
@@ -78,7 +78,11 @@ def data_sheets(runs: Sequence[Run], stores: Stores) -> tuple[DataSheet, ...]:
     sheets = list(lost)
     for key, uses in used.items():
         opened = known.get(key) or stores.of(key)
-        sheets.append(_sheet(opened, joined(uses)) if opened else _lost("unnamed store", key, joined(uses), ()))
+        sheets.append(
+            _sheet(opened, stores.title(opened), joined(uses))
+            if opened
+            else _lost("unnamed store", key, joined(uses), ())
+        )
     return tuple(sheets)
 
 
@@ -103,11 +107,11 @@ def _told(data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
-def _sheet(store: Store, roles: str) -> DataSheet:
+def _sheet(store: Store, name: str, roles: str) -> DataSheet:
     table = store.manifest
     overlap, held = _overlap(table)
     return DataSheet(
-        name=store.path.name,
+        name=name,
         fingerprint=store.fingerprint[:8],
         roles=roles,
         facts=_facts(store, table),

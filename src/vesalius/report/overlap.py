@@ -19,8 +19,7 @@ def overlap_rows(runs: Sequence[Run], stores: Stores) -> tuple[tuple[str, ...], 
     rows: dict[tuple[str, ...], None] = {}
     for run in runs:
         for each in run.evaluations:
-            store = stores.of(each.fingerprint)
-            where = store.path.name if store else f"store {each.fingerprint}" if each.fingerprint else "no store"
+            where = stores.title_of(each.fingerprint)
             seen = each.result.settings.get("seen_in_pretraining")
             label = f"{plain_name(each.result.label)} ({where})"
             images, patients = f"{each.result.test_images:,}", f"{each.result.test_patients:,}"
