@@ -15,7 +15,7 @@ import pytest
 from vesalius.data.store import Store
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.records.result import Result, Score
-from vesalius.report.checklist_data import class_balance, label_definitions, missing_labels
+from vesalius.report.checklist_data import class_balance, disjoint, label_definitions, missing_labels, partitions
 from vesalius.report.data_sheet import data_sheets
 from vesalius.report.run_folder import Run, read_run
 from vesalius.report.stores import Stores
@@ -93,6 +93,31 @@ def test_only_a_description_that_describes_fills_the_reference_standard(store: S
     told = _told(run, _described(store, {"effusion": "fluid, read by two radiologists", "opacity": ""}))
     assert label_definitions(told)[0] == "effusion (phantom_store): fluid, read by two radiologists."
     assert not any("opacity" in words for words in label_definitions(told))
+
+
+def test_how_the_data_were_dealt_follows_the_manifest(store: Store, score: ScoreStore) -> None:
+    run = score(store, settings={"sides": "5 folds by patient"}, protocol="folds")
+    told = _told(run, store)
+    assert "phantom_store: split by patient; train 4" in partitions(told)[0]
+    assert " patients" in partitions(told)[0]
+    assert partitions(told)[1] == "Scored on effusion: 5 folds by patient."
+
+    nobody = _told(run, _altered(store, patient_known=False))
+    assert "split by file, since no patient is known; train 4" in partitions(nobody)[0]
+    assert "patients" not in partitions(nobody)[0]
+    assert "each file of an unknown patient counts as a patient of its own" in partitions(nobody)[1]
+    assert disjoint(nobody)[0].startswith("phantom_store: Not checked: no patient is known")
+
+    some = np.arange(len(store)) < len(store) - 10
+    assert "10 images the patient is not known" in partitions(_told(run, _altered(store, patient_known=some)))[0]
+
+    split = store.manifest["split"].to_numpy().copy()
+    patient = store.manifest["patient"].to_numpy().copy()
+    patient[split == "test"] = patient[split == "train"][0]
+    mixed = _told(run, _altered(store, patient=patient))
+    assert "1 patient in more than one split" in partitions(mixed)[0]
+    assert "split by patient" not in partitions(mixed)[0]
+    assert "1 patient in more than one split" in disjoint(mixed)[0]
 
 
 def test_stores_in_folders_of_one_name_are_told_apart(store: Store, score: ScoreStore, tmp_path: Path) -> None:

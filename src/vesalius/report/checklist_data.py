@@ -160,15 +160,20 @@ def _description(store: Store, label: str) -> str:
 
 def partitions(told: Told) -> Answer:
     """Counts of the splits, and how the sides of every evaluation were made."""
-    said = [
-        f"{sheet.name}: split by patient; "
-        + joined([f"{split} {images:,} images of {patients:,} patients" for split, images, patients in sheet.splits])
-        + "."
-        for sheet in told.found
-    ]
+    said = []
+    for sheet in told.found:
+        whose = [f" of {count(patients, 'patient')}" if not sheet.unknown else "" for _, _, patients in sheet.splits]
+        parts = [
+            f"{split} {count(images, 'image')}{of}" for (split, images, _), of in zip(sheet.splits, whose, strict=True)
+        ]
+        said.append(f"{sheet.name}: {sheet.dealt}; {joined(parts)}.")
+    unknown = {sheet.fingerprint for sheet in told.found if sheet.unknown}
     sides: dict[str, list[str]] = {}
-    for result in told.results:
+    for each in told.evaluations:
+        result = each.result
         words = str(result.settings.get("sides") or _SIDES.get(result.protocol, result.protocol))
+        if each.fingerprint in unknown and result.protocol in ("split", "folds"):
+            words += "; each file of an unknown patient counts as a patient of its own"
         sides.setdefault(words, []).append(plain_name(result.label))
     return (*said, *(f"Scored on {joined(list(dict.fromkeys(labels)))}: {words}." for words, labels in sides.items()))
 
