@@ -133,6 +133,32 @@ def test_twins_are_not_told_as_draws_of_labels(run: Path, store: Store) -> None:
         assert "2 untrained networks" in _answer(claim, number)
 
 
+def test_what_is_internal_follows_the_protocol_and_the_pretraining(run: Path, store: Store) -> None:
+    claim = _filled(run, data=(store.path,))["CLAIM, 2024 update"]
+    assert _answer(claim, "32") == (
+        "Learned and scored on one source, of whose images the pretraining had some: cardiomegaly (phantom_store), "
+        "effusion (phantom_store) and opacity (phantom_store)."
+    )
+    for folder in (run / "evaluations").glob("*-effusion-*"):
+        write_result(folder, replace(read_result(folder), task="attention", protocol="masks", train_images=0))
+    claim = _filled(run, data=(store.path,))["CLAIM, 2024 update"]
+    assert "effusion" not in _answer(claim, "32") + _answer(claim, "33")
+    about = json.loads((run / "run.json").read_text())
+    about["data"] |= {"store": "elsewhere", "fingerprint": "0" * 64}
+    (run / "run.json").write_text(json.dumps(about))
+    claim = _filled(run, data=(store.path,))["CLAIM, 2024 update"]
+    assert "Learned and scored on one source, which the pretraining did not have: cardiomegaly" in _answer(claim, "32")
+    assert "Scored on masks of another store than the pretraining's, no layer fitted: effusion (phantom_store)." in (
+        _answer(claim, "33")
+    )
+
+
+def test_without_scores_no_limit_is_named(build_run: RunBuilder, store: Store, tmp_path: Path) -> None:
+    found = _filled(build_run(tmp_path / "none", figures={}), data=(store.path,))
+    assert _answer(found["CLAIM, 2024 update"], "40") == ""
+    assert _answer(found["TRIPOD+AI, 2024"], "26") == ""
+
+
 def test_the_commonest_class_is_told_where_there_is_one(run: Path, store: Store) -> None:
     folder = next((run / "evaluations").glob("knn-effusion-*"))
     result = read_result(folder)
@@ -158,7 +184,10 @@ def test_answers_follow_what_changes(run: Path, store: Store, write_cases: Calla
     after = _filled(run, data=(store.path,))["CLAIM, 2024 update"]
     assert "best look at patients held out (loss 3.25)" in _answer(after, "26")
     assert "1 worst case by Dice of the parts (0.200)" in _answer(after, "39")
-    assert _answer(after, "33") == "Learned on one store and scored on another: effusion (phantom_store)."
+    assert _answer(after, "33") == (
+        "Learned on one store and scored on another, of whose images the pretraining had some: "
+        "effusion (phantom_store)."
+    )
 
 
 def test_nothing_is_claimed_of_a_store_that_is_gone_or_a_run_without_a_recipe(

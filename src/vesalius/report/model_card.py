@@ -90,7 +90,7 @@ def _render(run: Run, stores: Stores) -> str:
             sheets=sheets,
             rows=rows,
             baselines=_baselines(rows),
-            limits=limits([run]),
+            limits=limits([run], stores),
             recipe=_Code(recipe_without_folders(run.recipe).replace("```", "'''")),
             commands=_Code("\n".join(commands([run], stores)).replace("```", "'''")),
             versions=sorted((run.about.get("versions") or {}).items()),
