@@ -14,7 +14,7 @@ from PIL import Image
 from vesalius import pipeline
 from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
 from vesalius.backbones.weights import save_backbone
-from vesalius.data.pool_record import count_seen, write_pool
+from vesalius.data.pool_record import count_seen, read_pool, write_pool
 from vesalius.data.prepare import prepare
 from vesalius.data.store import Store, open_store
 from vesalius.errors import ConfigError, LabelError, RunError, SplitError
@@ -193,6 +193,7 @@ def test_scored_images_that_the_pretraining_had_are_counted(run: Path, stores) -
         "test_patients": patients,
         "of_images": 80,
         "of_patients": 40,
+        "patients_compared": True,
     }
     assert "30 of 80 scored images were among the unlabelled images" in after.seen_in_words()
     assert after.scores == before.scores
@@ -202,7 +203,10 @@ def test_scored_images_that_the_pretraining_had_are_counted(run: Path, stores) -
     # One of each patient's two images: the other one is scored.
     first = np.flatnonzero(~store.manifest["patient"].duplicated().to_numpy())
     second = np.flatnonzero(store.manifest["patient"].duplicated().to_numpy())
-    seen = count_seen(store.manifest.iloc[first], store.manifest.iloc[second])
+    write_pool(run / "pool.parquet", [(store, first)])
+    pool = read_pool(run / "pool.parquet")
+    assert pool is not None
+    seen = count_seen(pool, store, second)
     assert (seen["test_images"], seen["test_patients"]) == (0, 40)
 
 

@@ -26,7 +26,7 @@ def test_a_run_records_its_images_and_an_older_one_gets_the_record_from_the_same
     train = table[table["split"] == "train"]
     pool = read_pool(run / "pool.parquet")
     assert pool is not None
-    assert list(pool.columns) == ["patient", "pixel_sha256"]
+    assert list(pool.columns) == ["patient", "pixel_sha256", "pseudonyms"]
     assert pool["pixel_sha256"].tolist() == train["pixel_sha256"].tolist()
     (run / "pool.parquet").unlink()
     pipeline.pretrain("dino/small", data=f"{phantom_store}@all", out=run, resume=True)

@@ -14,6 +14,7 @@ import pytest
 
 from vesalius.data.store import Store
 from vesalius.evaluation.write_result import read_result, write_result
+from vesalius.records.result import Score
 from vesalius.report import checklist_data, checklist_scores, checklist_training
 from vesalius.report.cases import case_galleries
 from vesalius.report.checklist import Checklist, checklists
@@ -95,7 +96,7 @@ def test_answers_are_the_runs_own(claim: Checklist, store: Store) -> None:
     assert "lr 0.0005" in _answer(claim, "25")
     assert "batch size 32. Took 750 steps, 13.1 passes and 20 minutes on cpu, bf16-mixed." in _answer(claim, "25")
     assert "expected calibration error" in _answer(claim, "28")
-    assert "labels 1 %, 5 %, 10 % and 100 %; up to 5 draws" in _answer(claim, "30")
+    assert "labels 1 %, 5 %, 10 % and 100 %; up to 5 draws of labels." in _answer(claim, "30")
     assert _answer(claim, "33").startswith("None: no classifier was scored on another store")
     assert (
         "effusion (phantom_store), Nearest neighbours (k-NN), 100 % of the labels: ROC-AUC 0.910 (0.890 to 0.930)."
@@ -103,6 +104,71 @@ def test_answers_are_the_runs_own(claim: Checklist, store: Store) -> None:
     )
     for number in ("2", "5", "15", "21", "34", "41", "44"):
         assert _answer(claim, number) == ""
+
+
+def test_what_chose_the_model_is_told_of_pretraining_and_of_readers(run: Path, store: Store) -> None:
+    folder = next((run / "evaluations").glob("linear-effusion-*"))
+    result = read_result(folder)
+    tuned = {"finetune": {"select": "roc_auc", "search": "lr"}, "held_out_images": 8}
+    write_result(folder, replace(result, task="finetune", settings=result.settings | tuned))
+    claim = _filled(run, data=(store.path,))["CLAIM, 2024 update"]
+    assert _answer(claim, "26").startswith("Pretraining: the weights after the last step, none chosen by a score.")
+    assert "k = 20, set beforehand" in _answer(claim, "26")
+    assert "the regularisation by cross-validation" in _answer(claim, "26")
+    assert "best round by ROC-AUC on 8 images held out from the training side, and the learning rate" in _answer(
+        claim, "26"
+    )
+    assert not next(item for item in claim.items if item.number == "26").whole
+
+
+def test_twins_are_not_told_as_draws_of_labels(run: Path, store: Store) -> None:
+    for folder in (run / "evaluations").iterdir():
+        result = read_result(folder)
+        twins = [replace(s, seeds=2) if s.arm == "random_init" else s for s in result.scores if s.fraction == 1]
+        settings = result.settings | {"random_inits": 2}
+        write_result(folder, replace(result, scores=tuple(twins), settings=settings))
+    claim = _filled(run, data=(store.path,))["CLAIM, 2024 update"]
+    for number in ("27", "30"):
+        assert "draw" not in _answer(claim, number)
+        assert "2 untrained networks" in _answer(claim, number)
+
+
+def test_what_is_internal_follows_the_protocol_and_the_pretraining(run: Path, store: Store) -> None:
+    claim = _filled(run, data=(store.path,))["CLAIM, 2024 update"]
+    assert _answer(claim, "32") == (
+        "Learned and scored on one source, of whose images the pretraining had some: cardiomegaly (phantom_store), "
+        "effusion (phantom_store) and opacity (phantom_store)."
+    )
+    for folder in (run / "evaluations").glob("*-effusion-*"):
+        write_result(folder, replace(read_result(folder), task="attention", protocol="masks", train_images=0))
+    claim = _filled(run, data=(store.path,))["CLAIM, 2024 update"]
+    assert "effusion" not in _answer(claim, "32") + _answer(claim, "33")
+    about = json.loads((run / "run.json").read_text())
+    about["data"] |= {"store": "elsewhere", "fingerprint": "0" * 64}
+    (run / "run.json").write_text(json.dumps(about))
+    claim = _filled(run, data=(store.path,))["CLAIM, 2024 update"]
+    assert "Learned and scored on one source, which the pretraining did not have: cardiomegaly" in _answer(claim, "32")
+    assert "Scored on masks of another store than the pretraining's, no layer fitted: effusion (phantom_store)." in (
+        _answer(claim, "33")
+    )
+
+
+def test_without_scores_no_limit_is_named(build_run: RunBuilder, store: Store, tmp_path: Path) -> None:
+    found = _filled(build_run(tmp_path / "none", figures={}), data=(store.path,))
+    assert _answer(found["CLAIM, 2024 update"], "40") == ""
+    assert _answer(found["TRIPOD+AI, 2024"], "26") == ""
+
+
+def test_the_commonest_class_is_told_where_there_is_one(run: Path, store: Store) -> None:
+    folder = next((run / "evaluations").glob("knn-effusion-*"))
+    result = read_result(folder)
+    chance = Score(arm="chance", metric="accuracy", value=0.91, low=0.91, high=0.91)
+    write_result(folder, replace(result, scores=(*result.scores, chance)))
+    assert "the commonest is 91 %" in _answer(_filled(run)["TRIPOD+AI, 2024"], "15")
+    write_result(folder, replace(result, scores=(*result.scores, chance), kind="multilabel"))
+    said = _answer(_filled(run)["TRIPOD+AI, 2024"], "15")
+    assert "a probability of no and yes; no threshold" in said
+    assert "commonest" not in said
 
 
 def test_answers_follow_what_changes(run: Path, store: Store, write_cases: Callable[..., Path]) -> None:
@@ -118,7 +184,10 @@ def test_answers_follow_what_changes(run: Path, store: Store, write_cases: Calla
     after = _filled(run, data=(store.path,))["CLAIM, 2024 update"]
     assert "best look at patients held out (loss 3.25)" in _answer(after, "26")
     assert "1 worst case by Dice of the parts (0.200)" in _answer(after, "39")
-    assert _answer(after, "33") == "Learned on one store and scored on another: effusion (phantom_store)."
+    assert _answer(after, "33") == (
+        "Learned on one store and scored on another, of whose images the pretraining had some: "
+        "effusion (phantom_store)."
+    )
 
 
 def test_nothing_is_claimed_of_a_store_that_is_gone_or_a_run_without_a_recipe(

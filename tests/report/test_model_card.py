@@ -32,7 +32,9 @@ def test_front_matter_is_what_the_hub_reads(build_run: RunBuilder, store: Store,
     front = text.split("---\n")[1]
     content = yaml.safe_load(front)
     assert content["library_name"] == "timm"
-    assert content["datasets"] == ["phantom_store"]
+    assert "datasets" not in content  # ids of the hub, which a folder's name is not
+    assert "# datasets: to be filled in" in front
+    assert "phantom_store" not in front
     assert {"medical-imaging", "dino"} <= set(content["tags"])
     assert "license" not in content  # the authors' to choose, and said so
     assert "# license: to be chosen" in front

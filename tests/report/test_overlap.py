@@ -21,13 +21,22 @@ def test_rows_count_what_was_seen_and_say_what_is_not_known(
     build_run: RunBuilder, store: Store, read_page: Callable[[str], Any], tmp_path: Path
 ) -> None:
     run = build_run(tmp_path / "vit")
-    seen = {"test_images": 5, "of_images": 12, "test_patients": 6, "of_patients": 10}
+    seen = {"test_images": 5, "of_images": 12, "test_patients": 6, "of_patients": 10, "patients_compared": True}
     for folder in (run / "evaluations").glob("*-effusion-*"):
         result = read_result(folder)
         write_result(folder, replace(result, settings=result.settings | {"seen_in_pretraining": seen}))
     rows = overlap_rows([read_run(run)], Stores([store]))
     assert ("effusion (phantom_store)", "12", "5", "10", "6") in rows
     assert ("opacity (phantom_store)", "12", "not known", "10", "not known") in rows
+    for number, words in ((0, "cannot be compared"), (6, "at least 6; others cannot be compared"), (10, "10")):
+        for compared in ({"patients_compared": False}, {}):  # the latter of before it was recorded
+            apart = {name: seen[name] for name in ("test_images", "of_images", "of_patients")} | compared
+            apart |= {"test_patients": number}
+            for folder in (run / "evaluations").glob("*-effusion-*"):
+                result = read_result(folder)
+                write_result(folder, replace(result, settings=result.settings | {"seen_in_pretraining": apart}))
+            found = overlap_rows([read_run(run)], Stores([store]))
+            assert ("effusion (phantom_store)", "12", "5", "10", words) in found
     assert len(rows) == 3  # k-NN and linear probe of a label are one row
     both = overlap_rows([read_run(run, name="a"), read_run(run, name="b")], Stores())
     assert {row[0] for row in both} == {"a", "b"}

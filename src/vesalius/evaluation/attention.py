@@ -219,7 +219,7 @@ def _with_settings(
         "backbone": backbone.name,
         "precision": options.precision,
         "stores": [{"name": store.path.name, "fingerprint": store.fingerprint}],
-        "seen_in_pretraining": None if pool is None else count_seen(pool, store.manifest.iloc[rows]),
+        "seen_in_pretraining": None if pool is None else count_seen(pool, store, rows),
         "notes": list(notes),
         "changed": changed,
     }

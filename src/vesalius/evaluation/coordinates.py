@@ -216,7 +216,7 @@ class _Scoring:
             "precision": self.options.precision,
             "template_px": list(self.template.image.shape[2:]),
             "stores": [{"name": self.store.path.name, "fingerprint": self.store.fingerprint}],
-            "seen_in_pretraining": None if pool is None else count_seen(pool, self.store.manifest.iloc[self.rows]),
+            "seen_in_pretraining": None if pool is None else count_seen(pool, self.store, self.rows),
             "notes": list(self.notes),
             "changed": changed,
             "comparisons": found.compared(first),

@@ -122,7 +122,7 @@ def evaluate_run(
         _settings(job, how, options, backbone)
         | more
         | {
-            "seen_in_pretraining": None if pool is None else count_seen(pool, job.scored),
+            "seen_in_pretraining": None if pool is None else count_seen(pool, *job.scored),
             "changed": options.changed(task),
             "notes": [*result.settings["notes"], *job.notes],
         }

@@ -47,10 +47,10 @@ class EvaluationTask:
         return self.targets.rows[self.sides.pairs[0][0]]
 
     @property
-    def scored(self) -> pd.DataFrame:
-        """Manifest rows of the scored images."""
-        known = pd.concat([store.manifest.iloc[rows] for store, rows in self.stores])
-        return known.iloc[self.sides.test]
+    def scored(self) -> tuple[Store, _Array]:
+        """The store that is scored, and those of its rows that are."""
+        store, rows = self.stores[-1]
+        return store, rows[self.sides.test - (len(self.targets.rows) - len(rows))]
 
 
 def gather(

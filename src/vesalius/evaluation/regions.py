@@ -249,7 +249,7 @@ class _Scoring:
             **{key: getattr(self.options, key) for key in ("clusters", "stage", "image_size", "precision")},
             "prior": self.prior.description(),
             "stores": [{"name": self.store.path.name, "fingerprint": self.store.fingerprint}],
-            "seen_in_pretraining": None if pool is None else count_seen(pool, self.store.manifest.iloc[self.rows]),
+            "seen_in_pretraining": None if pool is None else count_seen(pool, self.store, self.rows),
             "notes": self.notes,
             "changed": changed,
             "comparisons": found.compared("iou"),

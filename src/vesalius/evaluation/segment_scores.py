@@ -85,9 +85,7 @@ class SegmentScoring:
             protocol=job.sides.protocol,
             settings=self._settings()
             | {
-                "seen_in_pretraining": None
-                if pool is None
-                else count_seen(pool, job.store.manifest.iloc[job.rows[job.sides.test]]),
+                "seen_in_pretraining": None if pool is None else count_seen(pool, job.store, job.rows[job.sides.test]),
                 "changed": changed,
                 "comparisons": comparisons,
             },

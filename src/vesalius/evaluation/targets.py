@@ -14,7 +14,7 @@ from vesalius.data.manifest import label_column
 from vesalius.data.store import Store
 from vesalius.errors import LabelError, nearest
 
-__all__ = ["KINDS", "Targets", "check_labels", "read_targets"]
+__all__ = ["KINDS", "Targets", "check_labels", "is_soft", "label_names", "read_targets"]
 
 KINDS = ("binary", "multiclass", "ordinal", "multilabel")
 
@@ -51,7 +51,7 @@ def read_targets(store: Store, label: str) -> Targets:
     Raises:
         LabelError: No such label, a kind that cannot be classified, or no image that knows it.
     """
-    names = [label] if label in store.labels else [name.strip() for name in label.split(",") if name.strip()]
+    names = label_names(store, label)
     usable = sorted(name for name, about in store.labels.items() if about["kind"] in KINDS and _is_known(store, name))
     for name in names or [label]:
         if name not in store.labels:
@@ -64,7 +64,7 @@ def read_targets(store: Store, label: str) -> Targets:
     if kinds[0] not in KINDS:
         raise LabelError(f"{label} is of kind '{kinds[0]}', which cannot be classified; use one of {usable}")
     table = np.stack([_column(store, name) for name in names], axis=1)
-    soft = (table != np.round(table)) & ~np.isnan(table)
+    soft = is_soft(table)
     use = "learned from by fine-tuning alone, scored by nothing" if len(names) > 1 else "left out"
     notes = (f"{int(soft.sum())} soft values of {label} {use}",) if soft.any() else ()
     taught = table.copy()
@@ -78,6 +78,17 @@ def read_targets(store: Store, label: str) -> Targets:
     classes = tuple(str(one) for one in store.labels[names[0]]["classes"])
     kind = "binary" if kinds[0] == "multilabel" else kinds[0]
     return Targets(names[0], kind, classes, rows, table[rows, 0].astype(np.int64), notes)
+
+
+def label_names(store: Store, label: str) -> list[str]:
+    """Return the labels that are meant by `a` or by `a,b,c`; whether the store has them is not looked at."""
+    return [label] if label in store.labels else [name.strip() for name in label.split(",") if name.strip()]
+
+
+def is_soft(values: Num[np.ndarray, "..."]) -> npt.NDArray[np.bool_]:
+    """Say which values lie between classes; those that are not known do not."""
+    found: npt.NDArray[np.bool_] = (values != np.round(values)) & ~np.isnan(values)
+    return found
 
 
 def check_labels(labels: Num[np.ndarray, "images ..."], *, kind: str, name: str, classes: int) -> None:

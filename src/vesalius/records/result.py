@@ -9,6 +9,11 @@ from typing import Any
 
 __all__ = ["Result", "Score"]
 
+_NOT_COMPARED = (
+    "Whether it had further images of their patients is not known: patients cannot be compared (their pseudonyms are "
+    "of other salts or data sets, or not known to agree), images only, by equal pixels."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
@@ -84,7 +89,10 @@ class Result:
         return cls(**{**_known(cls, values), "scores": scores})
 
     def seen_in_words(self) -> str:
-        """Say how many of the scored images the pretraining had among its unlabelled ones."""
+        """Say how many of the scored images the pretraining had among its unlabelled ones.
+
+        Where patients could not be compared (an older record does not say) it is not called none of them.
+        """
         seen = self.settings.get("seen_in_pretraining")
         if not seen and self.task == "detect":
             return "Whether the pretraining had seen the scored images is not looked at: they are of no store."
@@ -94,17 +102,22 @@ class Result:
                 "the run keeps no record of them."
             )
         images, patients, total = int(seen["test_images"]), int(seen["test_patients"]), int(seen["of_images"])
+        compared = seen.get("patients_compared", False) or patients == int(seen["of_patients"])
+        open_end = "" if compared else f" {_NOT_COMPARED}"
         if images:
             were = "was" if images == 1 else "were"
             return (
                 f"{images:,} of {total:,} scored images {were} among the unlabelled images of the pretraining "
-                "(their labels were not)."
+                f"(their labels were not).{open_end}"
             )
         if patients:
             return (
                 f"None of the {total:,} scored images was among the unlabelled images of the pretraining, but other "
                 f"images of {patients:,} of their {int(seen['of_patients']):,} patients were (without labels)."
+                f"{open_end}"
             )
+        if not compared:
+            return f"None of the {total:,} scored images was among the unlabelled images of the pretraining.{open_end}"
         return (
             f"None of the {total:,} scored images, and no other image of their patients, was among the unlabelled "
             "images of the pretraining."

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from vesalius.data.manifest import label_column
+from vesalius.data.store import Store
+from vesalius.evaluation.targets import KINDS, is_soft
 from vesalius.report.run_folder import Run
 from vesalius.report.told import Answer, Told, a_run, scored_stores
 from vesalius.report.wording import count, joined, plain_name
@@ -32,6 +37,7 @@ _SIDES = {
     "other_store": "learned on another store",
 }
 _DEMOGRAPHIC = ("age", "sex", "view")
+_FOLDER = "name of the sub-folder"
 
 
 def data_sources(told: Told) -> Answer:
@@ -96,19 +102,28 @@ def deidentification(told: Told) -> Answer:
 
 
 def missing_labels(told: Told) -> Answer:
-    """Where labels that were scored are not known: those images are left out of that label."""
-    said, looked = [], False
-    for name, (store, labels) in scored_stores(told).items():
-        for label in labels:
-            column = f"label_{label}"
-            if column in store.manifest:
-                looked = True
-                missing = int(store.manifest[column].isna().sum())
-                if missing:
-                    said.append(f"{plain_name(label)} is not known for {count(missing, 'image')} of {name}.")
-    if not looked:
-        return ()
-    return (*said, "Images are left out where their label is not known.") if said else ("No scored label is missing.",)
+    """Where labels that were scored are not known or soft: those images are left out of that label."""
+    scored = [(each, label) for each in scored_stores(told) for label in each.labels]
+    said, softs = [], 0
+    for each, label in scored:
+        values = each.store.manifest[label_column(label)]
+        missing, soft = int(values.isna().sum()), _soft(each.store, label)
+        softs += soft
+        if missing:
+            said.append(f"{plain_name(label)} is not known for {count(missing, 'image')} of {each.title}.")
+        if soft:
+            said.append(f"{plain_name(label)} is between two classes for {count(soft, 'image')} of {each.title}.")
+    if not said:
+        return ("No scored label is missing.",) if scored else ()
+    where = "not known, or between two classes" if softs else "not known"
+    return (*said, f"Images are left out of the scores of a label where it is {where}.")
+
+
+def _soft(store: Store, label: str) -> int:
+    if store.labels[label]["kind"] not in KINDS:
+        return 0
+    values = store.manifest[label_column(label)].to_numpy(dtype=np.float64, na_value=np.nan)
+    return int(is_soft(values).sum())
 
 
 def acquisition(told: Told) -> Answer:
@@ -122,29 +137,43 @@ def acquisition(told: Told) -> Answer:
 
 
 def label_definitions(told: Told) -> Answer:
-    """The labels that were scored, as their stores describe them, and what is known against them."""
-    said = []
-    for name, (store, labels) in scored_stores(told).items():
-        for label in labels:
-            about = store.labels.get(label)
-            if about is not None:
-                words = str(about.get("description") or "not described")
-                said.append(f"{plain_name(label)} ({name}): {words}.")
-    known = [f"{sheet.name}: {warning}." for sheet in told.found for warning in sheet.warnings]
+    """The labels that were scored, as their stores describe them, and what is known against them.
+
+    Where a label was found says nothing of how it was obtained, so that such a description is none.
+    """
+    said, known = [], []
+    warnings = {sheet.fingerprint: sheet.warnings for sheet in told.found}
+    for each in scored_stores(told):
+        described = [(label, _description(each.store, label)) for label in each.labels]
+        mine = [f"{plain_name(label)} ({each.title}): {words}." for label, words in described if words]
+        said += mine
+        known += [f"{each.title}: {one}." for one in warnings.get(each.store.fingerprint[:8], ()) if mine]
     return (*said, *known)
+
+
+def _description(store: Store, label: str) -> str:
+    """Return how a label is described, unless `vesalius prepare` put the name of its column or folder there."""
+    words = str(store.labels[label].get("description") or "").strip()
+    found = words in (f"column {label}", _FOLDER) or words.startswith(f"column {label} of ")
+    return "" if found else words
 
 
 def partitions(told: Told) -> Answer:
     """Counts of the splits, and how the sides of every evaluation were made."""
-    said = [
-        f"{sheet.name}: split by patient; "
-        + joined([f"{split} {images:,} images of {patients:,} patients" for split, images, patients in sheet.splits])
-        + "."
-        for sheet in told.found
-    ]
+    said = []
+    for sheet in told.found:
+        whose = [f" of {count(patients, 'patient')}" if not sheet.unknown else "" for _, _, patients in sheet.splits]
+        parts = [
+            f"{split} {count(images, 'image')}{of}" for (split, images, _), of in zip(sheet.splits, whose, strict=True)
+        ]
+        said.append(f"{sheet.name}: {sheet.dealt}; {joined(parts)}.")
+    unknown = {sheet.fingerprint for sheet in told.found if sheet.unknown}
     sides: dict[str, list[str]] = {}
-    for result in told.results:
+    for each in told.evaluations:
+        result = each.result
         words = str(result.settings.get("sides") or _SIDES.get(result.protocol, result.protocol))
+        if each.fingerprint in unknown and result.protocol in ("split", "folds"):
+            words += "; each file of an unknown patient counts as a patient of its own"
         sides.setdefault(words, []).append(plain_name(result.label))
     return (*said, *(f"Scored on {joined(list(dict.fromkeys(labels)))}: {words}." for words, labels in sides.items()))
 
@@ -178,11 +207,11 @@ def characteristics(told: Told) -> Answer:
 
 def class_balance(told: Told) -> Answer:
     """Images of every class of the labels that were scored, in the stores that they were scored in."""
-    scored = {name: {plain_name(label) for label in labels} for name, (_, labels) in scored_stores(told).items()}
+    scored = {each.store.fingerprint[:8]: {plain_name(label) for label in each.labels} for each in scored_stores(told)}
     counts: dict[str, list[str]] = {}
     for sheet in told.found:
         for label, words, numbers in sheet.labels:
-            if label in scored.get(sheet.name, ()):
+            if label in scored.get(sheet.fingerprint, ()):
                 counts.setdefault(f"{label} ({sheet.name})", []).append(f"{words} {sum(numbers):,}")
     return tuple(f"{label}: {', '.join(numbers)} images." for label, numbers in counts.items())
 

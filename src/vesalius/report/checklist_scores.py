@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vesalius.evaluation.amounts import amount_words, in_order
+from vesalius.records.result import Result
 from vesalius.report.limits import limits
+from vesalius.report.pretraining_store import of_pretraining
+from vesalius.report.reader_choice import repeats
+from vesalius.report.score_rows import ScoreRow
 from vesalius.report.told import Answer, Told
 from vesalius.report.wording import METRICS, count, figure, joined, plain_name, plain_value, share, task_name
 
@@ -24,6 +28,11 @@ __all__ = [
     "uncertainty",
 ]
 
+_PRETRAINED = {
+    True: ", of whose images the pretraining had some",
+    False: ", which the pretraining did not have",
+    None: "",
+}
 _CLASSIFIED = frozenset({"binary", "multiclass", "ordinal", "multilabel"})
 
 
@@ -57,12 +66,11 @@ def sensitivity(told: Told) -> Answer:
     said: dict[str, None] = {}
     for result in told.results:
         amounts = in_order({score.fraction for score in result.scores})
-        draws = max((score.seeds for score in result.scores), default=1)
-        if len(amounts) > 1 or draws > 1:
+        over = repeats(result).in_words()
+        if len(amounts) > 1 or over:
             words = joined([amount_words(one) for one in amounts])
-            said[f"{plain_name(result.label)}, {task_name(result)}: labels {words}; up to {count(draws, 'draw')}."] = (
-                None
-            )
+            what = f"labels {words}; {over}" if over else f"labels {words}"
+            said[f"{plain_name(result.label)}, {task_name(result)}: {what}."] = None
     return tuple(said)
 
 
@@ -91,22 +99,37 @@ def _beside(baselines: Mapping[str, str]) -> str:
 
 
 def internal(told: Told) -> Answer:
-    """What was learned and scored on one store."""
-    return _scored_by(told, {"split", "folds", "masks", "images"}, "Learned and scored on one source: ")
+    """What was learned and scored on one store, and whether the pretraining had that store as well."""
+    return _scored_by(told, {"split", "folds", "images"}, "Learned and scored on one source")
 
 
 def external(told: Told) -> Answer:
     """What was learned on one store and scored on another; that nothing was is an answer too."""
     if not told.results:
         return ()
-    found = _scored_by(told, {"other_store"}, "Learned on one store and scored on another: ")
+    found = _scored_by(told, {"other_store"}, "Learned on one store and scored on another")
+    masks = [row.label for row, each, own in _owned(told) if each.protocol == "masks" and own is False]
+    if masks:
+        words = joined(list(dict.fromkeys(masks)))
+        found += (f"Scored on masks of another store than the pretraining's, no layer fitted: {words}.",)
     return found or ("None: no classifier was scored on another store than it had learned on.",)
 
 
 def _scored_by(told: Told, protocols: set[str], opening: str) -> Answer:
-    rows = [row for row, result in zip(told.rows, told.results, strict=True) if result.protocol in protocols]
-    labels = list(dict.fromkeys(row.label for row in rows))
-    return (f"{opening}{joined(labels)}.",) if labels else ()
+    said: dict[bool | None, dict[str, None]] = {}
+    for row, result, own in _owned(told):
+        if result.protocol in protocols:
+            said.setdefault(own, {})[row.label] = None
+    return tuple(f"{opening}{_PRETRAINED[own]}: {joined(list(said[own]))}." for own in _PRETRAINED if own in said)
+
+
+def _owned(told: Told) -> list[tuple[ScoreRow, Result, bool | None]]:
+    """Return every row with its result, and whether the pretraining had the store that it was scored on."""
+    scored = [(run, each) for run in told.runs for each in run.evaluations]
+    return [
+        (row, each.result, of_pretraining(run, each, told.stores))
+        for row, (run, each) in zip(told.rows, scored, strict=True)
+    ]
 
 
 def performance(told: Told) -> Answer:
@@ -141,8 +164,11 @@ def failures(told: Told) -> Answer:
 
 
 def limitations(told: Told) -> Answer:
-    """What the page says that it does not show."""
-    return tuple(f"Not shown: {words.partition('. ')[0].rstrip('.')}." for words in limits(told.runs))
+    """What the page says that it does not show; nothing of what was not scored."""
+    if not told.results:
+        return ()
+    said = limits(told.runs, told.stores)
+    return tuple(f"Not shown: {words.partition('. ')[0].rstrip('.')}." for words in said)
 
 
 def predictions(told: Told) -> Answer:
@@ -164,7 +190,9 @@ def output(told: Told) -> Answer:
     for result in told.results:
         classes = [plain_name(str(one)) for one in result.settings.get("classes") or ()]
         if classes and result.kind in _CLASSIFIED:
-            chance = next((s.value for s in result.scores if (s.arm, s.metric) == ("chance", "accuracy")), None)
-            often = f"; the commonest is {share(round(chance, 3))} of them" if chance is not None else ""
+            shares = [s.value for s in result.scores if (s.arm, s.metric) == ("chance", "accuracy")]
+            if result.kind == "multilabel":
+                shares = []  # of several labels chance is a mean over them, and no class's share
+            often = f"; the commonest is {share(round(shares[0], 3))} of the scored images" if shares else ""
             said[f"{plain_name(result.label)}: a probability of {joined(classes)}{often}; no threshold."] = None
     return tuple(said)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from vesalius.report.reader_choice import reader_choice, repeats
 from vesalius.report.run_folder import Run
 from vesalius.report.told import Answer, Told, a_run, recipe_of
-from vesalius.report.wording import count, duration, joined, plain_name, plain_value
+from vesalius.report.wording import count, duration, joined, plain_name, plain_value, task_name
 from vesalius.version import __version__
 
 __all__ = [
@@ -109,25 +110,32 @@ def training_details(told: Told) -> Answer:
 
 
 def model_choice(told: Told) -> Answer:
-    """Whether the last step was taken or the best look at patients held out."""
+    """What the pretraining took, the last step or the best look at patients held out, and how readers were chosen."""
 
     def say(run: Run) -> str:
         best = run.about.get("best_validation")
         if best and _part(run, "validation").get("patience"):
-            return f"The weights of the best look at patients held out (loss {float(best['loss']):.4g})."
+            return f"Pretraining: the weights of the best look at patients held out (loss {float(best['loss']):.4g})."
         if run.status != "done":
             return ""
-        return "The weights after the last step; nothing was chosen by a score."
+        if run.about.get("steps") == 0:
+            return "The weights as they were initialised, not pretrained."
+        return "Pretraining: the weights after the last step, none chosen by a score."
 
-    return a_run(told, say)
+    readers = dict.fromkeys(words for result in told.results if (words := reader_choice(result)))
+    return (*a_run(told, say), *readers)
 
 
 def ensembles(told: Told) -> Answer:
     """None are made; scores of several draws are averaged, answers are not."""
     if not told.results:
         return ()
-    draws = max(score.seeds for result in told.results for score in result.scores)
-    return (f"None. Scores are means over up to {count(draws, 'draw')} of labels; answers of networks are not joined.",)
+    over: dict[str, dict[str, None]] = {}
+    for result in told.results:
+        if words := repeats(result).in_words():
+            over.setdefault(words, {})[task_name(result)] = None
+    means = (f"Scores are means over {words} ({joined(list(tasks))})." for words, tasks in over.items())
+    return ("None: answers of networks are not joined.", *means)
 
 
 def protocol(told: Told) -> Answer:

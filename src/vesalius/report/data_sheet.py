@@ -26,11 +26,13 @@ class DataSheet:
     """One store in words and counts.
 
     Attributes:
-        name: The store's folder name.
+        name: The store's folder name, see `Stores.title`.
         fingerprint: Its first 8 digits.
         roles: What it was used for, in words.
         facts: Name and text.
-        splits: Split, images, patients.
+        dealt: How images came to be in a split, in words.
+        splits: Split, images, patients; where a patient is not known each file counts as one.
+        unknown: Images whose patient is not known.
         labels: Label, kind, class, then counts by split.
         refused: Reason and count, most frequent first.
         overlap: The outcome of the check that no patient is in two splits.
@@ -43,7 +45,9 @@ class DataSheet:
     fingerprint: str
     roles: str
     facts: tuple[tuple[str, str], ...] = ()
+    dealt: str = ""
     splits: tuple[tuple[str, int, int], ...] = ()
+    unknown: int = 0
     labels: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
     refused: tuple[tuple[str, int], ...] = ()
     overlap: str = ""
@@ -78,7 +82,11 @@ def data_sheets(runs: Sequence[Run], stores: Stores) -> tuple[DataSheet, ...]:
     sheets = list(lost)
     for key, uses in used.items():
         opened = known.get(key) or stores.of(key)
-        sheets.append(_sheet(opened, joined(uses)) if opened else _lost("unnamed store", key, joined(uses), ()))
+        sheets.append(
+            _sheet(opened, stores.title(opened), joined(uses))
+            if opened
+            else _lost("unnamed store", key, joined(uses), ())
+        )
     return tuple(sheets)
 
 
@@ -103,14 +111,16 @@ def _told(data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
-def _sheet(store: Store, roles: str) -> DataSheet:
+def _sheet(store: Store, name: str, roles: str) -> DataSheet:
     table = store.manifest
     overlap, held = _overlap(table)
     return DataSheet(
-        name=store.path.name,
+        name=name,
         fingerprint=store.fingerprint[:8],
         roles=roles,
         facts=_facts(store, table),
+        dealt=_dealt(store, table),
+        unknown=_unknown(table),
         splits=tuple(
             (split, int((table["split"] == split).sum()), int(table.loc[table["split"] == split, "patient"].nunique()))
             for split in _SPLITS
@@ -124,7 +134,7 @@ def _sheet(store: Store, roles: str) -> DataSheet:
 
 
 def _facts(store: Store, table: pd.DataFrame) -> tuple[tuple[str, str], ...]:
-    unknown = int((~table["patient_known"]).sum())
+    unknown = _unknown(table)
     patients = f"{table['patient'].nunique():,}"
     if unknown:
         patients += f" (for {count(unknown, 'image')} the patient is not known; each counts as a patient of its own)"
@@ -155,16 +165,37 @@ def _counts(values: pd.Series[Any]) -> str:
     return ", ".join(f"{value}: {number:,}" for value, number in values.value_counts().items())
 
 
+def _unknown(table: pd.DataFrame) -> int:
+    return int((~table["patient_known"]).sum())
+
+
+def _shared(table: pd.DataFrame) -> int:
+    return int((table.groupby("patient")["split"].nunique() > 1).sum())
+
+
+def _dealt(store: Store, table: pd.DataFrame) -> str:
+    """Say whether patients are apart as the manifest has it, whatever was asked for when the store was prepared."""
+    unknown, mode = _unknown(table), str(store.info.get("options", {}).get("split", ""))
+    if shared := _shared(table):
+        return f"split with {count(shared, 'patient')} in more than one split"
+    if unknown == len(table):
+        return "split by file, since no patient is known"
+    given = ", as the data set gives it" if mode.startswith("given") else ""
+    apart = f"; for {count(unknown, 'image')} the patient is not known, and each file went by itself" if unknown else ""
+    return f"split by patient{given}{apart}"
+
+
 def _overlap(table: pd.DataFrame) -> tuple[str, bool]:
-    sides = table.groupby("patient")["split"].nunique()
-    shared = int((sides > 1).sum())
+    shared, unknown = _shared(table), _unknown(table)
+    if unknown == len(table) and not shared:
+        return "Not checked: no patient is known, so that one may be in more than one split.", False
     if shared:
         return (
             f"{count(shared, 'patient')} in more than one split: the scores of this store are not to be trusted.",
             False,
         )
-    unknown = int((~table["patient_known"]).sum())
-    words = f"Checked: none of {len(sides):,} patients is in more than one split."
+    known = table.loc[table["patient_known"], "patient"].nunique()
+    words = f"Checked: none of {known:,} patients is in more than one split."
     return (f"{words} Images of unknown patients cannot be checked." if unknown else words), True
 
 

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from vesalius.atomic import replace_text
 from vesalius.errors import RunError
 from vesalius.report.commands import commands
-from vesalius.report.data_sheet import DataSheet, data_sheets
+from vesalius.report.data_sheet import data_sheets
 from vesalius.report.limits import limits
 from vesalius.report.redaction import recipe_without_folders
 from vesalius.report.run_folder import Run
@@ -83,14 +83,14 @@ def _render(run: Run, stores: Stores) -> str:
         _environment()
         .get_template("model_card.md.j2")
         .render(
-            front=_Code(_front_matter(recipe, sheets)),
+            front=_Code(_front_matter(recipe)),
             name=run.name,
             sentences=summarise([run]),
             facts=facts,
             sheets=sheets,
             rows=rows,
             baselines=_baselines(rows),
-            limits=limits([run]),
+            limits=limits([run], stores),
             recipe=_Code(recipe_without_folders(run.recipe).replace("```", "'''")),
             commands=_Code("\n".join(commands([run], stores)).replace("```", "'''")),
             versions=sorted((run.about.get("versions") or {}).items()),
@@ -102,8 +102,8 @@ def _render(run: Run, stores: Stores) -> str:
     )
 
 
-def _front_matter(recipe: dict[str, Any], sheets: Sequence[DataSheet]) -> str:
-    """YAML that the Hugging Face hub reads; the licence is the user's to choose."""
+def _front_matter(recipe: dict[str, Any]) -> str:
+    """YAML that the Hugging Face hub reads; the licence and the hub's ids of data sets are the authors' to name."""
     method = str((recipe.get("method") or {}).get("name") or "")
     tags = [
         "timm",
@@ -113,15 +113,8 @@ def _front_matter(recipe: dict[str, Any], sheets: Sequence[DataSheet]) -> str:
         "vesalius",
         *([method] if method else []),
     ]
-    known = list(dict.fromkeys(_slug(sheet.name) for sheet in sheets if _slug(sheet.name)))
     content: dict[str, Any] = {"library_name": "timm", "pipeline_tag": "image-feature-extraction", "tags": tags}
-    if known:
-        content["datasets"] = known
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
 
 
 def _recipe(run: Run) -> dict[str, Any]:

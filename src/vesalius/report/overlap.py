@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from vesalius.report.run_folder import Run
 from vesalius.report.stores import Stores
@@ -14,13 +15,13 @@ __all__ = ["overlap_rows"]
 def overlap_rows(runs: Sequence[Run], stores: Stores) -> tuple[tuple[str, ...], ...]:
     """Return a row for each label of each store: scored images and patients, and how many the pretraining had seen.
 
-    With several runs a row begins with the run's name. A result that does not know says so.
+    With several runs a row begins with the run's name. A result that does not know says so, for patients as well where
+    their pseudonyms do not agree.
     """
     rows: dict[tuple[str, ...], None] = {}
     for run in runs:
         for each in run.evaluations:
-            store = stores.of(each.fingerprint)
-            where = store.path.name if store else f"store {each.fingerprint}" if each.fingerprint else "no store"
+            where = stores.title_of(each.fingerprint)
             seen = each.result.settings.get("seen_in_pretraining")
             label = f"{plain_name(each.result.label)} ({where})"
             images, patients = f"{each.result.test_images:,}", f"{each.result.test_patients:,}"
@@ -30,9 +31,16 @@ def overlap_rows(runs: Sequence[Run], stores: Stores) -> tuple[tuple[str, ...], 
                     f"{int(seen['of_images']):,}",
                     f"{int(seen['test_images']):,}",
                     f"{int(seen['of_patients']):,}",
-                    f"{int(seen['test_patients']):,}",
+                    _patients(seen),
                 )
             else:
                 row = (label, images, "not known", patients, "not known")
             rows[(run.name, *row) if len(runs) > 1 else row] = None
     return tuple(rows)
+
+
+def _patients(seen: Mapping[str, Any]) -> str:
+    number = int(seen["test_patients"])
+    if seen.get("patients_compared", False) or number == int(seen["of_patients"]):
+        return f"{number:,}"
+    return f"at least {number:,}; others cannot be compared" if number else "cannot be compared"

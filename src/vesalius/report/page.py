@@ -106,7 +106,7 @@ def _render(runs: Sequence[Run], stores: Stores) -> str:
             recipes=[(run.name, recipe_without_folders(run.recipe)) for run in runs],
             versions=_environment_of(runs),
             settings=_settings(runs),
-            limits=limits(runs),
+            limits=limits(runs, stores),
             checklists=checklists(runs, stores, sheets, cases),
             commands=commands(runs, stores),
         )

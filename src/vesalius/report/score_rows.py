@@ -43,8 +43,8 @@ def score_rows(runs: Sequence[Run], stores: Stores) -> tuple[ScoreRow, ...]:
     rows = []
     for run in runs:
         for each in run.evaluations:
-            head, store = measured(each.result), stores.of(each.fingerprint)
-            where = store.path.name if store else f"store {each.fingerprint}" if each.fingerprint else "no store"
+            head = measured(each.result)
+            where = stores.title_of(each.fingerprint)
             rows.append(
                 ScoreRow(
                     run=run.name,

@@ -33,6 +33,16 @@ class Stores:
         """Return the stores in folders of this name."""
         return [store for store in self._by_fingerprint.values() if store.path.name == name]
 
+    def title(self, store: Store) -> str:
+        """Return the name of a store's folder, with the fingerprint's first digits where another one bears it too."""
+        name = store.path.name
+        return name if len(self.named(name)) < 2 else f"{name} ({store.fingerprint[:8]})"
+
+    def title_of(self, fingerprint: str) -> str:
+        """Return the title of the store whose fingerprint begins so, in words where it was not found or is none."""
+        store = self.of(fingerprint)
+        return self.title(store) if store else f"store {fingerprint}" if fingerprint else "no store"
+
     def trained_on(self, data: Mapping[str, Any]) -> tuple[tuple[Store, str], ...]:
         """Return store and split for each store of a training, as `run.json` names them; empty where one is not found.
 

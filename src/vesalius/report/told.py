@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from vesalius.data.store import Store
+from vesalius.evaluation.targets import label_names
 from vesalius.records.result import Result
 from vesalius.report.cases import CaseGallery
 from vesalius.report.data_sheet import DataSheet
@@ -17,7 +18,7 @@ from vesalius.report.run_folder import Evaluation, Run
 from vesalius.report.score_rows import ScoreRow
 from vesalius.report.stores import Stores
 
-__all__ = ["Answer", "Told", "a_run", "recipe_of", "scored_stores"]
+__all__ = ["Answer", "ScoredStore", "Told", "a_run", "recipe_of", "scored_stores"]
 
 Answer = tuple[str, ...]
 """Sentences; empty where the runs do not tell."""
@@ -57,6 +58,21 @@ class Told:
         return [each.result for each in self.evaluations]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredStore:
+    """A store that was scored on.
+
+    Attributes:
+        title: What tells it from others on the page.
+        store: The store.
+        labels: Those of its labels that were scored; parts of masks are none.
+    """
+
+    title: str
+    store: Store
+    labels: tuple[str, ...]
+
+
 def a_run(told: Told, say: Callable[[Run], str]) -> Answer:
     """Ask every run; what all say alike is said once, else each with its name. A run that says nothing is left out."""
     said = {run.name: words for run in told.runs if (words := say(run))}
@@ -74,13 +90,17 @@ def recipe_of(run: Run) -> Mapping[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def scored_stores(told: Told) -> dict[str, tuple[Store, tuple[str, ...]]]:
-    """Return the stores that were scored on, by name, with the labels that were scored there."""
-    labels: dict[str, list[str]] = {}
+def scored_stores(told: Told) -> tuple[ScoredStore, ...]:
+    """Return the stores that were scored on, with the labels that were scored there."""
+    labels: dict[str, dict[str, None]] = {}
     opened: dict[str, Store] = {}
     for each in told.evaluations:
         store = told.stores.of(each.fingerprint)
         if store is not None:
-            opened[store.path.name] = store
-            labels.setdefault(store.path.name, []).extend(each.result.label.split(","))
-    return {name: (store, tuple(dict.fromkeys(labels[name]))) for name, store in opened.items()}
+            opened[store.fingerprint] = store
+            names = [name for name in label_names(store, each.result.label) if name in store.labels]
+            labels.setdefault(store.fingerprint, {}).update(dict.fromkeys(names))
+    return tuple(
+        ScoredStore(title=told.stores.title(store), store=store, labels=tuple(labels[key]))
+        for key, store in opened.items()
+    )
