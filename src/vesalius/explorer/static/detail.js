@@ -105,6 +105,12 @@ export class Detail {
     return { canvas, note, name };
   }
 
+  /** A part has one colour in all layers. @param {string} name */
+  #colour(name) {
+    const names = [...new Set(this.about.layers.filter((layer) => OUTLINED.includes(layer.kind)).flatMap((layer) => layer.parts))];
+    return COLOURS[names.indexOf(name) % COLOURS.length];
+  }
+
   /** Layers by their titles: those of several runs under one. */
   #titles() {
     return [...new Map(this.about.layers.map((layer) => [layer.title, layer])).values()];
@@ -179,9 +185,9 @@ export class Detail {
         this.#reload();
       } });
       return make("div", {}, make("label", { class: "box" }, box, make("span", {}, layer.title)), make("div", { class: "key" },
-        ...layer.parts.map((name, part) => {
+        ...layer.parts.map((name) => {
           const swatch = make("span", { class: "swatch", "aria-hidden": "true" });
-          swatch.style.background = COLOURS[part % COLOURS.length];
+          swatch.style.background = this.#colour(name);
           return make("span", {}, swatch, name.replaceAll("_", " "));
         })));
     }));
@@ -255,7 +261,7 @@ export class Detail {
       if (layer === null) missing.push(`${title}: none here`);
       if (!layer) continue;
       const dashed = this.about.layers[number].kind === "prediction";
-      for (let part = 0; part < layer.shape[0]; part++) outline(context, layer, part, COLOURS[part % COLOURS.length], scale, dashed);
+      for (const [part, name] of this.about.layers[number].parts.entries()) outline(context, layer, part, this.#colour(name), scale, dashed);
     }
     return missing;
   }
