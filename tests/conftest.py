@@ -36,6 +36,9 @@ _LONGEST_FIRST = (
     "evaluation/test_detect.py",
     "real/test_registration.py",
     "evaluation/test_explain_cases.py",
+    "explorer/test_in_chromium.py",
+    "explorer/test_app.py",
+    "evaluation/test_see_answers.py",
 )
 """Files of half a minute and more: begun last, one of them would keep one process at work while the others wait."""
 

@@ -33,10 +33,10 @@ def phantom(phantom_store: Path) -> Store:
 def run(phantom_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("answers") / "run"
     torch.manual_seed(0)
-    backbone = create_backbone(BackboneConfig(name="test_resnet", image_size=64, in_chans=1, drop_path=0.0))
+    backbone = create_backbone(BackboneConfig(name="test_resnet", image_size=48, in_chans=1, drop_path=0.0))
     save_backbone(backbone, run / "backbone", state=backbone.state_dict())
     how = QUICK | {"protocol": "folds", "folds": 2, "decoder": "fpn", "keep_networks": True}
-    how["overrides"] = ["rounds=1", "round_steps=20", "batch_size=8", "lr=0.01"]
+    how["overrides"] = ["rounds=1", "round_steps=12", "batch_size=8", "lr=0.01"]
     pipeline.evaluate_segment(run, data=phantom_store, **how)
     return run
 

@@ -30,6 +30,7 @@ TINY = (
     "training={batch_size: 16, epochs: 0.25, accelerator: cpu}",
 )
 QUICK: dict[str, Any] = {"progress": False, "precision": "fp32", "device": "cpu", "bootstrap": 20, "seeds": 1}
+ONCE = {"random_inits": 1}
 LOOK: dict[str, Any] = {"embedding": "pca", "device": "cpu", "progress": False}
 LABEL = "any_finding"
 Open = Callable[..., Any]
@@ -54,7 +55,7 @@ def explored(phantom_store: Path, tmp_path_factory: pytest.TempPathFactory) -> E
     for name, backbone in (("run", "test_vit"), ("other", "test_resnet")):
         overrides = (*TINY, f"backbone={{name: {backbone}, image_size: 32}}", f"training.seed={len(runs)}")
         runs.append(pipeline.pretrain("dino/small", data=store, out=folder / name, overrides=overrides))
-        pipeline.evaluate(runs[-1], data=store, task="linear", label=LABEL, **QUICK)
+        pipeline.evaluate(runs[-1], data=store, task="linear", label=LABEL, **QUICK, **ONCE)
     how = QUICK | {"protocol": "folds", "folds": 2, "decoder": "fpn", "keep_networks": True}
     how["overrides"] = ["rounds=1", "round_steps=8", "batch_size=8", "lr=0.01"]
     pipeline.evaluate_segment(runs[0], data=store, **how)

@@ -104,6 +104,7 @@ def test_the_keyboard_reaches_everything(page: Any) -> None:
     page.locator("#tab-grid").focus()
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.id") == "tab-map"
+    page.locator("#panel-map .legend li").first.wait_for()
     page.locator("#panel-map canvas").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowLeft")

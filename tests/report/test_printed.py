@@ -128,3 +128,14 @@ def test_pdf_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunError, match="the PDF cannot be written"):
         write_pdf("<p>words</p>", tmp_path / "file" / "t.pdf")
+
+
+def test_printing_lets_no_truncated_image_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """WeasyPrint sets a switch of Pillow for all the process as it is imported, by which what is cut short is read."""
+    from PIL import ImageFile
+
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
+    for name in [one for one in sys.modules if one.partition(".")[0] == "weasyprint"]:
+        monkeypatch.delitem(sys.modules, name)
+    load_printer()
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False

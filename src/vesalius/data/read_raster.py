@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageFile
 
 from vesalius.data.limits import check_frame, check_size
 from vesalius.data.quiet import quiet
@@ -115,7 +115,7 @@ def _opened(path: Path, kind: str) -> Iterator[Image.Image]:
         # check_size sets the limit; Pillow warns from 89 million pixels on and refuses from 179 million.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            with Image.open(path, formats=_OPENERS[kind]) as image:
+            with _nothing_cut_short(), Image.open(path, formats=_OPENERS[kind]) as image:
                 yield image
         except Image.DecompressionBombError as error:
             raise UnreadableImageError(
@@ -126,6 +126,17 @@ def _opened(path: Path, kind: str) -> Iterator[Image.Image]:
         except (OSError, SyntaxError, ValueError) as error:
             word = "truncated" if "truncated" in str(error) or "Truncated" in str(error) else "damaged"
             raise UnreadableImageError(path, f"{word} {kind.upper()} file ({error})", "Copy it again") from error
+
+
+@contextmanager
+def _nothing_cut_short() -> Iterator[None]:
+    """Refuse files that end too early, whatever other libraries say: some let Pillow fill them up in all the process."""
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def _pixels(path: Path, image: Image.Image, codes: bool) -> tuple[npt.NDArray[Any], int, list[str]]:

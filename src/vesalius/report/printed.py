@@ -7,6 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
+from PIL import ImageFile
+
 from vesalius.atomic import replacing
 from vesalius.errors import ConfigError, RunError
 
@@ -24,6 +26,7 @@ def load_printer() -> ModuleType:
     Raises:
         ConfigError: WeasyPrint or Pango is not installed.
     """
+    truncated = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         import weasyprint
     except ImportError as error:
@@ -32,6 +35,8 @@ def load_printer() -> ModuleType:
         raise ConfigError(
             f"WeasyPrint is installed but not the libraries it draws with ({error}): {_INSTALL}"
         ) from error
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = truncated  # it lets Pillow read images that are cut short, in all the process
     return cast(ModuleType, weasyprint)
 
 
