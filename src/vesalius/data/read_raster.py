@@ -130,7 +130,7 @@ def _opened(path: Path, kind: str) -> Iterator[Image.Image]:
 
 @contextmanager
 def _nothing_cut_short() -> Iterator[None]:
-    """Refuse files that end too early, whatever other libraries say: some let Pillow fill them up in all the process."""
+    """Refuse files that end too early, whatever other packages say: some let Pillow fill them up everywhere."""
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
