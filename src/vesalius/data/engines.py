@@ -14,6 +14,10 @@ from vesalius.errors import ConfigError, VesaliusError, nearest
 
 __all__ = ["check_engine", "run_in_order", "worker_count"]
 
+_IDLE = 6 * 3600
+"""Seconds after which idle worker processes end. By loky's own five minutes, work that begins just as they end waits
+for them for ever."""
+
 Result = TypeVar("Result")
 
 _ENGINES = ("local", "ray", "dask")
@@ -100,7 +104,8 @@ def _enter_backend(stack: ExitStack, engine: str, workers: int) -> None:
     """Make the engine's joblib backend the current one until the stack is left."""
     backend = check_engine(engine)
     if backend == "loky":
-        stack.enter_context(joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1))
+        how = {"n_jobs": workers, "inner_max_num_threads": 1, "idle_worker_timeout": _IDLE}
+        stack.enter_context(joblib.parallel_config(backend="loky", **how))
         return
     if backend == "ray":
         importlib.import_module("ray.util.joblib").register_ray()
