@@ -27,7 +27,7 @@ class SeenImages:
     """What one run makes of every image of a store, row i of row i.
 
     Attributes:
-        about: Fingerprints of store and weights, `heads` by their captions, `grid`, `image_size`, `whose_row`, `map`.
+        about: Fingerprints of store and weights, `heads` by their captions, `image_size`, `whose_row`, `map`.
         features: `[images, dim]` float16, of length 1.
         attention: `[images, heads, rows, columns]` uint8, each head's map by its highest value; None without attention.
         places: `[images, 2]` float32, on a map where near images look alike to the run.

@@ -27,13 +27,19 @@ _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".
 def make_app(exploration: Exploration) -> FastAPI:
     """Return the application; `vesalius.explorer.guard.Guard` goes around it."""
     app = FastAPI(title="vesalius explore", docs_url=None, redoc_url=None, openapi_url=None)
-    files = _own_files()
-    layers = exploration.layers()
-    store = exploration.store
 
     @app.exception_handler(VesaliusError)
     def changed(_: Request, error: VesaliusError) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, status_code=409 if isinstance(error, StoreError) else 500)
+
+    _answer_about_the_store(app, exploration)
+    _answer_about_runs(app, exploration)
+    _answer_with_own_files(app)  # last: its path takes any name
+    return app
+
+
+def _answer_about_the_store(app: FastAPI, exploration: Exploration) -> None:
+    store, layers = exploration.store, exploration.layers()
 
     @app.get("/api/about")
     def about() -> dict[str, Any]:
@@ -72,20 +78,26 @@ def make_app(exploration: Exploration) -> FastAPI:
         found = layers[layer].read(row)
         return Response(status_code=204) if found is None else _numbers(found)
 
+    @app.get("/api/alive")
+    def alive() -> dict[str, bool]:
+        exploration.check_unchanged()
+        return {"alive": True}
+
+
+def _answer_about_runs(app: FastAPI, exploration: Exploration) -> None:
     @app.get("/api/places/{run}")
     def places(run: int) -> Response:
         return _numbers(np.asarray(_seen(exploration, run).places, dtype=np.float32))
 
     @app.get("/api/neighbours/{run}/{row}")
     def neighbours(run: int, row: int, count: int = Query(12, ge=1, le=100)) -> dict[str, Any]:
-        _check_row(store, row)
+        _check_row(exploration.store, row)
         found = nearest_images(_seen(exploration, run).features, row, count)
         return {"rows": [one for one, _ in found], "similarities": [one for _, one in found]}
 
-    @app.get("/api/alive")
-    def alive() -> dict[str, bool]:
-        exploration.check_unchanged()
-        return {"alive": True}
+
+def _answer_with_own_files(app: FastAPI) -> None:
+    files = _own_files()
 
     @app.get("/")
     def index() -> Response:
@@ -96,8 +108,6 @@ def make_app(exploration: Exploration) -> FastAPI:
         if name not in files:
             raise HTTPException(404, "no such file")
         return files[name]
-
-    return app
 
 
 def _own_files() -> dict[str, Response]:

@@ -16,7 +16,7 @@ from vesalius.backbones.timm_backbones import TimmBackbone
 from vesalius.backbones.weights import weights_fingerprint
 from vesalius.data.source_image import SourceImage
 from vesalius.devices import choose_device
-from vesalius.errors import BackboneError, ConfigError, RunError
+from vesalius.errors import BackboneError, ConfigError
 from vesalius.interpret.attention_rollout import attention_rollout
 from vesalius.interpret.guided_heads import Head, Joined, name_heads
 from vesalius.interpret.last_attention import last_attention
@@ -91,8 +91,7 @@ def open_run(folder: Path, *, name: str = "") -> ExplainedRun:
     """
     run = RunFolder(folder)
     recipe = run.recipe()
-    if not run.backbone.is_dir():
-        raise RunError(f"{folder}: no backbone in it; let `vesalius pretrain` finish, if need be with --resume")
+    run.check_backbone()
     backbone = load_backbone(run.backbone)
     heads = heads_of_last_block(backbone)
     if not heads:

@@ -120,13 +120,11 @@ def look_through(
 
 
 def _check_run(path: Path) -> None:
-    from vesalius.errors import RunError
     from vesalius.training.run_folder import RunFolder
 
     run = RunFolder(path)
     run.recipe()
-    if not run.backbone.is_dir():
-        raise RunError(f"{path}: no backbone in it; let `vesalius pretrain` finish, if need be with --resume")
+    run.check_backbone()
 
 
 def _explored(

@@ -101,6 +101,15 @@ class RunFolder:
             raise RunError(f"{self.path}: is no run folder (no recipe.yaml); name a folder that `pretrain` wrote")
         return build(Recipe, load_yaml(self.recipe_file), source=str(self.recipe_file))
 
+    def check_backbone(self) -> None:
+        """Make sure that a backbone was written.
+
+        Raises:
+            RunError: There is none yet.
+        """
+        if not self.backbone.is_dir():
+            raise RunError(f"{self.path}: no backbone in it; let `vesalius pretrain` finish, if need be with --resume")
+
     def state(self) -> dict[str, Any]:
         """Read run.json.
 
