@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import runpy
@@ -48,6 +49,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     place = {str(here / name): number for number, name in enumerate(_LONGEST_FIRST)}
     items.sort(key=lambda item: place.get(str(item.path), len(place)))
+
+
+def pytest_collection_finish() -> None:
+    """Leave out what all imports brought when garbage is collected, which every training does at its end."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Let what is left be collected when the process ends, which bindings wait for."""
+    gc.unfreeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Int
-from torch import Tensor
 
 from vesalius.data.batches import ImagePool
 from vesalius.data.knowledge_maps import ADVICE, TEMPLATE_FILE, KnowledgeMaps, find_maps, labelled_by, open_maps
-from vesalius.data.sharded_array import ShardedArray
 from vesalius.errors import KnowledgeError
 from vesalius.records.knowledge import Knowledge
 
@@ -75,13 +73,12 @@ class KnowledgePool:
     def gather(self, indices: Int[np.ndarray, "batch"]) -> Knowledge:
         """Read the maps of some images."""
         known = torch.from_numpy(self.pool.gather_rows(self._known, indices))
-
-        def read(arrays: list[ShardedArray] | None) -> Tensor:
-            if arrays is None:
-                return known.new_empty((len(known), 0, *known.shape[2:]))
-            return torch.from_numpy(self.pool.gather_rows(arrays, indices))
-
-        return Knowledge(read(self._parts), read(self._coordinates), known, torch.from_numpy(self._guided[indices]))
+        nothing = known.new_empty((len(known), 0, *known.shape[2:]))
+        parts, coordinates = (
+            nothing if arrays is None else torch.from_numpy(self.pool.gather_rows(arrays, indices))
+            for arrays in (self._parts, self._coordinates)
+        )
+        return Knowledge(parts, coordinates, known, torch.from_numpy(self._guided[indices]))
 
 
 def open_knowledge(

@@ -43,22 +43,18 @@ class Features:
 
     def split(self, rows: int) -> tuple[Features, ...]:
         """Cut the batch into parts of `rows` images, the last one of what is left."""
+        return tuple(self._part(slice(start, start + rows)) for start in range(0, len(self.pooled), rows))
 
-        def cut(tensor: Tensor | None, start: int) -> Tensor | None:
-            return None if tensor is None else tensor[start : start + rows]
-
-        return tuple(
-            Features(
-                pooled=self.pooled[start : start + rows],
-                patches=cut(self.patches, start),
-                grid=self.grid,
-                cls=cut(self.cls, start),
-                attention=cut(self.attention, start),
-                inner=cut(self.inner, start),
-                kept=cut(self.kept, start),
-                stages=tuple(stage[start : start + rows] for stage in self.stages),
-            )
-            for start in range(0, len(self.pooled), rows)
+    def _part(self, rows: slice) -> Features:
+        return Features(
+            pooled=self.pooled[rows],
+            patches=None if self.patches is None else self.patches[rows],
+            grid=self.grid,
+            cls=None if self.cls is None else self.cls[rows],
+            attention=None if self.attention is None else self.attention[rows],
+            inner=None if self.inner is None else self.inner[rows],
+            kept=None if self.kept is None else self.kept[rows],
+            stages=tuple(stage[rows] for stage in self.stages),
         )
 
     @staticmethod

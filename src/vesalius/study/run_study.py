@@ -17,6 +17,7 @@ from vesalius.records.result import Result
 from vesalius.study.about import ABOUT, about_of, write_about
 from vesalius.study.definition import Study, StudyArm
 from vesalius.study.label_trainings import LabelTraining, label_minutes
+from vesalius.study.results_file import read_results
 from vesalius.study.scored import Scored
 from vesalius.study.verbs import Verbs
 from vesalius.training.planning import NOTHING, Plan
@@ -230,11 +231,7 @@ class StudyRun:
     def results(self, arm: str, task: Scored) -> dict[int, list[Result]]:
         """Return what was scored, by seed; seeds that are not done are left out."""
         files = {seed: self._file(arm, seed, task) for seed in range(self.seeds)}
-        return {
-            seed: [Result.from_dict(one) for one in json.loads(file.read_text(encoding="utf-8"))]
-            for seed, file in files.items()
-            if file.is_file()
-        }
+        return {seed: read_results(file) for seed, file in files.items() if file.is_file()}
 
     def seeds_scored(self) -> int:
         """Return how many seeds the results go up to, of this call or an earlier one."""

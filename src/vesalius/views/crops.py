@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vesalius.views.plans import ViewSpec
+from vesalius.views.uniform import uniform
 
 __all__ = ["Crops", "draw_crops"]
 
@@ -55,20 +56,16 @@ def draw_crops(spec: ViewSpec, batch: int, image_size: tuple[int, int], generato
         generator: The only source of randomness.
     """
     height, width = image_size
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator, device=generator.device)
-
-    box_width, box_height = _draw_sides(spec, uniform(2, batch, _ATTEMPTS), height, width)
-    place = uniform(2, batch)
+    box_width, box_height = _draw_sides(spec, uniform(generator, 2, batch, _ATTEMPTS), height, width)
+    place = uniform(generator, 2, batch)
     left, top = _placed(place[0], width - box_width), _placed(place[1], height - box_height)
-    shift = (2 * uniform(2, batch) - 1) * spec.translation
+    shift = (2 * uniform(generator, 2, batch) - 1) * spec.translation
     left, top = left + torch.round(shift[0] * width), top + torch.round(shift[1] * height)
-    turn = uniform(2, batch)
+    turn = uniform(generator, 2, batch)
     angle = torch.where(turn[0] < spec.rotation_p, (2 * turn[1] - 1) * spec.rotation_deg, 0.0)
-    flip = uniform(batch) < spec.flip_p
+    flip = uniform(generator, batch) < spec.flip_p
     if spec.vertical_flip_p:  # upside down is turned by half a circle and mirrored
-        upside_down = uniform(batch) < spec.vertical_flip_p
+        upside_down = uniform(generator, batch) < spec.vertical_flip_p
         flip, angle = flip ^ upside_down, angle + 180.0 * upside_down
     return Crops(box=torch.stack([left, top, box_width, box_height], -1), flip=flip, rotation_deg=angle)
 

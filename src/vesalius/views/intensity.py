@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vesalius.views import operations
 from vesalius.views.plans import ViewSpec
+from vesalius.views.uniform import uniform
 
 __all__ = ["Intensity", "apply_jitter", "draw_intensity"]
 
@@ -44,31 +45,31 @@ class Intensity:
 
 def draw_intensity(spec: ViewSpec, batch: int, generator: torch.Generator) -> Intensity:
     """Draw the intensity parameters of one view of `batch` images; the generator is the only source of randomness."""
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator, device=generator.device)
-
-    jittered = uniform(batch) < spec.jitter_p
-
-    def factor(strength: float, probability: float, *, gate: Tensor | None = None) -> Tensor:
-        low = max(0.0, 1.0 - strength)
-        chosen = uniform(batch) < probability
-        value = low + (1 + strength - low) * uniform(batch)
-        return torch.where(chosen if gate is None else chosen & gate, value, 1.0)
-
+    jittered = uniform(generator, batch) < spec.jitter_p
+    everywhere = torch.ones_like(jittered)
     low, high = spec.blur_sigma
     return Intensity(
-        order=uniform(batch, 4).argsort(1),
-        brightness=factor(spec.brightness, spec.brightness_p, gate=jittered),
-        contrast=factor(spec.contrast, spec.contrast_p, gate=jittered),
-        saturation=factor(spec.saturation, 1.0, gate=jittered),
-        hue=torch.where(jittered, (2 * uniform(batch) - 1) * spec.hue, 0.0),
-        gray=uniform(batch) < spec.gray_p,
-        gamma=factor(spec.gamma, spec.gamma_p),
-        sharpness=factor(spec.sharpness, spec.sharpness_p),
-        blur_sigma=torch.where(uniform(batch) < spec.blur_p, low + (high - low) * uniform(batch), 0.0),
-        solarize=uniform(batch) < spec.solarize_p,
+        order=uniform(generator, batch, 4).argsort(1),
+        brightness=_factor(spec.brightness, spec.brightness_p, jittered, generator),
+        contrast=_factor(spec.contrast, spec.contrast_p, jittered, generator),
+        saturation=_factor(spec.saturation, 1.0, jittered, generator),
+        hue=torch.where(jittered, (2 * uniform(generator, batch) - 1) * spec.hue, 0.0),
+        gray=uniform(generator, batch) < spec.gray_p,
+        gamma=_factor(spec.gamma, spec.gamma_p, everywhere, generator),
+        sharpness=_factor(spec.sharpness, spec.sharpness_p, everywhere, generator),
+        blur_sigma=torch.where(
+            uniform(generator, batch) < spec.blur_p, low + (high - low) * uniform(generator, batch), 0.0
+        ),
+        solarize=uniform(generator, batch) < spec.solarize_p,
     )
+
+
+def _factor(strength: float, probability: float, where: Bool[Tensor, "n"], generator: torch.Generator) -> Tensor:
+    """Draw factors from 1 - strength (0 at least) to 1 + strength for images of `where`, 1 elsewhere."""
+    low = max(0.0, 1.0 - strength)
+    chosen = uniform(generator, len(where)) < probability
+    value = low + (1 + strength - low) * uniform(generator, len(where))
+    return torch.where(chosen & where, value, 1.0)
 
 
 def apply_jitter(images: Float[Tensor, "n c height width"], drawn: Intensity) -> Float[Tensor, "n c height width"]:
