@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 
+import numpy as np
 import pytest
 
 from vesalius.data.engines import run_in_order
@@ -20,6 +22,19 @@ def _refuse(number: int) -> int:
     if number == 3:
         raise ConfigError("three is not wanted")
     return number
+
+
+_KEPT: list[np.ndarray] = []
+
+
+def _hoard(megabytes: int) -> int:
+    _KEPT.append(np.ones(megabytes * 2**17))
+    time.sleep(0.6)  # loky looks at a worker's memory once a second
+    return os.getpid()
+
+
+def test_workers_that_grow_are_replaced_also_where_warnings_are_errors() -> None:
+    assert len(set(run_in_order(_hoard, [(200,)] * 8, workers=2))) > 2
 
 
 @pytest.mark.filterwarnings("ignore")  # of the clusters themselves, on their sockets and settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, TypeVar
@@ -13,10 +14,6 @@ import joblib
 from vesalius.errors import ConfigError, VesaliusError, nearest
 
 __all__ = ["check_engine", "run_in_order", "worker_count"]
-
-_IDLE = 6 * 3600
-"""Seconds after which idle worker processes end. By loky's own five minutes, work that begins just as they end waits
-for them for ever."""
 
 Result = TypeVar("Result")
 
@@ -104,8 +101,10 @@ def _enter_backend(stack: ExitStack, engine: str, workers: int) -> None:
     """Make the engine's joblib backend the current one until the stack is left."""
     backend = check_engine(engine)
     if backend == "loky":
-        how = {"n_jobs": workers, "inner_max_num_threads": 1, "idle_worker_timeout": _IDLE}
-        stack.enter_context(joblib.parallel_config(backend="loky", **how))
+        # Workers that were idle, or grew by 300 MB, are replaced by loky, which warns of it in a thread of its own. As
+        # an error the warning would end that thread, and what waits for its results would wait for ever.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given", category=UserWarning)
+        stack.enter_context(joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1))
         return
     if backend == "ray":
         importlib.import_module("ray.util.joblib").register_ray()
