@@ -145,14 +145,21 @@ def settle(page: Any) -> None:
     page.evaluate("() => new Promise(go => requestAnimationFrame(() => requestAnimationFrame(go)))")
 
 
+def press(page: Any, key: str) -> None:
+    page.keyboard.press(key)
+    settle(page)
+
+
 def shown(page: Any) -> int:
     settle(page)
     return int(re.match(r"([\d,]+)", page.locator("#count").inner_text())[1].replace(",", ""))
 
 
 def picture(page: Any, pane: int = 0) -> np.ndarray:
-    """The pixels of the large image."""
-    page.wait_for_timeout(150)
+    """The pixels of the large image, when all that belongs to it is there."""
+    settle(page)
+    page.wait_for_selector(".panes[aria-busy='false']")
+    settle(page)
     address = page.evaluate("pane => document.querySelectorAll('#detail canvas')[pane].toDataURL()", pane)
     with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as image:
         return np.asarray(image.convert("RGB"), dtype=np.int64).reshape(-1, 3)

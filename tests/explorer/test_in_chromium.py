@@ -14,7 +14,7 @@ import pytest
 from vesalius.explorer.exploration import Exploration
 from vesalius.pipeline.exploring import look_through
 
-from .conftest import LABEL, LOOK, Explored, Open, choose_probe, names, open_first, scores, settle, shown
+from .conftest import LABEL, LOOK, Explored, Open, choose_probe, names, open_first, press, scores, settle, shown
 
 pytest.importorskip("playwright", reason="needs playwright and a Chromium")
 
@@ -36,6 +36,7 @@ def test_a_new_user_finds_the_worst_false_negatives(page: Any, explored: Explore
     words = page.locator(".tile").first.get_attribute("aria-label")
     assert words == f"Image {found[0]}, score {ordered[0]:.2f}, missed"
     page.locator(".tile").first.click()
+    page.wait_for_selector("#detail[open]")
     assert f"Image {found[0]} · 1 of {len(expected)}" in page.locator("#detail-title").inner_text()
     assert f"− yes {ordered[0]:.2f}, labelled yes" in page.locator("#detail .facts").inner_text()
 
@@ -77,38 +78,38 @@ def test_filters_by_split_and_label(page: Any, explored: Explored) -> None:
 
 def test_the_keyboard_reaches_everything(page: Any) -> None:
     page.locator("#images").focus()
-    page.keyboard.press("Tab")
+    press(page, "Tab")
     order = names(page)
     focused = "document.activeElement.getAttribute('aria-label').slice(6, 14)"
     assert page.evaluate(focused) == order[0]
-    page.keyboard.press("ArrowRight")
+    press(page, "ArrowRight")
     assert page.evaluate(focused) == order[1]
     columns = int(page.locator("#grid").get_attribute("aria-colcount"))
-    page.keyboard.press("ArrowDown")
+    press(page, "ArrowDown")
     assert page.evaluate(focused) == order[1 + columns]
-    page.keyboard.press("End")
+    press(page, "End")
     assert page.evaluate(focused) == names(page)[-1]
-    page.keyboard.press("Home")
-    page.keyboard.press("Enter")
+    press(page, "Home")
+    press(page, "Enter")
     page.wait_for_selector("#detail[open]")
-    page.keyboard.press("ArrowRight")
+    press(page, "ArrowRight")
     page.wait_for_function(
-        f"document.querySelector('#detail-title').textContent.startsWith('Image {order[1]} · 2 of 64')"
+        f"() => document.querySelector('#detail-title').textContent.startsWith('Image {order[1]} · 2 of 64')"
     )
-    page.keyboard.press("Escape")
-    assert page.evaluate(focused) == order[1]  # back where one was
-    page.keyboard.press("Space")
+    press(page, "Escape")
+    page.wait_for_function(f"() => {focused} === '{order[1]}'")  # back where one was
+    press(page, "Space")
     assert page.locator("#selection").inner_text().startswith("1 image selected")
-    page.keyboard.press("Control+a")
+    press(page, "Control+a")
     assert page.locator("#selection").inner_text().startswith("64 images selected")
     page.locator("#tab-grid").focus()
-    page.keyboard.press("ArrowRight")
+    press(page, "ArrowRight")
     assert page.evaluate("document.activeElement.id") == "tab-map"
     page.locator("#panel-map .legend li").first.wait_for()
     page.locator("#panel-map canvas").focus()
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowLeft")
-    page.keyboard.press("Enter")
+    press(page, "ArrowRight")
+    press(page, "ArrowLeft")
+    press(page, "Enter")
     page.wait_for_selector("#detail[open]")
 
 
@@ -116,6 +117,7 @@ def test_a_selection_is_exported(page: Any, explored: Explored, tmp_path: Path) 
     tiles = page.locator(".tile")
     tiles.nth(1).click(modifiers=["Control"])
     tiles.nth(3).click(modifiers=["Shift"])
+    settle(page)
     assert page.locator("#selection").inner_text().startswith("3 images selected")
     page.get_by_role("button", name="Show only these").click()
     assert shown(page) == 3
@@ -147,6 +149,7 @@ def test_the_map_selects_by_a_lasso(page: Any, explored: Explored) -> None:
     for x, y in around:
         page.mouse.move(box["x"] + x, box["y"] + y, steps=4)
     page.mouse.up()
+    settle(page)
     assert page.locator("#selection").inner_text().startswith("64 images selected")
     page.get_by_role("button", name="Select none").click()
     page.mouse.move(box["x"] + 4, box["y"] + 4)
@@ -154,9 +157,11 @@ def test_the_map_selects_by_a_lasso(page: Any, explored: Explored) -> None:
     for x, y in [(box["width"] / 2, 4), (box["width"] / 2, box["height"] - 4), (4, box["height"] - 4)]:
         page.mouse.move(box["x"] + x, box["y"] + y, steps=4)
     page.mouse.up()
+    settle(page)
     part = int(page.locator("#selection").inner_text().split()[0])
     assert 0 < part < 64
     page.get_by_label("Colour").select_option(label="sex")
+    settle(page)
     assert page.locator("#panel-map .legend li").count() == 2
     page.get_by_label("Seen by").select_option(label="other")
     page.get_by_label("Colour").select_option(label="what the run said")
@@ -169,7 +174,7 @@ def test_a_narrow_window_loses_nothing(open_page: Open, address: str) -> None:
     assert page.evaluate(wide)
     assert not page.locator("#filters").is_visible()
     page.get_by_role("button", name="Filters", exact=True).click()
-    assert page.locator("#filters").is_visible()
+    page.locator("#filters").wait_for(state="visible")
     choose_probe(page)
     page.get_by_role("button", name="Filters", exact=True).click()
     open_first(page)
@@ -194,6 +199,7 @@ def test_a_store_that_changes_is_told(
     banner.wait_for(state="visible")
     assert "was changed after this page was opened" in banner.inner_text()
     page.get_by_role("button", name="Close").click()
+    settle(page)
     assert "was changed after this page was opened" in page.locator("body > .banner").inner_text()
 
 
@@ -240,5 +246,6 @@ def test_scores_and_the_size_of_pictures(page: Any, explored: Explored) -> None:
     assert field.first.input_value() == ""
     columns = int(page.locator("#grid").get_attribute("aria-colcount"))
     page.get_by_label("Size").select_option(label="small")
+    settle(page)
     assert int(page.locator("#grid").get_attribute("aria-colcount")) > columns
     assert page.locator(".tile img").first.get_attribute("src").startswith("api/thumbnails/64/")

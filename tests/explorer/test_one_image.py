@@ -31,7 +31,7 @@ def test_layers_window_and_neighbours_of_one_image(page: Any, exploration: Explo
     assert (bare.max(1) == bare.min(1)).all()  # gray again
     for title in ("Mask", "Predicted masks", "HiResCAM of the predicted masks", "Knowledge map triangular"):
         detail.get_by_label("Layer").select_option(label=title)
-        page.wait_for_timeout(200)
+        page.wait_for_selector(".panes[aria-busy='false']")
         captions = page.locator("#detail figcaption").all_inner_texts()
         assert captions[0].startswith(f"run: {title}")
         empty = captions[0].endswith(("none of this image", "not of this run"))

@@ -1,7 +1,7 @@
 // @ts-check
 // One image large: every run beside the next, layers over it, its window, what is known of it, and its neighbours.
 
-import { fresh, make } from "./dom.js";
+import { busy, fresh, make } from "./dom.js";
 import { facts, short } from "./facts.js";
 import { Neighbours } from "./neighbours.js";
 import { COLOURS, heatCanvas, imageCanvas, outline, together } from "./paint.js";
@@ -71,7 +71,8 @@ export class Detail {
       this.#paint();
     });
     const layers = this.#read(signal).then(() => this.#paint());
-    await Promise.all([image, layers, this.near.show(row, signal)]).catch((error) => this.ask.failed(error));
+    const pictures = busy(this.panes, Promise.all([image, layers]));
+    await Promise.all([pictures, this.near.show(row, signal)]).catch((error) => this.ask.failed(error));
   }
 
   /** Show nothing, until something of this image is there. */
@@ -200,7 +201,8 @@ export class Detail {
 
   async #reload() {
     this.#paint();
-    await this.#read(this.reading?.signal).then(() => this.#paint()).catch((error) => this.ask.failed(error));
+    const read = this.#read(this.reading?.signal).then(() => this.#paint());
+    await busy(this.panes, read).catch((error) => this.ask.failed(error));
   }
 
   /** Read what is to be shown and not here yet. @param {AbortSignal} [signal] */

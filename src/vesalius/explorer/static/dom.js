@@ -32,3 +32,17 @@ let made = 0;
 
 /** A name that no other element has. @param {string} stem */
 export const fresh = (stem) => `${stem}-${(made += 1)}`;
+
+/** How much of a place is being read. @type {WeakMap<Element, number>} */
+const readings = new WeakMap();
+
+/** Say of a place that it is busy (`aria-busy`) until the work is done. @template T @param {Element} place @param {Promise<T>} work */
+export function busy(place, work) {
+  const more = (/** @type {number} */ by) => {
+    const left = (readings.get(place) ?? 0) + by;
+    readings.set(place, left);
+    place.setAttribute("aria-busy", `${left > 0}`);
+  };
+  more(1);
+  return work.finally(() => more(-1));
+}
