@@ -40,7 +40,7 @@ def test_options_reach_the_view(options: dict[str, Any], seen: dict[str, Any]) -
 def test_options_younger_than_kept_fits_count_where_they_are_asked_for(kind: type[RoundOptions]) -> None:
     usual = dict(kind().shaping())
     assert not {"lr", "search", "grid", "validation_share"} & usual.keys()
-    for name, value in (("vertical_flip", 0.5), ("largest_crop", 1.5), ("intensity", 0.3)):
+    for name, value in (("vertical_flip", 0.5), ("largest_crop", 1.5), ("intensity", 0.3), ("encoder_lr", 0.1)):
         assert name not in usual
         assert dict(kind(**{name: value}).shaping()) == {**usual, name: value}
     assert ("frozen_below" in usual) == (kind is SegmentTraining)

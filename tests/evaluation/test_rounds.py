@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from vesalius.evaluation.round_options import RoundOptions
-from vesalius.evaluation.rounds import Fit, train_in_rounds
+from vesalius.evaluation.rounds import Fit, build_optimizer, optimizer_step, train_in_rounds
 
 
 def _train(values: Sequence[float], **options: object) -> tuple[Fit, list[float], float, list[int]]:
@@ -55,3 +55,25 @@ def test_cosine_falls_to_the_lowest_rate_over_all_rounds_whatever_validation_say
 def test_a_peak_below_the_lowest_rate_stays() -> None:
     _, rates, _, _ = _train([0.5, 0.6], schedule="cosine", min_lr=0.5, warmup_steps=0)
     assert rates == pytest.approx([0.1] * 8)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize(("pretrained", "share"), [(True, 0.1), (False, 1.0)])
+def test_a_pretrained_encoder_learns_at_its_share_of_the_rate(optimizer: str, pretrained: bool, share: float) -> None:
+    """Of equal weights and gradients, encoder and head go as far as their rates are apart."""
+    network = nn.ModuleDict({"backbone": nn.Linear(1, 1, bias=False), "head": nn.Linear(1, 1, bias=False)})
+    for one in network.parameters():
+        nn.init.ones_(one)
+    options = RoundOptions.model_validate({"optimizer": optimizer, "encoder_lr": 0.1}).of_arm(pretrained=pretrained)
+    steps = build_optimizer(network, network["backbone"], options)
+    optimizer_step(steps, sum(one.sum() for one in network.parameters()), lr=0.01, task="segment")
+    moved = {name: 1 - float(one.detach()) for name, one in network.named_parameters()}
+    assert moved["head.weight"] > 0
+    assert moved["backbone.weight"] == pytest.approx(share * moved["head.weight"], rel=1e-3)
+
+
+def test_what_is_frozen_does_not_learn() -> None:
+    network = nn.ModuleDict({"backbone": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
+    network["backbone"].requires_grad_(False)
+    groups = build_optimizer(network, network["backbone"], RoundOptions()).param_groups
+    assert [len(group["params"]) for group in groups] == [2]

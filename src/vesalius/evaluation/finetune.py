@@ -122,7 +122,7 @@ class Finetuning:
         pair = self._drawn(self.probe.fractions[-1], 0)[0]
         with seeded(0, self.setup.device) as generator:
             classifier = self.classifier(backbone)
-            optimizer = build_optimizer(classifier.parameters(), self.options)
+            optimizer = build_optimizer(classifier, classifier.backbone, self.options)
             plan = finetune_plan(self.options, self.setup.image_size)
             batch = self.labelled(pair.train[: self.options.batch_size])
             seconds = []

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from vesalius.backbones.interface import Backbone
 from vesalius.evaluation.amounts import largest_of
 from vesalius.evaluation.classifier import Labelled, scores_of
+from vesalius.evaluation.finetune_options import FinetuneOptions
 from vesalius.evaluation.fit_classifier import fit_classifier
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
 from vesalius.evaluation.kept_network import NetworkAbout, save_network
@@ -86,6 +87,10 @@ class Fitting:
         return found if self.network is None else self._kept(found.fit.lr, lambda _: None, self.network)
 
     @property
+    def _options(self) -> FinetuneOptions:
+        return self.whole.options.of_arm(pretrained=self.which["arm"] not in self.whole.untrained)
+
+    @property
     def network(self) -> Path | None:
         """Folder of the network, where it is to be kept: that of all labels asked for, in their first draw."""
         first = self.which["seed"] == 0 and self.which["fraction"] == largest_of(self.whole.probe.fractions)
@@ -109,7 +114,7 @@ class Fitting:
         held_out, test = (self.whole.labelled(places) for places in (self.drawn.held_out, self.drawn.test))
         with seeded(self.seed, self.whole.setup.device):
             classifier = self.whole.classifier(self.backbone)
-        setup, options = self.whole.setup, self.whole.options
+        setup, options = self.whole.setup, self._options
         fit = fit_classifier(classifier, train, held_out, options, lr=lr, seed=self.seed, setup=setup, advance=advance)
         if network is not None:
             save_network(network, classifier, self._about(test), torch.from_numpy(test.rows))
@@ -133,7 +138,7 @@ class Fitting:
     def _digest(self, lr: float) -> str:
         stores = [store.fingerprint for store, _ in self.whole.job.stores]
         setup = (self.whole.setup.image_size, self.whole.setup.bf16)
-        how = (self.whole.options.shaping(), setup, self.whole.probe.classes)
+        how = (self._options.shaping(), setup, self.whole.probe.classes)
         what = [_LAYOUT, self.fingerprint, self.backbone.pool, stores, *how, lr, self.seed]
         targets = self.whole.job.targets
         arrays: list[npt.NDArray[Any]] = []

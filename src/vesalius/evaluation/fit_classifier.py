@@ -53,7 +53,7 @@ def fit_classifier(
     """
     frozen = len(train.rows) < options.frozen_below
     classifier.backbone.requires_grad_(not frozen)
-    optimizer = build_optimizer(classifier.parameters(), options)
+    optimizer = build_optimizer(classifier, classifier.backbone, options)
     weights = _class_weights(train).to(setup.device) if options.class_weights else None
     plan = finetune_plan(options, setup.image_size)
 

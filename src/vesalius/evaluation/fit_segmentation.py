@@ -85,7 +85,7 @@ def fit_segmentation(
     """
     frozen = len(train.rows) < options.frozen_below
     network.backbone.requires_grad_(not frozen)
-    optimizer = build_optimizer(network.parameters(), options)
+    optimizer = build_optimizer(network, network.backbone, options)
     plan = learning_view(options, setup.image_size, gamma=options.intensity)
     about = network.backbone.preprocessing
     pool = ImagePool([(train.store, train.rows)])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
 from vesalius.config import StrictModel
 
 __all__ = ["RoundOptions"]
+
+Options = TypeVar("Options", bound="RoundOptions")
 
 _GRIDS: dict[str, tuple[float, ...]] = {
     "sgd": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
@@ -47,11 +49,13 @@ class RoundOptions(StrictModel):
         intensity: How far brightness and contrast may shift, beside masks mid-tones as well.
         frozen_below: The encoder keeps its weights where fewer images are learned from (Juhasz 2022: 1000); an
             untrained one as well; give `lr`, and arms differ in their weights alone.
+        encoder_lr: Share of the rate that a pretrained encoder learns at (Howard & Ruder 2018), below 1 where what it
+            brings is worth more than what few labels would teach it; an untrained one learns at the rate itself.
         validation_share: Share of the training side's patients held out for the choice of round and rate, the same ones
             for every arm and share of the labels. A store's own `val` split is taken where the protocol is `split`.
     """
 
-    _YOUNGER: ClassVar[frozenset[str]] = frozenset({"vertical_flip", "largest_crop", "intensity"})
+    _YOUNGER: ClassVar[frozenset[str]] = frozenset({"vertical_flip", "largest_crop", "intensity", "encoder_lr"})
 
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     search: Literal["", "lr"] = ""
@@ -72,6 +76,7 @@ class RoundOptions(StrictModel):
     largest_crop: float = Field(default=1.0, ge=1, le=4)
     intensity: float = Field(default=0.2, ge=0, lt=1)
     frozen_below: int = Field(default=0, ge=0)
+    encoder_lr: float = Field(default=1.0, gt=0, le=1)
     validation_share: float = Field(default=0.2, gt=0, lt=1)
 
     def shaping(self) -> list[tuple[str, Any]]:
@@ -82,6 +87,10 @@ class RoundOptions(StrictModel):
         told = self.model_dump(exclude={"search", "lr", "grid", "validation_share"})
         usual = {name: type(self).model_fields[name].default for name in self._YOUNGER}
         return sorted((name, value) for name, value in told.items() if name not in usual or value != usual[name])
+
+    def of_arm(self: Options, *, pretrained: bool) -> Options:
+        """Return how networks of pretrained or untrained weights learn."""
+        return self if pretrained else self.model_copy(update={"encoder_lr": 1.0})
 
     def rates(self, *, pretrained: bool) -> tuple[float, ...]:
         """Return the learning rates to try; one where nothing is searched."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -106,9 +106,15 @@ def train_in_rounds(
     return Fit(lr=lr, value=best.value, loss=best.loss, best_round=best.best_round, rounds=number + 1)
 
 
-def build_optimizer(parameters: Iterable[Tensor], options: RoundOptions) -> Optimizer:
-    """Build the optimizer of those that learn; its rate is set at every step."""
-    learning: Any = [one for one in parameters if one.requires_grad]
+def build_optimizer(network: nn.Module, backbone: nn.Module, options: RoundOptions) -> Optimizer:
+    """Build the optimizer of what learns in a network and its backbone; its rate is set at every step."""
+    inside = {id(one) for one in backbone.parameters()}
+    groups = {False: 1.0, True: options.encoder_lr}  # by whether it is of the backbone
+    learning: Any = [
+        {"params": found, "share": share}
+        for within, share in groups.items()
+        if (found := [one for one in network.parameters() if one.requires_grad and (id(one) in inside) == within])
+    ]
     if options.optimizer == "sgd":
         return SGD(learning, lr=0.0, momentum=0.9, weight_decay=options.weight_decay, fused=True)
     kind = Adam if options.optimizer == "adam" else AdamW
@@ -137,7 +143,7 @@ def best_of_rates(rates: Sequence[float], fit: Callable[[float], tuple[Fit, _Kep
 
 
 def optimizer_step(optimizer: Optimizer, loss: Tensor, *, lr: float, task: str) -> None:
-    """Go one step down a loss at a rate.
+    """Go one step down a loss at a rate, or at a parameter group's `share` of it.
 
     Raises:
         EvaluationError: The loss is not finite; `task` says of what.
@@ -146,7 +152,7 @@ def optimizer_step(optimizer: Optimizer, loss: Tensor, *, lr: float, task: str) 
     if not math.isfinite(value):
         raise EvaluationError(f"{task}: the loss is {value} at a learning rate of {lr:g}; try a smaller one")
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("share", 1.0)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()

@@ -31,7 +31,7 @@ from vesalius.evaluation.kept_network import NetworkAbout, save_network
 from vesalius.evaluation.mask_parts import check_mirrors, mask_parts
 from vesalius.evaluation.rounds import Fit, best_of_rates, longest_steps
 from vesalius.evaluation.segment_counts import Draw, Predict, SegmentCounts, figures_of
-from vesalius.evaluation.segment_options import SegmentOptions
+from vesalius.evaluation.segment_options import SegmentOptions, SegmentTraining
 from vesalius.evaluation.segmentation_network import SegmentationNetwork
 from vesalius.evaluation.untrained_twin import calibrate_batch_norm
 from vesalius.seeding import seeded
@@ -118,7 +118,7 @@ class TrainedArm:
         found: dict[float, dict[int, _Array]] = {}
         chosen: dict[tuple[float, int], float] = {}
         for draw in self.job.draws:
-            rates = self.job.options.training.rates(pretrained=self.pretrained)
+            rates = self.training.rates(pretrained=self.pretrained)
             known = chosen.get((draw.fraction, draw.pair))
             fit, counted, network = self._best(draw, rates if known is None else (known,), advance)
             chosen[draw.fraction, draw.pair] = fit.lr
@@ -128,17 +128,21 @@ class TrainedArm:
             by_seed[draw.seed] = by_seed.get(draw.seed, 0) + counted
         return {fraction: np.stack([by_seed[seed] for seed in sorted(by_seed)]) for fraction, by_seed in found.items()}
 
+    @property
+    def training(self) -> SegmentTraining:
+        """How the arm's networks learn."""
+        return self.job.options.training.of_arm(pretrained=self.pretrained)
+
     def steps(self) -> int:
         """Return how many training steps all of it has at most."""
-        training = self.job.options.training
+        training = self.training
         searched = len(training.rates(pretrained=self.pretrained)) - 1
         each = [longest_steps(len(one.train), training) * (1 + searched * (one.seed == 0)) for one in self.job.draws]
         return sum(each)
 
     def seconds_a_step(self) -> float:
         """Time a few steps on a copy that is thrown away."""
-        draw, seconds = self.job.draws[-1], []
-        training = self.job.options.training
+        draw, seconds, training = self.job.draws[-1], [], self.training
         options = training.model_copy(update={"rounds": 1, "round_steps": 1, "frozen_below": 0})
         few = replace(draw, train=draw.train[: training.batch_size])
         for _ in range(_TIMED):
@@ -184,7 +188,7 @@ class TrainedArm:
 
     def _digest(self, backbone: Backbone, draw: Draw, lr: float) -> str:
         """Name what comes of a training by all that shapes it."""
-        job, training = self.job, self.job.options.training
+        job, training = self.job, self.training
         what = [_LAYOUT, backbone_fingerprint(backbone), job.options.decoder, training.shaping(), lr]
         what += [draw.seed, job.options.seed]
         what += [self.setup.image_size, self.setup.bf16, job.store.fingerprint, job.store.mask_fingerprint, job.parts]
@@ -195,7 +199,7 @@ class TrainedArm:
     def _fitted(
         self, backbone: Backbone, draw: Draw, lr: float, advance: Callable[[int], None], network_file: Path | None
     ) -> dict[str, _Array]:
-        network, training = self._network(backbone, draw.seed), self.job.options.training
+        network, training = self._network(backbone, draw.seed), self.training
 
         def validate() -> tuple[float, float]:
             losses: list[float] = []
