@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from vesalius import pipeline
 from vesalius.data.store import open_store
 from vesalius.errors import BackboneError, ConfigError, KnowledgeError
+from vesalius.evaluation.mask_parts import mask_parts
 from vesalius.evaluation.regions import RegionOptions, best_overlap, evaluate_regions
 
 QUICK = {"progress": False, "precision": "fp32", "device": "cpu", "bootstrap": 50}
@@ -54,6 +56,11 @@ def test_every_arm_is_scored(run: Path, guided_store: Path) -> None:
         assert found["prior_ceiling"] > found["pretrained"]
     written = json.loads(next((run / "evaluations").glob("regions-heart-*/result.json")).read_text())
     assert written["settings"]["prior"]["template"] == "slic"
+    table = pd.read_parquet(next((run / "evaluations").glob("regions-heart-*/predictions.parquet")))
+    store = open_store(guided_store)
+    covered = (store.masks[:] == mask_parts(store, ["heart"])[0]["heart"]).mean(axis=(1, 2))
+    of_images = table[table.arm == "pretrained"].set_index("image_id").share[store.manifest.image_id]
+    np.testing.assert_allclose(of_images, covered, atol=1e-6)
     state = json.loads((run / "run.json").read_text())
     assert state["data"]["regions"]["template"] == "slic"
 

@@ -111,25 +111,28 @@ def evaluate_regions(
     for arm in untrained_arms(run):
         calibrate_batch_norm(arms[arm], store, rows, image_size=options.image_size, device=device)
     figures: dict[str, dict[str, list[Tensor]]] = {name: {} for name in there}
+    shares: dict[str, npt.NDArray[np.float64]] = {name: np.full(len(rows), np.nan) for name in there}
     for start in range(0, len(rows), batch_size):
         chosen = np.arange(start, min(start + batch_size, len(rows)))
         regions = regions_of(arms, store, rows[chosen], prior, chosen, options=options, device=device)
         masks = torch.from_numpy(store.masks[rows[chosen]])
         for name, value in there.items():
+            part = masks == value
             for arm, labels in regions.items():
-                figures[name].setdefault(arm, []).append(best_overlap(labels, masks == value))
-            figures[name].setdefault("prior_ceiling", []).append(_ceiling(regions["prior_regions"], masks == value))
+                figures[name].setdefault(arm, []).append(best_overlap(labels, part))
+            figures[name].setdefault("prior_ceiling", []).append(_ceiling(regions["prior_regions"], part))
+            shares[name][chosen] = part.float().mean(dim=(1, 2)).numpy()
         advance(len(chosen))
     scoring = _Scoring(run, store, rows, prior, options, notes)
     overlaps = {
         name: {arm: torch.cat(one).double().numpy() for arm, one in of_arms.items()}
         for name, of_arms in figures.items()
     }
-    results = [scoring.part(name, of_arms) for name, of_arms in overlaps.items()]
+    results = [scoring.part(name, of_arms, shares[name]) for name, of_arms in overlaps.items()]
     if len(overlaps) > 1:
         arms_there = next(iter(overlaps.values()))
         whole = {arm: _mean_there([of_arms[arm] for of_arms in overlaps.values()]) for arm in arms_there}
-        results.append(scoring.part("mean", whole))
+        results.append(scoring.part("mean", whole, None))
     return tuple(results)
 
 
@@ -236,8 +239,10 @@ class _Scoring:
     options: RegionOptions
     notes: list[str]
 
-    def part(self, name: str, overlaps: dict[str, npt.NDArray[np.float64]]) -> Result:
-        """Average over the images, say how it stands, and write."""
+    def part(
+        self, name: str, overlaps: dict[str, npt.NDArray[np.float64]], share: npt.NDArray[np.float64] | None
+    ) -> Result:
+        """Average over the images, say how it stands, write; `share`: how much of each image the part covers."""
         patients = self.store.manifest["patient"].to_numpy()[self.rows]
         resamples = draw_resamples(patients, resamples=self.options.bootstrap, seed=self.options.seed)
         found = score_images({arm: {"iou": values} for arm, values in overlaps.items()}, resamples)
@@ -268,7 +273,9 @@ class _Scoring:
             verdict=f"{name}: IoU of the best region {ours.value:.3f} ({ours.low:.3f} to {ours.high:.3f}); "
             f"{found.stands('iou', ('random_init', 'joined_by_brightness', 'prior_regions', 'pixel_clusters'))}.",
         )
-        table = pd.concat([pd.DataFrame({"arm": arm, "iou": one}) for arm, one in overlaps.items()], ignore_index=True)
+        of_image = {} if share is None else {"share": share}
+        tables = [pd.DataFrame({"arm": arm, "iou": one} | of_image) for arm, one in overlaps.items()]
+        table = pd.concat(tables, ignore_index=True)
         table = with_images(table, self.store, self.rows)
         folder = result_folder(
             self.run, task="regions", label=name, fingerprint=self.store.fingerprint, changed=changed
