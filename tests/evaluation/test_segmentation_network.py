@@ -40,6 +40,16 @@ def test_every_decoder_reads_every_family(name: str, decoder: str) -> None:
     assert not learned
 
 
+def test_the_fpn_merges_as_its_library_does() -> None:
+    theirs = pytest.importorskip("segmentation_models_pytorch").decoders.fpn.decoder.MergeBlock("add")
+    network = SegmentationNetwork(backbone_of("resnet18"), "fpn", 3, image_size=64).eval()
+    pixels = torch.randn(2, 1, 64, 64)
+    with torch.no_grad():
+        ours = network(pixels)
+        network.decoder.decoder.merge = theirs
+        torch.testing.assert_close(ours, network(pixels), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("decoder", ["fpn", "unet"])
 def test_sides_that_are_no_multiple_of_32(decoder: str) -> None:
     network = SegmentationNetwork(backbone_of("resnet18", 72), decoder, 2, image_size=72).eval()

@@ -49,7 +49,7 @@ class SegmentationNetwork(nn.Module):
         super().__init__()
         self.encoder = EncoderMaps(backbone, image_size=image_size)
         channels = [self.encoder.channels.get(one, 0) for one in STRIDES]
-        self.decoder = _DECODERS[decoder](channels, classes, backbone.name)
+        self.decoder = _DECODERS[decoder](channels, classes, backbone.name).to(memory_format=torch.channels_last)
 
     @property
     def backbone(self) -> Backbone:
@@ -81,11 +81,20 @@ class _Fpn(nn.Module):
             )
         made: Any = _smp("fpn.decoder").FPNDecoder
         self.decoder = made(list(channels), pyramid_channels=_FPN, segmentation_channels=_FPN)
+        self.decoder.merge = _Sum()
         self.head = nn.Conv2d(_FPN, classes, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         out: Tensor = self.head(self.decoder(list(maps)))
         return out
+
+
+class _Sum(nn.Module):
+    """What segmentation-models-pytorch's merging by addition gives, without a stack of all maps first."""
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        first, *others = maps
+        return sum(others, start=first)
 
 
 class _Unet(nn.Module):
