@@ -47,6 +47,16 @@ def test_regions_of_a_store_are_read_with_its_images(guided_store: Path) -> None
     assert (guided_store / "maps" / "slic" / "examples.png").is_file()
 
 
+def test_as_many_as_asked_for(phantom_store: Path, tmp_path: Path) -> None:
+    how = {"template": "slic", "map_size": 40, "workers": 1, "progress": False, "device": "cpu"}
+    few, usual = (
+        pipeline.guide(phantom_store, segments=wanted, out=tmp_path / str(wanted), **how) for wanted in (12, None)
+    )
+    assert few.info["template"]["segments"] == 12
+    counts = [float(one.regions[:].reshape(len(one.regions), -1).max(1).mean()) + 1 for one in (few, usual)]
+    assert counts[0] < 25 < 60 < counts[1] < 140
+
+
 def test_parts_of_the_anatomy_stand_in(guided_store: Path) -> None:
     pool, _ = open_pool(f"{guided_store}@all")
     regions = open_regions(pool, "deformable").gather(np.arange(4))
@@ -61,5 +71,9 @@ def test_bad_input(guided_store: Path, phantom_store: Path, tmp_path: Path) -> N
     with pytest.raises(KnowledgeError, match="no knowledge maps 'slic'"):
         pipeline.pretrain("r2o/small", data=f"{phantom_store}@all", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    with pytest.raises(ConfigError, match="makes nothing of segments"):
+        pipeline.guide(guided_store, template="triangular", map_size=32, segments=50, out=tmp_path / "maps")
+    with pytest.raises(ConfigError, match="segments = 0: expected 2 to"):
+        pipeline.guide(guided_store, template="slic", segments=0, out=tmp_path / "maps")
     with pytest.raises(ConfigError, match="makes nothing of exemplars"):
         pipeline.guide(guided_store, template="slic", exemplars=["a.png"], masks=["b.png"], out=tmp_path / "maps")

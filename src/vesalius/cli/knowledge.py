@@ -39,6 +39,7 @@ def guide(
         Path | None, typer.Option(help="Folder of a trained one, in place of --train-on.")
     ] = None,
     map_size: Annotated[int | None, typer.Option(help="Side of the maps, pixels; 64, of slic up to 224.")] = None,
+    segments: Annotated[int | None, typer.Option(help="slic: superpixels an image; about 100.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.")] = None,
     engine: Annotated[str, typer.Option(help="local, ray, or dask://host:port.")] = "local",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda; the batched backend's.")] = "auto",
@@ -71,6 +72,7 @@ def guide(
             if value is not None
         },
         map_size=map_size,
+        segments=segments,
         workers=workers,
         engine=engine,
         device=device,

@@ -40,6 +40,7 @@ def choose_template(
     backend: str,
     combine: str,
     map_size: int,
+    segments: int | None = None,
 ) -> Template:
     """Build the template of this name, but for those `BY_PREDICTION`, for the geometry of a store.
 
@@ -51,7 +52,7 @@ def choose_template(
     if name == "triangular":
         return TriangularTemplate(map_size=map_size)
     if name == "slic":
-        return SuperpixelTemplate(map_size=map_size)
+        return SuperpixelTemplate(map_size=map_size, **({} if segments is None else {"segments": segments}))
     labelled: Sequence[Path | None] = masks
     if not masks and name == "deformable" and not parts:
         labelled = [None] * len(exemplars)  # places in the exemplar, without any label

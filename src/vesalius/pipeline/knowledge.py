@@ -33,6 +33,7 @@ def guide(
     segmenter_weights: str | Path | None = None,
     segmenter: Mapping[str, Any] | str | None = None,
     map_size: int | None = None,
+    segments: int | None = None,
     workers: int | None = None,
     engine: str = "local",
     device: str = "auto",
@@ -58,6 +59,7 @@ def guide(
         segmenter_weights: In place of it: folder of a segmenter that is trained already.
         segmenter: Its name, or its options, see `vesalius.guidance.train_segmenter.SegmenterOptions`.
         map_size: Side of the maps; 64 by default, of `slic` up to 224.
+        segments: Of `slic`: about how many superpixels an image; 100 by default, as R2O has them.
         workers: Processes; by default one a core, one on a GPU.
         engine: `local`, `ray` or `dask`.
         device: `auto`, `cpu` or `cuda`.
@@ -80,7 +82,9 @@ def guide(
     of_templates = {"exemplars": exemplars, "masks": masks, "atlas": atlas}
     of_segmenters = {"train_on": train_on, "segmenter_weights": segmenter_weights, "segmenter": segmenter}
     alone = template in ("triangular", "slic")
-    _check_words(template, {**(of_templates if predicts or alone else {}), **({} if predicts else of_segmenters)})
+    of_superpixels = {} if template == "slic" else {"segments": segments}
+    of_others = {**(of_templates if predicts or alone else {}), **({} if predicts else of_segmenters), **of_superpixels}
+    _check_words(template, of_others)
     where = choose_device(device).type
     folder = opened.path / "maps" / template if out is None else Path(out)
     count = worker_count(workers) if where == "cpu" or workers is not None else 1
@@ -111,6 +115,7 @@ def guide(
             backend=backend,
             combine=combine,
             map_size=map_size,
+            segments=segments,
         )
     made = make(chosen, folder)
     draw_maps(opened, made)
@@ -127,7 +132,7 @@ def _make(store: Store, template: Template, folder: Path, *, show: bool, **optio
 
 def _check_words(template: str, unfitting: Mapping[str, object]) -> None:
     """Refuse words that only other templates understand, rather than do without them in silence."""
-    given = [name for name, value in unfitting.items() if value]
+    given = [name for name, value in unfitting.items() if value or value == 0]
     if given:
         raise ConfigError(
             f"template '{template}' makes nothing of {', '.join(given)}; leave out, or choose another one"
