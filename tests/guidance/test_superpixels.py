@@ -52,7 +52,7 @@ def test_as_many_as_asked_for(phantom_store: Path, tmp_path: Path) -> None:
     few, usual = (
         pipeline.guide(phantom_store, segments=wanted, out=tmp_path / str(wanted), **how) for wanted in (12, None)
     )
-    assert few.info["template"]["segments"] == 12
+    assert few.info["plan"]["segments"] == 12
     counts = [float(one.regions[:].reshape(len(one.regions), -1).max(1).mean()) + 1 for one in (few, usual)]
     assert counts[0] < 25 < 60 < counts[1] < 140
 
