@@ -69,7 +69,7 @@ def main() -> None:
 def served(here: Path, images: int) -> str:
     """Make a store and a run, and serve them."""
     from vesalius import pipeline
-    from vesalius.explorer.serve import serve
+    from vesalius.explorer.serve import open_door, serve
     from vesalius.pipeline.exploring import look_through
 
     generator = np.random.default_rng(0)
@@ -89,16 +89,9 @@ def served(here: Path, images: int) -> str:
     how: dict[str, Any] = {"bootstrap": 20, "seeds": 1, "device": "cpu", "progress": False}
     pipeline.evaluate(run, data=here / "store", task="linear", label=label, **how)
     found = look_through([run], here / "store", embedding="pca", device="cpu", progress=False)
-    addresses: list[str] = []
-    told = threading.Event()
-
-    def begun(address: str) -> None:
-        addresses.append(address)
-        told.set()
-
-    threading.Thread(target=serve, args=(found,), kwargs={"begun": begun}, daemon=True).start()
-    told.wait()
-    return addresses[0]
+    door = open_door()
+    threading.Thread(target=serve, args=(found, door), daemon=True).start()
+    return door.address
 
 
 def measured(address: str, repeats: int) -> tuple[list[dict[str, Any]], str]:
