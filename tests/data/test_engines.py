@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import textwrap
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from vesalius.data.engines import run_in_order
@@ -60,3 +66,38 @@ def test_a_dask_cluster_is_found_by_its_address() -> None:
 
 def test_one_worker_stays_in_this_process() -> None:
     assert {process for _, process in run_in_order(_square, [(1,), (2,)], workers=1)} == {os.getpid()}
+
+
+_STUDY = """
+    import os, pathlib, sys, time
+    from vesalius.data.engines import run_in_order
+
+    def work(folder):
+        (pathlib.Path(folder) / str(os.getpid())).touch()
+        time.sleep(300)
+
+    list(run_in_order(work, [(sys.argv[1],)] * 2, workers=2))
+"""
+
+
+def test_workers_end_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(_STUDY), str(tmp_path)]) as killed:
+        _wait(lambda: len(list(tmp_path.iterdir())) == 2)
+        workers = [psutil.Process(int(file.name)) for file in tmp_path.iterdir()]
+        killed.kill()
+    try:
+        _wait(lambda: not any(_runs(one) for one in workers))
+    finally:
+        for one in filter(_runs, workers):
+            one.kill()
+
+
+def _runs(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def _wait(what: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.1)

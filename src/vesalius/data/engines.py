@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import itertools
+import os
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import joblib
+import psutil
 
 from vesalius.errors import ConfigError, VesaliusError, nearest
 
@@ -18,6 +23,7 @@ __all__ = ["check_engine", "run_in_order", "worker_count"]
 Result = TypeVar("Result")
 
 _ENGINES = ("local", "ray", "dask")
+_LOOK_EVERY = 1.0  # second, of a worker for the process that it works for
 
 
 def worker_count(workers: int | None) -> int:
@@ -62,6 +68,8 @@ def run_in_order(
 ) -> Iterator[Result]:
     """Call the function for each tuple of arguments, several at a time, and yield the results in order.
 
+    Worker processes of this machine end with this one, however it ends.
+
     Args:
         function: Importable by the workers; what it raises ends the run.
         arguments: One tuple a call.
@@ -88,13 +96,33 @@ def _local(function: Callable[..., Result], arguments: Iterable[Sequence[Any]], 
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     parallel = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch="3*n_jobs", batch_size=1)
+    calls = (joblib.delayed(_call_for)(os.getpid(), function, *call) for call in arguments)
     try:
-        yield from parallel(joblib.delayed(function)(*call) for call in arguments)
+        yield from parallel(calls)
     except TerminatedWorkerError as error:
         raise VesaliusError(
             "a worker process was killed, most likely for want of memory. Use fewer workers and run the same command "
             "again: it goes on where it stopped"
         ) from error
+
+
+def _call_for(owner: int, function: Callable[..., Result], *arguments: Any) -> Result:
+    """Call the function for a process, which may be this one; another one's end is this one's end."""
+    if owner != os.getpid():
+        _end_with(owner)
+    return function(*arguments)
+
+
+@functools.cache
+def _end_with(owner: int) -> None:
+    threading.Thread(target=_watch, args=(owner,), name=f"ends with {owner}", daemon=True).start()
+
+
+def _watch(owner: int) -> None:
+    """End this process, at once as if killed, when its owner is gone: nobody would take or stop what it does."""
+    while psutil.pid_exists(owner) and os.getppid() == owner:
+        time.sleep(_LOOK_EVERY)
+    os._exit(1)
 
 
 def _enter_backend(stack: ExitStack, engine: str, workers: int) -> None:

@@ -101,21 +101,17 @@ def _told(fraction: float, detected: Sequence[Detected], objects: ObjectSet, opt
         how: dict[str, Any] = {"resamples": options.bootstrap, "seed": options.seed}
         figures = [average_precision(objects.truth, one.detections, **how) for one in mine]
         for metric in METRICS:
-            values = np.array([one[metric][0] for one in figures])
+            values = [one[metric][0] for one in figures]
             draws[arm, metric] = np.concatenate([one[metric][1] for one in figures])
             low, high = percentile_interval(draws[arm, metric])
-            scores.append(
-                Score(
-                    arm=arm,
-                    metric=metric,
-                    value=float(values.mean()),
-                    low=low,
-                    high=high,
-                    fraction=fraction,
-                    seeds=len(values),
-                    spread=float(values.std(ddof=1)) if len(values) > 1 else 0.0,
-                    images=float(np.mean([one.images for one in mine])),
-                    median=float(np.median(values)),
-                )
+            score = Score(
+                arm=arm,
+                metric=metric,
+                value=float(np.mean(values)),
+                low=low,
+                high=high,
+                fraction=fraction,
+                images=float(np.mean([one.images for one in mine])),
             )
+            scores.append(score.over_draws(values))
     return ImageScores(tuple(scores), draws)

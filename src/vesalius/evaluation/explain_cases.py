@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from vesalius.atomic import replacing
+from vesalius.data.eight_bits import eight_bits
 from vesalius.data.store import Store
 from vesalius.evaluation.case_selection import Case, choose_cases
 from vesalius.evaluation.explain_one import Activation, Explained, explain_one
@@ -145,9 +146,7 @@ class _Found:
         """Lay them out for the picture, these parts of the masks outlined."""
         found = []
         for case, of_case in zip(self.cases, self.maps, strict=True):
-            image = np.asarray(self.store.images[case.row])
-            if image.dtype != np.uint8:
-                image = (image / np.iinfo(image.dtype).max * 255).round().astype(np.uint8)
+            image = eight_bits(np.asarray(self.store.images[case.row]))
             masks = of_masks(self.store, case.row)
             truth = {} if masks is None else {name: masks.part(name) for name in parts}
             known = {name: part > 0.5 for name, part in truth.items() if part is not None}

@@ -102,14 +102,16 @@ class SegmentScoring:
     ) -> ImageScores:
         """Score every arm at one amount of labels."""
         told = score_images(_over_draws(figures), resamples)
-        scores = [_spread(score, np.nanmean(figures[score.arm][score.metric], axis=1)) for score in told.scores]
+        scores = [
+            score.over_draws(np.nanmean(figures[score.arm][score.metric], axis=1).tolist()) for score in told.scores
+        ]
         draws = dict(told.draws)
         for arm, one in counts.items():
             drawn, value = _pooled(one.sum(axis=0), resamples)
             draws[arm, POOLED] = drawn
             low, high = percentile_interval(drawn)
-            by_draw = np.array([_pooled(draw)[1] for draw in one])
-            scores.append(_spread(Score(arm=arm, metric=POOLED, value=value, low=low, high=high), by_draw))
+            pooled = Score(arm=arm, metric=POOLED, value=value, low=low, high=high)
+            scores.append(pooled.over_draws([_pooled(draw)[1] for draw in one]))
         learned = self.job.images_learned(fraction)
         return ImageScores(tuple(replace(one, fraction=fraction, images=learned) for one in scores), draws)
 
@@ -158,12 +160,6 @@ def _table(counts: Mapping[str, _Array], figures: _Figures, names: _Array, parts
 def _over_draws(figures: _Figures) -> dict[str, dict[str, _Array]]:
     """Average every patient's figures over the draws of labels."""
     return {arm: {key: each.mean(axis=0) for key, each in one.items()} for arm, one in figures.items()}
-
-
-def _spread(score: Score, by_draw: npt.NDArray[np.float64]) -> Score:
-    """Tell how a figure spreads over the draws of labels."""
-    spread = float(by_draw.std(ddof=1)) if len(by_draw) > 1 else 0.0
-    return replace(score, seeds=len(by_draw), spread=spread, median=float(np.median(by_draw)))
 
 
 def _overlap(counts: _Array) -> tuple[_Array, _Array]:

@@ -79,22 +79,18 @@ def _score_group(
     learned = float(np.mean([np.mean(one.learned) if one.learned else 0 for one in group]))
     scores = []
     for metric in options.metrics:
-        values = np.array([values[metric] for values, _ in points])
+        values = [values[metric] for values, _ in points]
         low, high = percentile_interval(np.concatenate([draw[metric] for draw in draws]))
-        scores.append(
-            Score(
-                arm=group[0].arm,
-                metric=metric,
-                value=float(values.mean()),
-                low=low,
-                high=high,
-                fraction=group[0].fraction,
-                seeds=len(group),
-                spread=float(values.std(ddof=1)) if len(values) > 1 else 0.0,
-                images=learned,
-                median=float(np.median(values)),
-            )
+        score = Score(
+            arm=group[0].arm,
+            metric=metric,
+            value=float(np.mean(values)),
+            low=low,
+            high=high,
+            fraction=group[0].fraction,
+            images=learned,
         )
+        scores.append(score.over_draws(values))
     return scores, draws, points[0][1]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from vesalius.data.eight_bits import eight_bits
 from vesalius.data.store import Store
 
 __all__ = ["SIDES", "bare", "thumbnail"]
@@ -19,9 +20,7 @@ SIDES = (64, 96, 128, 192)
 
 def thumbnail(store: Store, row: int, side: int) -> bytes:
     """Return a small picture, 16 bits brought to 8 over the whole range; it carries no text."""
-    pixels = np.asarray(store.images[row])
-    shown = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
-    image = Image.fromarray(shown)
+    image = Image.fromarray(eight_bits(np.asarray(store.images[row])))
     if max(image.size) > side:
         image = image.resize((side, side), Image.Resampling.BOX)
     buffer = io.BytesIO()

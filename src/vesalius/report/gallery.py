@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from vesalius.data.eight_bits import eight_bits
 from vesalius.data.store import Store
 from vesalius.errors import VesaliusError
 from vesalius.records.result import Result
@@ -196,7 +197,6 @@ def _class_name(value: Any, classes: Sequence[str]) -> str:
 
 
 def _thumbnail(pixels: npt.NDArray[Any]) -> str:
-    shown = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
-    image = Image.fromarray(shown).convert("RGB")
+    image = Image.fromarray(eight_bits(pixels)).convert("RGB")
     image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
     return f"data:image/jpeg;base64,{base64.b64encode(_bytes(image, 'JPEG')).decode('ascii')}"
