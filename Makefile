@@ -29,6 +29,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks --implicit-reexport --allow-untyped-calls --no-warn-return-any
 	$(BIN)/lint-imports
 
 # The explorer's page is plain modules, served as they are; TypeScript checks the types in their comments. Needs npm.

@@ -80,7 +80,7 @@ def served(here: Path, images: int) -> str:
     (here / "raw").mkdir()
     cuts = {"train": slice(0, images * 8 // 10), "val": slice(images * 8 // 10, images * 9 // 10)}
     cuts["test"] = slice(images * 9 // 10, images)
-    arrays = {f"{name}_images": pixels[cut] for name, cut in cuts.items()}
+    arrays: dict[str, Any] = {f"{name}_images": pixels[cut] for name, cut in cuts.items()}
     arrays |= {f"{name}_labels": labels[cut, None] for name, cut in cuts.items()}
     np.savez(here / "raw" / "pneumoniamnist_128.npz", **arrays)
     pipeline.prepare(here / "raw", here / "store", size=128, workers=1, progress=False)

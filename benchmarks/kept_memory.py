@@ -16,6 +16,8 @@ import torch
 from result_files import machine, write_results
 from torch import Tensor, nn
 
+from vesalius.backbones.interface import Backbone
+
 _UNCOUNTED = 3
 
 
@@ -39,7 +41,7 @@ def classification(batch: int, size: int) -> tuple[nn.Module, Callable[[], Tenso
     return network, lambda: nn.functional.cross_entropy(_autocast(network, pixels).float(), target)
 
 
-def _backbone(size: int) -> nn.Module:
+def _backbone(size: int) -> Backbone:
     from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
 
     return create_backbone(BackboneConfig(name="resnet18", image_size=size, in_chans=1, drop_path=0.0))

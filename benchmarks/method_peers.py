@@ -85,9 +85,9 @@ def _backbone(case: MethodCase) -> tuple[Any, int]:
     from torch import nn
 
     if case.backbone.startswith("resnet"):
-        resnet = getattr(torchvision.models, case.backbone)()
+        resnet: Any = getattr(torchvision.models, case.backbone)()
         return nn.Sequential(*list(resnet.children())[:-1], nn.Flatten()), resnet.fc.in_features
-    vit = timm.create_model(case.backbone, img_size=case.size, num_classes=0, dynamic_img_size=True)
+    vit: Any = timm.create_model(case.backbone, img_size=case.size, num_classes=0, dynamic_img_size=True)
     return vit, vit.num_features
 
 

@@ -59,7 +59,7 @@ def measure(store: Path, backbone: str, batch: int, rounds: int) -> list[dict[st
                 taken = side.take()
                 if number >= 1:
                     seconds[name].append(taken)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "backbone": backbone,
             "batch": batch,

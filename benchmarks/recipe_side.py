@@ -99,5 +99,5 @@ def _peak_here(recipe: str, overrides: tuple[str, ...], store: Path, steps: int)
         for _ in range(steps):
             side.take()
     # getrusage would tell the mark of the process that started this one, where that is higher.
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+    [mark] = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(mark) / 1024

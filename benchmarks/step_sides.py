@@ -36,6 +36,7 @@ class Gate:
     def __init__(self, pipe: Connection, batch: int, settle: Callable[[], None] = lambda: None) -> None:
         self.pipe, self.batch, self.settle = pipe, batch, settle
         self.left, self.steps, self.data_seconds, self.loss = 0, 0, 0.0, float("nan")
+        self.wall = self.cpu = self.before = 0.0
         self.further: dict[str, float] = {}  # told with every answer
 
     def wait(self) -> bool:
@@ -174,7 +175,7 @@ def run_lightly(pipe: Connection, case: Case, folder: Path, threads: int) -> Non
     transform = DINOTransform(global_crop_size=case.size, n_local_views=0)
     dataset = LightlyDataset(str(folder / "png" / "images"), transform=transform)
     # The set many times over: no round meets the end of an epoch.
-    loader = DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         ConcatDataset([dataset] * 50), batch_size=case.batch, shuffle=True, drop_last=True, num_workers=WORKERS
     )
     criterion = DINOLoss(output_dim=PROTOTYPES, warmup_teacher_temp_epochs=5)

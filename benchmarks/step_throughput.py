@@ -85,7 +85,7 @@ def _summary(answers: list[dict[str, float]]) -> dict[str, Any]:
     return summary | {"rounds_images_per_second": [round(answer["wall"], 2) for answer in answers]}
 
 
-def compare(cases: Iterator[Case], folder: Path, **options: int) -> list[dict[str, Any]]:
+def compare(cases: Iterator[Case], folder: Path, **options: Any) -> list[dict[str, Any]]:
     results = []
     for case in cases:
         sides = measure(case, folder, **options)
@@ -132,7 +132,7 @@ def about_run(threads: int) -> dict[str, Any]:
 
 def write(about: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> None:
     paragraphs = [part.replace("\n", " ").strip() for part in (__doc__ or "").split("\n\n")]
-    columns = {
+    columns: dict[str, str | Callable[[Mapping[str, Any]], str]] = {
         "settings": "{mode}",
         "backbone": lambda row: row["backbone"].removesuffix("_224"),
         "view, px": "{size}",

@@ -20,7 +20,9 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -123,12 +125,10 @@ def against_peer(source: str, repeats: int) -> list[dict[str, object]]:
         store, paths = write_inputs(source, Path(name))
         for (size, side), target in TARGETS.items():
             generator, plan = torch.Generator().manual_seed(0), both_plan(size)
-            sides: dict[str, Callable[[], int]] = {
-                "ours": lambda plan=plan, generator=generator: our_views(store, plan, generator, torch.float32)
-            }
+            sides: dict[str, Callable[[], int]] = {"ours": partial(our_views, store, plan, generator, torch.float32)}
             for kind in ("tensor", "pil"):
                 chain = peer_chain(size, kind)
-                sides[f"torchvision_{kind}"] = lambda chain=chain, side=side: peer_views(paths[side][:16], chain)
+                sides[f"torchvision_{kind}"] = partial(peer_views, paths[side][:16], chain)
             rates = measure(sides, repeats)
             best = max(rates[f"torchvision_{kind}"]["views_per_cpu_second"] for kind in ("tensor", "pil"))
             ratio = rates["ours"]["views_per_cpu_second"] / best
@@ -147,13 +147,13 @@ def own_plans(repeats: int) -> list[dict[str, object]]:
         for size in (224, 112, 48):
             for dtype in (torch.float32, torch.bfloat16):
                 plan, generator = plan_by_name(name, size=size, locals=0), torch.Generator().manual_seed(0)
-                sides[f"{name} {size} {str(dtype).removeprefix('torch.')}"] = (
-                    lambda plan=plan, generator=generator, dtype=dtype: our_views(store, plan, generator, dtype)
+                sides[f"{name} {size} {str(dtype).removeprefix('torch.')}"] = partial(
+                    our_views, store, plan, generator, dtype
                 )
     return [{"plan": name, **rates} for name, rates in measure(sides, repeats).items()]
 
 
-def markdown(result: dict[str, object]) -> str:
+def markdown(result: dict[str, Any]) -> str:
     machine = result["machine"]
     lines = [
         "# Views a second on one core",
@@ -189,7 +189,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     sources = ["phantom", *(["chest_xray"] if os.environ.get("VESALIUS_DATA") else [])]
-    result: dict[str, object] = {
+    result: dict[str, Any] = {
         "machine": machine(
             "torchvision",
             "pillow",
