@@ -139,6 +139,10 @@ def test_bad_input_is_named_with_what_to_do() -> None:
     one_sided = type(sides)("split", ((order[:100], order[100:]),))
     with pytest.raises(LabelError, match="of one class; use protocol='folds'"):
         run({"pretrained": [features]}, labels, sides=one_sided)
+    grades = np.where(np.arange(360) < 4, 2, labels)  # a third grade, scored alone
+    never = type(sides)("split", ((np.arange(4, 300), np.r_[0:4, 300:360]),))
+    with pytest.raises(LabelError, match="worst is among the 64 images that are scored and not among the 296"):
+        run({"pretrained": [features]}, grades, sides=never, kind="multiclass", classes=("no", "some", "worst"))
     broken = features.copy()
     broken[5, 1] = np.inf
     with pytest.raises(EvaluationError, match="'pretrained': 1 of 360 images"):

@@ -191,9 +191,10 @@ def test_a_part_that_no_scored_image_shows_is_named(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_part_that_no_labelled_image_shows_is_named(phantom_store: Path) -> None:
+@pytest.mark.parametrize("decoder", ["linear", "fpn"])
+def test_a_part_that_no_labelled_image_shows_is_named(phantom_store: Path, decoder: str) -> None:
     store = open_store(phantom_store)
-    options = SegmentOptions(decoder="fpn", protocol="folds", folds=2, training=SegmentTraining())
+    options = SegmentOptions(decoder=decoder, protocol="folds", folds=2, training=SegmentTraining())
     job = SegmentCounts(store, store.rows(), {"heart": 1, "spleen": 77}, options=options, batch_size=8)
     with pytest.raises(LabelError, match=r"at 100 % of the labels the \d+ labelled images lack spleen"):
         segment_networks.check_draws(job)

@@ -52,16 +52,31 @@ def test_it_is_scikit_learns_on_all_pixels(job: SegmentCounts, tmp_path: Path) -
     how: dict[str, Any] = {"labels": values[1:], "average": "macro"}
     expected = [jaccard_score(truth.ravel(), values[one].ravel(), **how) for one in (guess, other)]
     assert found["random_init"].value == pytest.approx(expected[0], rel=1e-9)
-    both = jaccard_score(np.tile(truth.ravel(), 2), values[np.stack([guess, other])].ravel(), **how)
-    assert found["pretrained"].value == pytest.approx(both, rel=1e-9)  # draws of labels are pooled as well
+    both = np.mean(expected)
+    assert found["pretrained"].value == pytest.approx(both, rel=1e-9)  # the mean over draws of labels
     assert found["pretrained"].spread == pytest.approx(np.std(expected, ddof=1), rel=1e-9)
     assert found["pretrained"].low < both < found["pretrained"].high
     [file] = tmp_path.glob("evaluations/segment-mean-*/predictions.parquet")
     table = pd.read_parquet(file)
-    own = table[table["arm"] == "pretrained"]
-    common, union = pooled_pixels(own)
-    assert common.shape == union.shape == (len(job.names), len(job.parts))
-    assert float(resampled_ratios(common, union, None)[0]) == pytest.approx(both, rel=1e-9)
+    for seed, own in table[table["arm"] == "pretrained"].groupby("seed"):
+        common, union = pooled_pixels(own)
+        assert common.shape == union.shape == (len(job.names), len(job.parts))
+        assert float(resampled_ratios(common, union, None)[0]) == pytest.approx(expected[int(seed)], rel=1e-9)
+
+
+def test_intervals_hold_the_spread_over_draws_of_labels(job: SegmentCounts, tmp_path: Path) -> None:
+    """Two draws that differ much: the interval reaches from the one to the other, and the baseline's is its own."""
+    counts = guesses(job, 0)[1]
+    poor = counts.copy()
+    poor[..., 0] *= 0.5  # half of what was common
+    arms: dict[str, Any] = {"pretrained": {1.0: np.stack([counts, poor])}, "random_init": {1.0: poor[None]}}
+    result = SegmentScoring(tmp_path, job, "test_vit", [], {}).result("mean", arms, list(range(len(job.parts))))
+    for metric in ("dice", "iou", POOLED):
+        ours, theirs = ({one.arm: one for one in result.scores if one.metric == metric}[arm] for arm in arms)
+        good = 2 * ours.value - theirs.value
+        assert ours.low < theirs.value < good < ours.high
+        assert theirs.high < ours.value
+    assert {it["word"] for it in result.settings["comparisons"]} == {"within"}
 
 
 def test_patients_are_drawn_with_all_their_pixels() -> None:

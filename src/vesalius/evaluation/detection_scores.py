@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,7 @@ from vesalius.evaluation.average_precision import METRICS, average_precision
 from vesalius.evaluation.coco_objects import ObjectSet
 from vesalius.evaluation.detection_options import DetectOptions
 from vesalius.evaluation.detection_table import to_table
-from vesalius.evaluation.image_scores import ImageScores
-from vesalius.evaluation.intervals import percentile_interval
+from vesalius.evaluation.image_scores import ImageScores, score_draws
 from vesalius.evaluation.options import differing
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.records.result import Result, Score
@@ -95,23 +94,14 @@ def score_detections(
 def _told(fraction: float, detected: Sequence[Detected], objects: ObjectSet, options: DetectOptions) -> ImageScores:
     """Score every arm at one amount: the mean over draws of labels, whose intervals pool their draws."""
     scores: list[Score] = []
-    draws: dict[tuple[str, str], npt.NDArray[np.float64]] = {}
+    draws: dict[tuple[str, str], list[npt.NDArray[np.float64]]] = {}
     for arm in dict.fromkeys(one.arm for one in detected):
         mine = [one for one in detected if (one.arm, one.fraction) == (arm, fraction)]
+        images = float(np.mean([one.images for one in mine]))
         how: dict[str, Any] = {"resamples": options.bootstrap, "seed": options.seed}
         figures = [average_precision(objects.truth, one.detections, **how) for one in mine]
         for metric in METRICS:
-            values = [one[metric][0] for one in figures]
-            draws[arm, metric] = np.concatenate([one[metric][1] for one in figures])
-            low, high = percentile_interval(draws[arm, metric])
-            score = Score(
-                arm=arm,
-                metric=metric,
-                value=float(np.mean(values)),
-                low=low,
-                high=high,
-                fraction=fraction,
-                images=float(np.mean([one.images for one in mine])),
-            )
-            scores.append(score.over_draws(values))
+            draws[arm, metric] = [one[metric][1] for one in figures]
+            score = score_draws(arm, metric, [one[metric][0] for one in figures], draws[arm, metric])
+            scores.append(replace(score, fraction=fraction, images=images))
     return ImageScores(tuple(scores), draws)

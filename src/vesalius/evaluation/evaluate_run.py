@@ -96,7 +96,7 @@ def evaluate_run(
         raise ConfigError(f"task {task} trains no network that could be kept; use finetune")
     job = gather(store, test_store, label, protocol=options.protocol, folds=options.folds, seed=options.seed)
     probe = _probe(task, job, options)
-    check_sides(job.targets.values, job.sides, probe.label)  # before anything is trained
+    check_sides(job.targets.values, job.sides, probe.label, probe.classes)  # before anything is trained
     backbone = load_backbone(run / "backbone")
     how = _How(options.image_size, batch_size, device, choose_kind(backbone, options.features), options.precision)
     twins = [random_twin(backbone, seed=TWIN_SEED + options.seed + one) for one in range(options.random_inits)]

@@ -13,17 +13,17 @@ from vesalius.evaluation.intervals import PatientResamples, percentile_interval
 from vesalius.evaluation.verdict import Comparison, compare
 from vesalius.records.result import Score
 
-__all__ = ["ImageScores", "resampled_means", "resampled_ratios", "score_images"]
+__all__ = ["ImageScores", "resampled_means", "resampled_ratios", "score_draws", "score_images"]
 
 Figures = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class ImageScores:
-    """Scores, and their bootstrap distributions by arm and metric."""
+    """Scores, and their bootstrap distributions by arm and metric, one a draw of labels."""
 
     scores: tuple[Score, ...]
-    draws: Mapping[tuple[str, str], Figures]
+    draws: Mapping[tuple[str, str], Sequence[Figures]]
 
     def find(self, arm: str, metric: str) -> Score | None:
         """Return an arm's score, None where it was not scored."""
@@ -34,7 +34,7 @@ class ImageScores:
         ours = self.find("pretrained", metric)
         others = [one for one in self.scores if one.metric == metric and one.arm != "pretrained"]
         return [
-            (one, compare(ours, one, *([self.draws[arm, metric]] for arm in ("pretrained", one.arm))))
+            (one, compare(ours, one, *(self.draws[arm, metric] for arm in ("pretrained", one.arm))))
             for one in others
             if ours is not None
         ]
@@ -57,19 +57,25 @@ class ImageScores:
 
 
 def score_images(figures: Mapping[str, Mapping[str, Figures]], resamples: PatientResamples) -> ImageScores:
-    """Average over images.
+    """Average over images, and over draws of labels, whose bootstrap distributions an interval pools.
 
     Args:
-        figures: By arm and metric, one figure an image; NaN where it is not defined.
+        figures: By arm and metric `[images]` or `[draws, images]`; NaN where a figure is not defined.
         resamples: Of the patients.
     """
     scores, draws = [], {}
     for arm, metrics in figures.items():
         for metric, values in metrics.items():
-            draws[arm, metric] = resampled_means(values, resamples)
-            low, high = percentile_interval(draws[arm, metric])
-            scores.append(Score(arm=arm, metric=metric, value=float(np.nanmean(values)), low=low, high=high))
+            each = np.atleast_2d(values)
+            draws[arm, metric] = [resampled_means(one, resamples) for one in each]
+            scores.append(score_draws(arm, metric, np.nanmean(each, axis=1).tolist(), draws[arm, metric]))
     return ImageScores(tuple(scores), draws)
+
+
+def score_draws(arm: str, metric: str, values: Sequence[float], draws: Sequence[Figures]) -> Score:
+    """Return the mean over draws of labels, with the interval of their bootstrap distributions together."""
+    low, high = percentile_interval(np.concatenate(draws))
+    return Score(arm=arm, metric=metric, value=float(np.mean(values)), low=low, high=high).over_draws(values)
 
 
 def resampled_means(values: npt.NDArray[np.float64], resamples: PatientResamples) -> npt.NDArray[np.float64]:

@@ -103,7 +103,7 @@ def predict_arms(
 ) -> list[Prediction]:
     """Probe every arm, fraction and seed; `advance` is called after each with its name."""
     _check_features(features_by_arm, labels)
-    check_sides(labels, sides, options.label)
+    check_sides(labels, sides, options.label, options.classes)
     draws = [
         [
             draw_label_amounts(patients[train], labels[train], fractions=options.fractions, seed=options.seed + one)
@@ -196,11 +196,18 @@ def _check_features(
                 )
 
 
-def check_sides(labels: Num[np.ndarray, "images ..."], sides: Sides, name: str) -> None:
+def check_sides(labels: Num[np.ndarray, "images ..."], sides: Sides, name: str, classes: Sequence[str] = ()) -> None:
     """Refuse sides on which nothing can be learned or scored.
 
+    Args:
+        labels: `[images]` of one label by its classes' places, or `[images, labels]`, NaN where not known.
+        sides: Who is learned from and who is scored.
+        name: Of the label.
+        classes: Their names, in the order of their places.
+
     Raises:
-        LabelError: A training side or the test side is of one class.
+        LabelError: A training side or the test side is of one class; or a class that is scored is on no image of the
+            training side.
     """
     for what, rows in [*(("training", train) for train, _ in sides.pairs), ("test", sides.test)]:
         values = labels[rows]
@@ -209,4 +216,15 @@ def check_sides(labels: Num[np.ndarray, "images ..."], sides: Sides, name: str) 
             raise LabelError(
                 f"{name}: the {len(rows)} images of a {what} side are of one class; use protocol='folds' with fewer "
                 "folds, or choose a label that more patients have"
+            )
+    if labels.ndim > 1:  # each of several labels is scored by itself, and left out where it is of one class
+        return
+    for train, test in sides.pairs:
+        missing = np.setdiff1d(labels[test], labels[train])
+        named = [classes[int(one)] if int(one) < len(classes) else f"{one:g}" for one in missing[~np.isnan(missing)]]
+        if named:
+            raise LabelError(
+                f"{name}: {', '.join(named)} is among the {len(test)} images that are scored and not among the "
+                f"{len(train)} that are learned from; give images of more patients with it, leave it out of the store, "
+                "or use fewer folds"
             )

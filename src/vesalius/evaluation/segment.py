@@ -81,8 +81,8 @@ def evaluate_segment(
     Raises:
         ConfigError: Unknown protocol or an amount of labels that is none.
         StoreError: The store has no masks.
-        LabelError: A part that the masks do not hold, or none of the scored images, or none of the labelled ones where
-            a network is trained.
+        LabelError: A part that the masks do not hold, or none of the scored images, or none of the labelled ones, or,
+            where a network is trained, of those held out.
         SplitError: Too few patients.
         BackboneError: A backbone without stages, or without those that the decoder needs.
         EvaluationError: The loss of a training is not finite.
@@ -95,6 +95,7 @@ def evaluate_segment(
     rows, notes = leave_out_labelled(run, store, rows)
     job = SegmentCounts(store, rows, there, options=options, batch_size=batch_size)
     _check_test_side(job)
+    check_draws(job)
     backbone = load_backbone(RunFolder(run).backbone)
     where = choose_device(device)
     size = backbone.preprocessing.image_size if options.image_size is None else (options.image_size,) * 2
@@ -102,7 +103,6 @@ def evaluate_segment(
     kept = (cache or run) / "segmented"
     networks: dict[str, list[Backbone]] = {"pretrained": [backbone], "random_init": twins}
     if options.trained:
-        check_draws(job)
         side = image_side(backbone, options.image_size)
         setup = Setup(where, autocast_bf16(options.precision, where), side)
         counts, told = _trained(

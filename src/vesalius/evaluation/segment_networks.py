@@ -46,23 +46,26 @@ _Array = npt.NDArray[Any]
 
 
 def check_draws(job: SegmentCounts) -> None:
-    """Refuse labels that no network could learn from, or be chosen by.
+    """Refuse labels that nothing could learn from, or networks be chosen by.
 
     Raises:
-        LabelError: Fewer than two images, or a part that none of them shows.
+        LabelError: A part that no image shows; of networks, fewer than two images.
         ConfigError: Mirrored images of parts that are the patient's left and right; more twins than trainings.
     """
-    if job.options.random_inits > job.options.seeds:
+    trained = job.options.trained
+    if trained and job.options.random_inits > job.options.seeds:
         raise ConfigError(
             f"random_inits = {job.options.random_inits}, seeds = {job.options.seeds}: a training takes one untrained "
             "network; give as many seeds"
         )
-    check_mirrors(job.parts, job.options.training)
+    if trained:
+        check_mirrors(job.parts, job.options.training)
     shown = job.shown
     for draw in job.draws:
-        for what, places in (("labelled images", draw.train), ("images held out", draw.held_out)):
+        held = [("images held out", draw.held_out)] if trained else []
+        for what, places in [("labelled images", draw.train), *held]:
             missing = [name for part, name in enumerate(job.parts) if not shown[places, part].any()]
-            if missing or len(places) < 2:
+            if missing or (trained and len(places) < 2):
                 raise LabelError(
                     f"{job.store.path}: at {labels_words(draw.fraction)} the {len(places)} {what} lack "
                     f"{', '.join(missing) or 'a second image'}; use a larger share, fewer folds, or name the parts "

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from vesalius.data.pool_record import count_seen, read_pool
-from vesalius.evaluation.image_scores import ImageScores, resampled_ratios, score_images
-from vesalius.evaluation.intervals import PatientResamples, draw_resamples, percentile_interval
+from vesalius.evaluation.image_scores import ImageScores, resampled_ratios, score_draws, score_images
+from vesalius.evaluation.intervals import PatientResamples, draw_resamples
 from vesalius.evaluation.mask_parts import mask_parts
 from vesalius.evaluation.options import differing
 from vesalius.evaluation.segment_counts import PLACES, SegmentCounts, figures_of
@@ -51,7 +51,7 @@ class SegmentScoring:
     told: dict[str, Any]
 
     def result(self, name: str, counts: Mapping[str, Mapping[float, _Array]], places: Sequence[int]) -> Result:
-        """Average over patients, say how it stands, and write.
+        """Average over patients and draws of labels, say how it stands, and write.
 
         Args:
             name: Of the part, or `mean`.
@@ -101,17 +101,13 @@ class SegmentScoring:
         self, counts: Mapping[str, _Array], figures: _Figures, fraction: float, resamples: PatientResamples
     ) -> ImageScores:
         """Score every arm at one amount of labels."""
-        told = score_images(_over_draws(figures), resamples)
-        scores = [
-            score.over_draws(np.nanmean(figures[score.arm][score.metric], axis=1).tolist()) for score in told.scores
-        ]
-        draws = dict(told.draws)
+        told = score_images(figures, resamples)
+        scores, draws = list(told.scores), dict(told.draws)
         for arm, one in counts.items():
-            drawn, value = _pooled(one.sum(axis=0), resamples)
-            draws[arm, POOLED] = drawn
-            low, high = percentile_interval(drawn)
-            pooled = Score(arm=arm, metric=POOLED, value=value, low=low, high=high)
-            scores.append(pooled.over_draws([_pooled(draw)[1] for draw in one]))
+            overlaps = [_overlap(draw) for draw in one]
+            values = [float(resampled_ratios(common, union, None)[0]) for common, union in overlaps]
+            draws[arm, POOLED] = [resampled_ratios(common, union, resamples) for common, union in overlaps]
+            scores.append(score_draws(arm, POOLED, values, draws[arm, POOLED]))
         learned = self.job.images_learned(fraction)
         return ImageScores(tuple(replace(one, fraction=fraction, images=learned) for one in scores), draws)
 
@@ -123,8 +119,8 @@ class SegmentScoring:
             "sides": self.job.sides.reason,
             "backbone": self.backbone,
             "places": PLACES,
-            "figures": "all images of a patient together; mean over draws of labels, then over patients; of iou_pooled "
-            "all pixels of all patients and draws together",
+            "figures": "all images of a patient together; mean over patients, of iou_pooled all pixels of all patients "
+            "together; then over draws of labels, whose bootstrap distributions the intervals pool",
             "stores": [{"name": self.job.store.path.name, "fingerprint": self.job.store.fingerprint}],
             "notes": self.notes,
             **self.told,
@@ -138,38 +134,27 @@ class SegmentScoring:
 
 
 def pooled_pixels(table: pd.DataFrame) -> tuple[_Array, _Array]:
-    """Read `[patients, parts]` pixels common to guess and truth, and those of either, from an arm's predictions."""
+    """Read `[patients, parts]` pixels common to guess and truth, and those of either, of a draw's predictions."""
     common, union = (table[[name for name in table if str(name).startswith(kind)]] for kind in (_COMMON, _UNION))
     return common.to_numpy(dtype=np.float64), union.to_numpy(dtype=np.float64)
 
 
 def _table(counts: Mapping[str, _Array], figures: _Figures, names: _Array, parts: Sequence[str]) -> pd.DataFrame:
-    """Lay out every arm's figures of every patient, and the pixels that the pooled ones are of."""
+    """Lay out every arm's and draw's figures of every patient, and the pixels that the pooled ones are of."""
     tables = []
-    for arm, means in _over_draws(figures).items():
-        common, union = _overlap(counts[arm].sum(axis=0))
-        pixels = {f"{_COMMON}{part}": common[:, place] for place, part in enumerate(parts)}
-        pixels |= {f"{_UNION}{part}": union[:, place] for place, part in enumerate(parts)}
-        tables.append(pd.DataFrame({"arm": arm, **means, **pixels}))
-    table = pd.concat(tables, ignore_index=True)
-    table.insert(0, "image_id", np.tile(names, len(counts)))
-    table.insert(1, "patient", table["image_id"])
-    return table
-
-
-def _over_draws(figures: _Figures) -> dict[str, dict[str, _Array]]:
-    """Average every patient's figures over the draws of labels."""
-    return {arm: {key: each.mean(axis=0) for key, each in one.items()} for arm, one in figures.items()}
+    for arm, each in figures.items():
+        for seed, draw in enumerate(counts[arm]):
+            common, union = _overlap(draw)
+            pixels = {f"{_COMMON}{part}": common[:, place] for place, part in enumerate(parts)}
+            pixels |= {f"{_UNION}{part}": union[:, place] for place, part in enumerate(parts)}
+            own = {key: values[seed] for key, values in each.items()}
+            tables.append(
+                pd.DataFrame({"image_id": names, "patient": names, "arm": arm, "seed": seed, **own, **pixels})
+            )
+    return pd.concat(tables, ignore_index=True)
 
 
 def _overlap(counts: _Array) -> tuple[_Array, _Array]:
     """Return the pixels common to guess and truth, and those of either, of counts `[..., 5]`."""
     common, predicted, true = (counts[..., place] for place in range(3))
     return common, predicted + true - common
-
-
-def _pooled(counts: _Array, resamples: PatientResamples | None = None) -> tuple[npt.NDArray[np.float64], float]:
-    """Return the pooled IoU of counts `[patients, parts, 5]` in every resample, and of all patients."""
-    common, union = _overlap(counts)
-    whole = resampled_ratios(common, union, None)
-    return (whole if resamples is None else resampled_ratios(common, union, resamples)), float(whole[0])

@@ -37,9 +37,8 @@ class Cell:
         title: In tables; of a baseline beside an arm, the baseline's.
         role: An arm, a baseline `beside` it, or a `baseline` of the table.
         value: Mean over trainings.
-        low: End of the 95 % interval. For one training it is the result's own, of the patients and, of classifiers and
-            detectors, of single draws of labels; for several, every resample draws patients, trainings and draws of
-            labels, the latter of classifiers and detectors alone.
+        low: End of the 95 % interval. For one training it is the result's own, of the patients and of single draws of
+            labels; for several, every resample draws patients, trainings and draws of labels.
         high: The other end.
         median: Over trainings; where there is one, or all gave the same, over its draws of labels or trainings on them.
         spread: Standard deviation over the same; NaN for one.

@@ -61,11 +61,10 @@ class Difference:
 def paired_differences(run: StudyRun, table: StudyTable, tasks: Sequence[Scored]) -> list[Difference]:
     """Compare pairs of arms.
 
-    The interval is the paired bootstrap's over patients, 95 %, of the mean over trainings (seeds) and draws of labels;
-    of classifiers and detectors the draws are drawn anew with the patients, of tasks on masks figures are means over
-    them. What other trainings would give is told by the differences seed by seed, with Student's t: patients and
-    trainings must both be apart from 0 for `better`; where the patients alone are, it is `better in these trainings`.
-    One training tells nothing of others.
+    The interval is the paired bootstrap's over patients, 95 %, of the mean over trainings (seeds) and draws of labels,
+    which are drawn anew with the patients. What other trainings would give is told by the differences seed by seed,
+    with Student's t: patients and trainings must both be apart from 0 for `better`; where the patients alone are, it is
+    `better in these trainings`. One training tells nothing of others.
 
     Pairs are every arm against each of `table.against`, or, where that is empty, neighbours in the table's order.
     """

@@ -114,16 +114,11 @@ class Trainings:
         own = predictions[predictions["arm"] == inside].sort_values("image_id")
         if self._task.task not in ON_MASKS:
             return Training(score.value, [self._draw_labels(one, result) for _, one in own.groupby("seed")])
-        kept = np.ones(len(own), dtype=bool) if shared is None else own["image_id"].isin(shared).to_numpy()
-        own = own[kept]
-        resamples = draw_resamples(own["patient"].to_numpy(dtype=np.str_), resamples=_RESAMPLES, seed=0)
-        if self._table.metric == POOLED:
-            common, union = pooled_pixels(own)
-            value = score.value if kept.all() else float(resampled_ratios(common, union, None)[0])
-            return Training(value, [resampled_ratios(common, union, resamples)])
-        figures: Draws = own[self._table.metric].to_numpy(dtype=np.float64)
-        value = score.value if kept.all() else float(np.nanmean(figures))
-        return Training(value, [resampled_means(figures, resamples)])
+        if shared is not None:
+            own = own[own["image_id"].isin(shared)]
+        draws = [one for _, one in own.groupby("seed")] if "seed" in own else [own]
+        figures = [self._draw_masks(one) for one in draws]
+        return Training(float(np.mean([value for value, _ in figures])), [drawn for _, drawn in figures])
 
     def _predictions(self, arm: str, seed: int, result: Result) -> pd.DataFrame:
         """Return what the evaluation of one training wrote."""
@@ -137,6 +132,15 @@ class Trainings:
             fingerprint=self._fingerprint,
             changed=result.settings["changed"],
         )
+
+    def _draw_masks(self, own: pd.DataFrame) -> tuple[float, Draws]:
+        """Return the figure of one draw of labels of a task on masks, and resample its patients."""
+        resamples = draw_resamples(own["patient"].to_numpy(dtype=np.str_), resamples=_RESAMPLES, seed=0)
+        if self._table.metric == POOLED:
+            common, union = pooled_pixels(own)
+            return float(resampled_ratios(common, union, None)[0]), resampled_ratios(common, union, resamples)
+        figures: Draws = own[self._table.metric].to_numpy(dtype=np.float64)
+        return float(np.nanmean(figures)), resampled_means(figures, resamples)
 
     def _draw_labels(self, own: pd.DataFrame, result: Result) -> Draws:
         """Resample the patients for one draw of labels."""
