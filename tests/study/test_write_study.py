@@ -37,6 +37,7 @@ tables:
     beside: random_init
     baselines: [pixels]
     against: [given]
+    note: Shares of 10 % & less are left out.
 """
 
 
@@ -58,8 +59,15 @@ def test_a_curve_over_counts_of_images(go: Go, guided_store: Path, tmp_path: Pat
     assert own["images"].tolist()[2] > 32
     assert "\\begin{tabular}" in (out / "tables" / "curve.tex").read_text()
     assert "\\toprule" in (out / "tables" / "curve.tex").read_text()
+    assert "{\\footnotesize Shares of 10 \\% \\& less are left out.\\par}" in (out / "tables" / "curve.tex").read_text()
+    assert set(cells["note"]) == {"Shares of 10 % & less are left out."}
     differences = pd.read_csv(out / "tables" / "curve-differences.csv")
     assert (differences["adjusted"] >= differences["p"]).all()
+    assert differences["delong_p"].between(0, 1).all()
+    assert "; DeLong " in text
+    rows = pd.read_parquet(out / "results.parquet")
+    assert rows[rows["metric"].isin(["ece", "brier"])]["value"].between(0, 1).all()
+    assert set(rows[rows["metric"] == "ece"]["scored"]) == {"pretrained", "random_init", "pixels"}
     drawn = np.asarray(Image.open(out / "tables" / "curve.png").convert("RGB"))
     assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 50  # not an empty sheet
     state = json.loads((out / "runs" / "given-seed0" / "run.json").read_text())

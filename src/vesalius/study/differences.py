@@ -37,6 +37,7 @@ class Difference:
         by_seed: Differences of the trainings, seed by seed.
         half: Half of the 95 % interval over trainings, by Student's t; infinite for one, or for several alike.
         metric: Which figure.
+        delong_p: Of ROC-AUCs of a binary label, DeLong's test of the first training and draw of each; else NaN.
     """
 
     about: str
@@ -48,6 +49,7 @@ class Difference:
     by_seed: tuple[float, ...]
     half: float
     metric: str
+    delong_p: float = float("nan")
 
     @property
     def word(self) -> str:
@@ -111,6 +113,7 @@ def difference_words(one: Difference, comparisons: int) -> str:
     if np.isnan(one.p):
         return f"{told}: {word}"
     p = f"p {_p_words(one.p)}" + (f", {_p_words(one.adjusted)} among {comparisons}" if comparisons > 1 else "")
+    p += "" if np.isnan(one.delong_p) else f"; DeLong {_p_words(one.delong_p)}"
     return f"{told}: {word} ({p})"
 
 
@@ -158,7 +161,8 @@ def _compared(run: StudyRun, table: StudyTable, trainings: Trainings, arm: str, 
     if not ours.keys() & theirs.keys():
         return None
     title = arms[other].title if other in arms else other.replace("_", " ")
-    return replace(difference_of(ours, theirs, table.metric), about=f"{arms[arm].title} - {title}")
+    delong_p = trainings.delong_p(arm, beside)
+    return replace(difference_of(ours, theirs, table.metric), about=f"{arms[arm].title} - {title}", delong_p=delong_p)
 
 
 def _p_words(p: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -36,7 +37,7 @@ class FilledTable:
 
     def as_csv(self) -> str:
         """Return a row a figure."""
-        about = {"table": self.name, "task": self.table.task, "metric": self.table.metric}
+        about = {"table": self.name, "task": self.table.task, "metric": self.table.metric, "note": self.table.note}
         return str(pd.DataFrame([about | asdict(one) for one in self.cells]).to_csv(index=False))
 
     def differences_as_csv(self) -> str:
@@ -45,9 +46,11 @@ class FilledTable:
         return str(pd.DataFrame(rows).to_csv(index=False))
 
     def as_latex(self) -> str:
-        """Return a `tabular` of booktabs, as a paper takes it."""
+        """Return a `tabular` of booktabs, as a paper takes it, and the note below it."""
         head, body = self._grid(" ")
-        return str(pd.DataFrame(body, columns=head).to_latex(index=False, escape=True))
+        table = str(pd.DataFrame(body, columns=head).to_latex(index=False, escape=True))
+        note = f"\n\\smallskip\n{{\\footnotesize {_escaped(self.table.note)}\\par}}\n"
+        return table + note if self.table.note else table
 
     def as_markdown(self) -> list[str]:
         """Return the lines of the table, its note and its differences."""
@@ -154,6 +157,11 @@ def _figure(one: Cell) -> str:
         over = f"{one.draws} draws" if one.draws else f"{one.trainings} seeds"
         text += f" (median {one.median:.3f} ± {one.spread:.3f}, {over})"
     return text
+
+
+def _escaped(text: str) -> str:
+    """Return text as LaTeX takes it."""
+    return re.sub(r"([&%$#_{}])", r"\\\1", text)
 
 
 def _place_words(place: tuple[str, str, float], *, several: bool) -> str:

@@ -14,9 +14,11 @@ import pandas as pd
 
 from vesalius.evaluation.average_precision import average_precision
 from vesalius.evaluation.coco_objects import read_objects
+from vesalius.evaluation.delong import compare_aucs
 from vesalius.evaluation.detection_table import from_table
 from vesalius.evaluation.image_scores import resampled_means, resampled_ratios
 from vesalius.evaluation.intervals import bootstrap_metrics, draw_resamples
+from vesalius.evaluation.metrics import rank_in_folds
 from vesalius.evaluation.segment_scores import POOLED, pooled_pixels
 from vesalius.evaluation.write_result import result_folder
 from vesalius.records.result import Result
@@ -92,6 +94,39 @@ class Trainings:
     def shared(self, arm: str, other: str) -> frozenset[str] | None:
         """Return the images that two arms were scored on both, of a task on masks."""
         return self._images(arm) & self._images(other) if self._task.task in ON_MASKS else None
+
+    def delong_p(self, arm: str, other: tuple[str, str]) -> float:
+        """Return the p of DeLong's test of two ROC-AUCs, of the first training of each and its first draw of labels.
+
+        Args:
+            arm: Of the study.
+            other: Another arm (and nothing), or the arm and a baseline in its results.
+
+        NaN where the table is of something else, or the label is not binary.
+        """
+        ours, theirs = self._ranked(arm, ""), self._ranked(*other)
+        if ours is None or theirs is None or not ours.index.equals(theirs.index):
+            return float("nan")
+        positive = ours["positive"].to_numpy(dtype=np.bool_)
+        if positive.all() or not positive.any():
+            return float("nan")
+        patients = ours["patient"].to_numpy(dtype=np.str_)
+        return compare_aucs(positive, ours["rank"].to_numpy(), theirs["rank"].to_numpy(), patients).p
+
+    def _ranked(self, arm: str, baseline: str) -> pd.DataFrame | None:
+        """Return who is positive and how every image is ranked, by its name."""
+        results = results_of(self._run, arm, self._task, self._label)
+        seed = min(results, default=None)
+        if seed is None or self._table.metric != "roc_auc" or results[seed].kind != "binary":
+            return None
+        predictions = self._predictions(arm, seed, results[seed])
+        own = predictions[predictions["arm"] == (baseline or own_arm(results[seed]))]
+        own = own[own["seed"] == own["seed"].min()].sort_values("image_id")
+        positive = results[seed].settings["classes"][1]
+        folds = own["fold"].to_numpy() if "fold" in own else None
+        ranks = rank_in_folds(own[[f"score_{positive}"]].to_numpy(dtype=np.float64), folds)[:, 0]
+        found = {"positive": own[f"truth_{positive}"] > 0.5, "rank": ranks, "patient": own["patient"]}
+        return pd.DataFrame(found).set_index(own["image_id"])
 
     def _images(self, arm: str) -> frozenset[str]:
         """Return what all trainings of an arm were scored on: an exemplar of its own guidance is left out."""

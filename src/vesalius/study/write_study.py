@@ -66,7 +66,8 @@ def long_results(run: StudyRun) -> pd.DataFrame:
     """Return a row for each arm, training, task, store, label, amount of labels, baseline and metric.
 
     The last columns are those of `vesalius.records.result.Score`, whose `arm` is `scored` here and whose `seeds` are
-    `of`; `seed` is the training's.
+    `of`; `seed` is the training's. Of classifiers the calibration of the first draw (`ece`, `brier`) is among the
+    metrics.
     """
     rows: list[dict[str, Any]] = []
     for name, arm in run.study.arms.items():
@@ -86,6 +87,9 @@ def _rows(about: Mapping[str, Any], results: Sequence[Result]) -> list[dict[str,
         for score in one.scores:
             figures = asdict(score)
             rows.append({**about, **told, "scored": figures.pop("arm"), "of": figures.pop("seeds"), **figures})
+        for arm, calibration in one.settings.get("calibration", {}).items():  # of the first draw, without intervals
+            which = {**about, **told, "scored": arm, "of": 1, "fraction": one.settings["fractions"][-1]}
+            rows += [which | {"metric": metric, "value": calibration[metric]} for metric in ("ece", "brier")]
     return rows
 
 
