@@ -22,6 +22,8 @@ def table(rows: int = 3) -> pd.DataFrame:
             "patient": [f"{row:016x}" for row in range(rows)],
             "patient_known": True,
             "study": None,
+            "volume": None,
+            "slice_mm": None,
             "split": "train",
             "original_width": 300,
             "original_height": 200,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
-from vesalius import pipeline
+from vesalius import cli, pipeline
 from vesalius.data.store import open_store
 from vesalius.errors import ConfigError, SplitError, StoreError
 
@@ -93,3 +95,88 @@ def test_bad_input(phantom_store: Path, tmp_path: Path) -> None:
     pipeline.prepare(scans, tmp_path / "bare", size=16, progress=False, workers=1)
     with pytest.raises(StoreError, match="mask"):
         pipeline.export(tmp_path / "bare", tmp_path, name="c", number=2, progress=False)
+
+
+@pytest.fixture(scope="module")
+def cine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store at half the pixels of two frames of 5 slices of 4 patients to train on and one to test on."""
+    root = tmp_path_factory.mktemp("cine") / "scans"
+    generator = np.random.default_rng(0)
+    for patient in range(1, 6):
+        folder = root / ("testing" if patient == 5 else "training") / f"patient{patient:03d}"
+        folder.mkdir(parents=True)
+        for frame in (1, 9):
+            for ending, highest in (("", 1000), ("_gt", 4)):
+                values = generator.integers(0, highest, (32, 24, 5)).astype(np.int16)
+                path = folder / f"patient{patient:03d}_frame{frame:02d}{ending}.nii.gz"
+                nibabel.save(nibabel.Nifti1Image(values, np.diag([1.5, 1.25, 8.0, 1.0])), path)
+    pipeline.prepare(root, root.with_name("store"), size=16, workers=1, progress=False)
+    return root.with_name("store")
+
+
+def test_slices_become_volumes_of_the_stores_voxels(cine: Path, tmp_path: Path) -> None:
+    store = open_store(cine)
+    done = pipeline.export(cine, tmp_path, name="cine", folds=2, progress=False)
+    assert (done.form, done.why, done.training, done.testing) == ("volumes", "", 8, 2)
+    about = json.loads((done.raw / "dataset.json").read_text())
+    assert (about["file_ending"], about["numTraining"]) == (".nii.gz", 8)
+    assert "overwrite_image_reader_writer" not in about
+    cases = pd.read_csv(done.raw / "cases.csv")
+    assert len(cases) == len(store)
+    for case, own in cases.groupby("case"):
+        side = "Ts" if (own["split"] == "test").all() else "Tr"
+        rows = pd.Index(store.manifest["image_id"]).get_indexer(own.sort_values("slice")["image_id"])
+        assert rows.tolist() == list(range(rows[0], rows[0] + 5))
+        assert store.manifest["source"].iloc[rows].nunique() == 1
+        image = nibabel.load(done.raw / f"images{side}" / f"{case}_0000.nii.gz")
+        label = nibabel.load(done.raw / f"labels{side}" / f"{case}.nii.gz")
+        assert image.shape == label.shape == (16, 16, 5)
+        # The plane shows 32 columns of 1.5 mm, made 16.
+        assert image.header.get_zooms() == label.header.get_zooms() == pytest.approx((3.0, 2.5, 8.0))
+        assert image.header.get_xyzt_units()[0] == "mm"
+        assert nibabel.aff2axcodes(image.affine) == ("L", "P", "S")
+        assert np.array_equal(image.affine, label.affine)
+        np.testing.assert_array_equal(np.asarray(image.dataobj).T, store.images[rows])
+        np.testing.assert_array_equal(np.asarray(label.dataobj).T, store.masks[rows])
+        assert image.get_data_dtype() == store.dtype
+    splits = json.loads((done.preprocessed / "splits_final.json").read_text())
+    patient_of = cases.groupby("case")["patient"].first()
+    for one in splits:
+        assert len(one["train"]) == len(one["val"]) == 4
+        assert not set(patient_of[one["train"]]) & set(patient_of[one["val"]])
+    assert {path.name for path in (done.raw / "imagesTr").iterdir()} == {
+        f"{case}_0000.nii.gz" for one in splits for case in one["val"]
+    }
+
+
+def test_form_is_chosen_and_told(cine: Path, phantom_store: Path, tmp_path: Path) -> None:
+    def said(store: Path, number: int, *options: str) -> str:
+        given = ["export", str(store), "--out", str(tmp_path), "--folds", "2", "--number", str(number), *options]
+        return CliRunner().invoke(cli.app, given).output
+
+    assert "8 volumes to train on, 2 to test on\na NIfTI file a volume" in said(cine, 1)
+    images = said(cine, 2, "--form", "images")
+    assert "40 images to train on, 10 to test on\na PNG file an image, without spacing\n" in images
+    assert "-d 2 -c 2d" in images
+    assert "without spacing: of " in said(phantom_store, 3)
+    assert pipeline.export(phantom_store, tmp_path, number=4, progress=False).why.count("tell no position") == 2
+    with pytest.raises(StoreError, match=r"not all images are slices of whole volumes: .*--form images"):
+        pipeline.export(phantom_store, tmp_path, number=5, form="volumes", progress=False)
+    with pytest.raises(ConfigError, match=r"form = 'volume'; did you mean 'volumes'\?; known: auto, volumes, images"):
+        pipeline.export(cine, tmp_path, number=5, form="volume", progress=False)
+    assert not list((tmp_path / "nnUNet_raw").glob("*Dataset005*"))
+
+
+def test_volumes_of_colour_have_a_file_a_channel(cine: Path, tmp_path: Path) -> None:
+    pipeline.prepare(
+        cine.with_name("scans"), tmp_path / "store", size=16, channels=3, bits=16, workers=1, progress=False
+    )
+    done = pipeline.export(tmp_path / "store", tmp_path, folds=2, progress=False)
+    store = open_store(tmp_path / "store")
+    case = json.loads((done.preprocessed / "splits_final.json").read_text())[0]["val"][0]
+    rows = np.arange(5) + int(case.removeprefix("case_"))
+    for channel in range(3):
+        image = nibabel.load(done.raw / "imagesTr" / f"{case}_{channel:04d}.nii.gz")
+        np.testing.assert_array_equal(np.asarray(image.dataobj).T, store.images[rows][..., channel])
+    with pytest.raises(StoreError, match="PNG holds no colour of uint16"):
+        pipeline.export(tmp_path / "store", tmp_path, number=2, form="images", progress=False)

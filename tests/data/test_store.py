@@ -37,6 +37,8 @@ def manifest(rows: int = 20) -> pd.DataFrame:
             "patient": [f"{row // 2:016x}" for row in number],
             "patient_known": True,
             "study": None,
+            "volume": None,
+            "slice_mm": None,
             "split": np.where(number < 10, "train", np.where(number < 16, "val", "test")),
             "original_width": 40,
             "original_height": 20,

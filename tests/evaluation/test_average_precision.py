@@ -103,3 +103,18 @@ def test_the_same_as_coco_says(capsys: pytest.CaptureFixture[str]) -> None:
 def test_nothing_detected_is_nothing() -> None:
     found = average_precision(truth_of({1: [(3, 2, 2, 10, 10)]}), [], resamples=4, seed=0)
     assert {value for value, _ in found.values()} == {0.0}
+
+
+def test_images_of_a_patient_are_drawn_together() -> None:
+    """Two patients, one whose three images are all found, one whose single image is missed: three kinds of draws."""
+    truth = truth_of({image: [(3, 2, 2, 10, 10)] for image in (4, 1, 3, 2)})
+    found = [detection(image, 3, (2, 2, 10, 10), 0.9) for image in (1, 2, 4)]
+    patients = {1: "a", 2: "a", 3: "b", 4: "a"}
+    value, drawn = average_precision(truth, found, resamples=300, seed=0, patients=patients)["ap_box"]
+    assert value == pytest.approx(76 / 101)  # of 101 places those up to a recall of .75
+    kinds, many = np.unique(drawn.round(6), return_counts=True)
+    assert kinds == pytest.approx([0, 76 / 101, 1], abs=1e-6)
+    assert many / 300 == pytest.approx([0.25, 0.5, 0.25], abs=0.08)
+    alone = average_precision(truth, found, resamples=300, seed=0, patients={1: "a", 2: "b", 3: "c", 4: "d"})
+    by_image = average_precision(truth, found, resamples=300, seed=0)
+    assert np.array_equal(alone["ap_box"][1], by_image["ap_box"][1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,3 +79,19 @@ def test_draws_are_nested_and_follow_the_seed(objects: ObjectSet) -> None:
     assert numbers[4.0, 0] != numbers[4.0, 1]
     again = draw_images(objects, DetectOptions(fractions=(4.0,), seeds=1, seed=1))
     assert {image.number for image in again[0].images} == numbers[4.0, 1]
+
+
+def test_draws_keep_patients_whole(write_shapes: Callable[..., Path], tmp_path: Path) -> None:
+    folder = write_shapes(tmp_path / "shapes", {"train": 8, "val": 4})
+    for table in ("train", "val"):
+        path = folder / "annotations" / f"instances_{table}.json"
+        content = json.loads(path.read_text())
+        for image in content["images"]:
+            image["patient_id"] = f"{table}{image['id'] % 4}"
+        path.write_text(json.dumps(content))
+    objects = read_objects(folder)
+    options = DetectOptions(fractions=(0.5, 1.0), seeds=3)
+    for draw in draw_images(objects, options):
+        whose = [one.patient for one in draw.images]
+        assert len(whose) == 8 * draw.fraction
+        assert all(whose.count(one) == 2 for one in whose)

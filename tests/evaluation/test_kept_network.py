@@ -19,7 +19,7 @@ from vesalius.data.store import Store, open_store
 from vesalius.errors import ConfigError, RunError
 from vesalius.evaluation import finetune_one
 from vesalius.evaluation.kept_network import KeptNetwork, load_network
-from vesalius.evaluation.segment_counts import figures_of
+from vesalius.evaluation.segment_figures import figures_of
 
 QUICK: dict[str, Any] = {"progress": False, "precision": "fp32", "device": "cpu", "bootstrap": 50, "seeds": 1}
 SHORT = ("rounds=2", "round_steps=6", "batch_size=16", "warmup_steps=2")

@@ -24,7 +24,8 @@ from vesalius.errors import ConfigError, LabelError, StoreError
 from vesalius.evaluation.dense_maps import backbone_maps, cells_of, pixel_maps
 from vesalius.evaluation.mask_parts import known_pixels, mask_parts
 from vesalius.evaluation.place_classifier import dice_offsets, fit_places
-from vesalius.evaluation.segment_counts import SegmentCounts, figures_of
+from vesalius.evaluation.segment_counts import SegmentCounts
+from vesalius.evaluation.segment_figures import figures_of
 from vesalius.evaluation.segment_options import SegmentOptions
 
 QUICK = {"progress": False, "precision": "fp32", "device": "cpu", "bootstrap": 50, "protocol": "folds", "folds": 2}

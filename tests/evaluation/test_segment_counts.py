@@ -10,7 +10,8 @@ import torch
 
 from vesalius.data.store import open_store
 from vesalius.evaluation.mask_parts import mask_parts
-from vesalius.evaluation.segment_counts import SegmentCounts, figures_of
+from vesalius.evaluation.segment_counts import SegmentCounts
+from vesalius.evaluation.segment_figures import figures_of
 from vesalius.evaluation.segment_options import SegmentOptions
 
 

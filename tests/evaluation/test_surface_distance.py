@@ -41,3 +41,23 @@ def test_nothing_found_is_as_far_as_the_image_is_large() -> None:
     true = np.ones((30, 40), dtype=bool)
     assert hausdorff_95(~true, true) == 50
     assert hausdorff_95(~true, true, pixel=(2.0, 1.0)) == pytest.approx(math.hypot(60, 40))
+
+
+@pytest.mark.filterwarnings("ignore:monai:FutureWarning")
+@pytest.mark.parametrize("voxel", [(1.0, 1.0, 1.0), (10.0, 1.4, 1.6)])
+def test_monais_figure_in_volumes(voxel: tuple[float, float, float]) -> None:
+    from monai.metrics import compute_hausdorff_distance
+
+    for seed in range(4):
+        found, true = (
+            ndimage.gaussian_filter(np.random.default_rng(one).normal(size=(8, 40, 36)), (1, 4, 4))
+            for one in (seed, -seed % 97 + 50)
+        )
+        found, true = found > np.quantile(found, 0.8), true > np.quantile(true, 0.8)
+        found[0], true[-1] = False, False  # slices that only one of them shows
+        given = [torch.from_numpy(one)[None, None].float() for one in (found, true)]
+        theirs = compute_hausdorff_distance(*given, percentile=95, include_background=True, spacing=list(voxel))
+        assert hausdorff_95(found, true, pixel=voxel) == pytest.approx(float(theirs), rel=1e-5)
+    assert hausdorff_95(np.zeros_like(true), true, pixel=voxel) == pytest.approx(
+        np.linalg.norm(np.array(true.shape) * voxel)
+    )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from vesalius.data.phantom import write_phantom
 from vesalius.data.prepare import prepare
 from vesalius.data.store import Store, open_store
+from vesalius.evaluation.write_result import read_result, write_result
 from vesalius.report.data_sheet import data_sheets
 from vesalius.report.gallery import retrieval
+from vesalius.report.pretraining_store import of_pretraining
 from vesalius.report.run_folder import read_run
 from vesalius.report.stores import Stores
 
@@ -83,3 +86,18 @@ def test_queries_of_a_test_store_and_neighbours_of_another(
     lost = retrieval(run, evaluation, Stores([store]))
     assert lost is not None
     assert "was not found unchanged" in lost.problem
+
+
+@pytest.mark.parametrize("protocol", ["patients", "images"])
+def test_what_was_scored_on_no_store_is_not_looked_for(
+    build_run: RunBuilder, store: Store, tmp_path: Path, protocol: str
+) -> None:
+    folder = build_run(tmp_path / "vit", about={"data": _data((store, "train"))})
+    assert len(data_sheets([read_run(folder)], Stores([store]))) == 1
+    one = next((folder / "evaluations").iterdir())
+    write_result(folder / "evaluations" / "detect-objects-0123abcd", replace(read_result(one), protocol=protocol))
+    run = read_run(folder)
+    [scored] = [each for each in run.evaluations if each.result.protocol == protocol]
+    assert scored.fingerprint == "0123abcd"
+    assert of_pretraining(run, scored, Stores([store])) is None
+    assert [sheet.name for sheet in data_sheets([run], Stores([store]))] == ["phantom_store"]

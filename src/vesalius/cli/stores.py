@@ -93,16 +93,25 @@ def export(
     to: Annotated[str, typer.Option(help="nnunet: its raw data set, and folds by patient.")] = "nnunet",
     name: Annotated[str, typer.Option(help="Of the data set; by default the store's folder.")] = "",
     number: Annotated[int, typer.Option(help="Of the data set, 1 to 999.")] = 1,
+    form: Annotated[
+        str,
+        typer.Option(help="volumes (NIfTI, with spacing), images (PNG), or auto: volumes where the store tells them."),
+    ] = "auto",
     folds: Annotated[int, typer.Option(help="Of the training side, by patient.")] = 5,
     seed: Annotated[int, typer.Option(help="Of the folds.")] = 0,
 ) -> None:
-    """Hand a store with masks on to nnU-Net."""
+    """Hand a store with masks on to nnU-Net: NIfTI volumes where their spacing is known, else PNG images."""
     from vesalius import pipeline
 
-    done = pipeline.export(store, out, to=to, name=name, number=number, folds=folds, seed=seed)
+    done = pipeline.export(store, out, to=to, name=name, number=number, form=form, folds=folds, seed=seed)
     typer.echo(
-        f"{done.raw}: {done.training} images to train on, {done.testing} to test on"
+        f"{done.raw}: {done.training} {done.form} to train on, {done.testing} to test on"
         + (f"; {done.without_masks} without masks left out" if done.without_masks else "")
     )
+    if done.form == "volumes":
+        typer.echo("a NIfTI file a volume, with the spacing of the store's pixels")
+    else:
+        typer.echo("a PNG file an image, without spacing" + (f": {done.why}" if done.why else ""))
     typer.echo(f"export nnUNet_raw={done.raw.parent} nnUNet_preprocessed={done.preprocessed.parent} nnUNet_results=...")
-    typer.echo(f"nnUNetv2_plan_and_preprocess -d {number} -c 2d --verify_dataset_integrity")
+    plans = "" if done.form == "volumes" else " -c 2d"
+    typer.echo(f"nnUNetv2_plan_and_preprocess -d {number}{plans} --verify_dataset_integrity")

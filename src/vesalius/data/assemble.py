@@ -65,19 +65,24 @@ def check_split_mode(split: str) -> None:
 
 
 def pseudonyms(sample: Sample, record: Mapping[str, Any], *, dataset: str, salt: bytes) -> dict[str, Any]:
-    """Return `image_id`, `patient`, `patient_known` and `study` of a record, hashed.
+    """Return `image_id`, `patient`, `patient_known`, `study` and `volume` of a record, hashed.
 
     The patient is the sample's, else the one in the file's header, else the file itself, so that all slices of a
     volume of an unknown patient stay together. The data set's name is part of it: two sets may both have a patient 1.
+    A volume is a stack of a file, or of a series of files with one slice each; what tells no place in one has none.
     """
     patient = sample.patient or record.get("header_patient") or None
     study = sample.study or record.get("header_study") or None
     by_file = hashed_id(salt, "file", dataset, sample.source)
+    stack = record.get("header_stack", "")
+    of_series = record.get("frames", 1) == 1 and stack
+    volume = hashed_id(salt, "volume", dataset, "" if of_series else sample.source, stack)
     return {
         "image_id": hashed_id(salt, "image", dataset, sample.source, str(record["frame"])),
         "patient": by_file if patient is None else hashed_id(salt, "patient", dataset, str(patient)),
         "patient_known": patient is not None,
         "study": hashed_id(salt, "study", dataset, str(study)) if study else None,
+        "volume": None if record.get("slice_mm") is None else volume,
     }
 
 

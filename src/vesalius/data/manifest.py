@@ -36,6 +36,8 @@ COLUMNS: Mapping[str, str] = {
     "patient": "str",
     "patient_known": "bool",
     "study": "str",
+    "volume": "str",
+    "slice_mm": "Float64",
     "split": "str",
     "original_width": "int32",
     "original_height": "int32",
@@ -53,7 +55,7 @@ COLUMNS: Mapping[str, str] = {
     "colour": "bool",
     "has_masks": "bool",
 }
-"""Name and pandas type of every fixed column; `study` and the spacings may be missing."""
+"""Name and pandas type of every fixed column; `study`, `volume`, `slice_mm` and the spacings may be missing."""
 
 LABEL_DTYPES: Mapping[str, str] = {
     "binary": "Float64",  # a float, because soft policies for uncertain labels give values between 0 and 1
@@ -65,7 +67,7 @@ LABEL_DTYPES: Mapping[str, str] = {
 }
 """Type of a label's column by the label's kind; `multiclass` and `ordinal` hold the index of the class."""
 
-_NULLABLE = frozenset({"study", "spacing_x_mm", "spacing_y_mm"})
+_NULLABLE = frozenset({"study", "volume", "slice_mm", "spacing_x_mm", "spacing_y_mm"})
 _SPLITS = frozenset({"train", "val", "test"})
 
 
@@ -79,7 +81,7 @@ def hashed_id(salt: bytes, kind: str, *parts: str) -> str:
 
     Args:
         salt: The secret kept beside the store; the same id and salt always give the same digits.
-        kind: `image`, `patient` or `study`, so that equal texts of different kinds do not meet.
+        kind: `image`, `patient`, `study` or `volume`, so that equal texts of different kinds do not meet.
         parts: The id, in as many parts as make it unique (data set, patient number).
     """
     message = "\x00".join((kind, *parts)).encode("utf-8", "surrogateescape")

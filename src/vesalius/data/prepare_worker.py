@@ -61,7 +61,7 @@ class DecodedChunk:
     Attributes:
         images: `[n, size, size]` or `[n, size, size, 3]`.
         masks: `[n, size, size]`; no rows where the set has no masks.
-        records: What is known of each row, plain types; `header_patient` and `header_study` are in clear.
+        records: What is known of each row, plain types; those named `header_` are in clear.
         refused: file, frame, reason, advice of what could not be read.
     """
 
@@ -171,6 +171,7 @@ def _decode(
         "original_height": pixels.shape[0],
         "spacing_x_mm": spacing_x,
         "spacing_y_mm": spacing_y,
+        "slice_mm": decoded.slice_mm,
         "scale_x": placement.scale_x,
         "scale_y": placement.scale_y,
         "offset_x": placement.offset_x,
@@ -192,6 +193,7 @@ def _whose(decoded: DecodedImage) -> dict[str, str]:
     return {
         "header_patient": header.get("PatientID", "").strip(),
         "header_study": header.get("StudyInstanceUID", "").strip(),
+        "header_stack": decoded.stack,
     }
 
 

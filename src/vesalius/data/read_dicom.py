@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vesalius.data.dicom_pixels import decode_frame, padding_mask, read_header
+from vesalius.data.dicom_position import slice_position
 from vesalius.data.dicom_voi import functional_group, linear_window, look_up, nonlinear_voi
 from vesalius.data.limits import check_finite, check_frame, check_size
 from vesalius.data.quiet import quiet
@@ -106,12 +107,15 @@ def _render(
         pixels, chosen, inverted = _monochrome(path, head, stored, frame=frame, bits=bits, request=request, notes=notes)
     header = {name: str(head.get(name)) for name in _FACTS if head.get(name) not in (None, "")}
     spacing_mm = _spacing(head, frame, notes)
+    slice_mm, stack = slice_position(head, frame)
     if notes:
         header["notes"] = "; ".join(notes)
     return DecodedImage(
         pixels=pixels,
         window=chosen,
         spacing_mm=spacing_mm,
+        slice_mm=slice_mm,
+        stack=stack,
         bits=bits,
         inverted=inverted,
         frame=frame,

@@ -90,6 +90,7 @@ def read_nifti(
         pixels=pixels,
         window=chosen,
         spacing_mm=held.spacing_mm and (held.spacing_mm[others[1]], held.spacing_mm[others[0]]),
+        slice_mm=held.spacing_mm and frame * held.spacing_mm[world],
         bits=8 * held.values.dtype.itemsize,
         frame=frame,
         frames=frames,

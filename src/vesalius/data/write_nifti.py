@@ -1,4 +1,4 @@
-"""A slice that was looked at, back in the volume of its file."""
+"""Volumes of NIfTI: a slice that was looked at, back in that of its file, and one of slices of a store."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import nibabel
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt
 
 from vesalius.atomic import replacing
 from vesalius.data.read_nifti import orientation_of, world_axis
 from vesalius.errors import UnreadableImageError
 
-__all__ = ["write_slice"]
+__all__ = ["write_slice", "write_volume"]
 
 
 def write_slice(
@@ -54,5 +54,29 @@ def write_slice(
     for kind in ("sform", "qform"):  # which space the affine leads to: the scanner's, or an atlas's
         getattr(made, f"set_{kind}")(image.affine, code=int(image.header[f"{kind}_code"]) or 2)
     made.header["xyzt_units"] = image.header["xyzt_units"]
+    _write(out, made)
+
+
+def write_volume(
+    out: Path, slices: UInt[np.ndarray, "slices rows columns"], *, spacing_mm: tuple[float, float, float]
+) -> None:
+    """Write slices as a NIfTI volume whose axes are those that axial slices are displayed by.
+
+    Columns run to the patient's left, rows to posterior and slices to superior; stores do not keep other directions.
+
+    Args:
+        out: `.nii.gz`, replaced whole.
+        slices: In their order.
+        spacing_mm: (slice, row, column) distance.
+    """
+    along, row, column = spacing_mm
+    affine = np.diag([-column, -row, along, 1.0])
+    made: Any = nibabel.Nifti1Image(np.transpose(slices), affine)  # type: ignore[no-untyped-call]
+    made.set_qform(affine, code=2)
+    made.header.set_xyzt_units("mm")
+    _write(out, made)
+
+
+def _write(out: Path, made: Any) -> None:
     with replacing(out) as partial, gzip.open(partial, "wb") as stream:
         stream.write(made.to_bytes())

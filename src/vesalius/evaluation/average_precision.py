@@ -1,4 +1,4 @@
-"""Average precision of detections by COCO's own code (pycocotools), with its bootstrap over images."""
+"""Average precision of detections by COCO's own code (pycocotools), with its bootstrap over patients, or images."""
 
 from __future__ import annotations
 
@@ -29,9 +29,14 @@ _Figures = dict[str, tuple[float, npt.NDArray[np.float64]]]
 
 
 def average_precision(
-    truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], *, resamples: int, seed: int
+    truth: Mapping[str, Any],
+    detections: Sequence[Mapping[str, Any]],
+    *,
+    resamples: int,
+    seed: int,
+    patients: Mapping[int, str] | None = None,
 ) -> _Figures:
-    """Return every metric of `METRICS`: its value, and its values over resampled images.
+    """Return every metric of `METRICS`: its value, and its values over resampled patients, or images.
 
     Classes without any object among the images drawn count nowhere, as in COCO.
 
@@ -39,15 +44,15 @@ def average_precision(
         truth: Images, annotations and categories in COCO's format.
         detections: `image_id`, `category_id`, `bbox` (x, y, width, height), `score` and `segmentation` (run lengths).
         resamples: How many.
-        seed: Of the images drawn, alike for all that are scored on these images.
+        seed: Of what is drawn, alike for all that are scored on these images.
+        patients: Of every image by its id: all images of a patient are drawn together. None draws images.
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     if not detections:
         return {name: (0.0, np.zeros(resamples)) for name in METRICS}
-    count = len(truth["images"])
-    drawn = np.random.default_rng(seed).integers(count, size=(resamples, count))
+    drawn = _drawn(sorted(one["id"] for one in truth["images"]), patients, resamples=resamples, seed=seed)
     found: _Figures = {}
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
         real = COCO()
@@ -66,14 +71,28 @@ def average_precision(
     return {name: found[name] for name in METRICS}
 
 
+def _drawn(
+    images: Sequence[int], patients: Mapping[int, str] | None, *, resamples: int, seed: int
+) -> list[npt.NDArray[np.int64]]:
+    """Draw patients with replacement, and return the places of their images; without patients, images themselves."""
+    names = np.array(images if patients is None else [patients[one] for one in images])
+    _, code = np.unique(names, return_inverse=True)
+    own = [np.flatnonzero(code == number) for number in range(code.max() + 1)]
+    chosen = np.random.default_rng(seed).integers(len(own), size=(resamples, len(own)))
+    return [np.concatenate([own[number] for number in one]) for one in chosen]
+
+
 def _accumulated(run: Any, images: npt.NDArray[np.int64] | None = None) -> dict[str, float]:
     """Return the figures of all images, or of some of them drawn with repetition."""
-    whole = run.evalImgs
+    whole, numbers = run.evalImgs, run.params.imgIds
     if images is not None:
-        by_class = np.arange(len(whole)).reshape(-1, len(run.params.imgIds))  # (class, image)
+        by_class = np.arange(len(whole)).reshape(-1, len(numbers))  # (class, image)
+        # Read for how many there are: patients drawn have not the images of all.
+        run.params.imgIds = run._paramsEval.imgIds = list(range(len(images)))
         run.evalImgs = [whole[place] for place in by_class[:, images].ravel()]
     run.accumulate()
     run.evalImgs = whole
+    run.params.imgIds = run._paramsEval.imgIds = numbers
     precision = run.eval["precision"][:, :, :, 0, 0]  # (IoU, recall, class); -1 where a class has no object
     return {name: _mean(precision[at]) for name, at in _AT.items()}
 

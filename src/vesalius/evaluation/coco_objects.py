@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,39 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vesalius.data.adapters.listing import inside
 from vesalius.data.read import read_image
-from vesalius.data.splits import folds_by_patient
+from vesalius.data.splits import check_no_overlap, folds_by_patient
 from vesalius.data.windows import apply_window
 from vesalius.errors import LabelError, ManifestError, SplitError
+from vesalius.evaluation.coco_tables import ObjectImage, class_names, images_of, read_table, truth_of
+from vesalius.evaluation.files_apart import check_files_apart
 
-__all__ = ["ObjectImage", "ObjectSet", "masks_of", "pixels_of", "read_objects"]
+__all__ = ["ObjectSet", "masks_of", "pixels_of", "read_objects"]
 
 _FOLDS = 3
 """Where one table holds all images, a third of them is scored."""
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectImage:
-    """One image and its objects, crowds left out.
-
-    Attributes:
-        path: The file.
-        number: Its id in the table.
-        height: Of the file, px.
-        width: Likewise.
-        boxes: `[objects, 4]`, x0, y0, x1, y1, px.
-        classes: `[objects]`, places in `ObjectSet.classes` from 1 on; 0 is the background.
-        outlines: Polygons or run lengths of each object.
-    """
-
-    path: Path
-    number: int
-    height: int
-    width: int
-    boxes: npt.NDArray[np.float32]
-    classes: npt.NDArray[np.int64]
-    outlines: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +36,7 @@ class ObjectSet:
         test: Images that are scored, those without objects too.
         truth: Of the scored images, as COCO's own code reads it.
         sides: How the sides were made.
+        by_patient: Whether every image of the tables tells its patient, so that none is on both sides.
         fingerprint: Digest of the tables.
     """
 
@@ -69,7 +47,13 @@ class ObjectSet:
     test: tuple[ObjectImage, ...]
     truth: Mapping[str, Any]
     sides: str
+    by_patient: bool
     fingerprint: str
+
+    @property
+    def scored_patients(self) -> dict[int, str] | None:
+        """Patient of every scored image by its number, None where they are not known."""
+        return {one.number: str(one.patient) for one in self.test} if self.by_patient else None
 
 
 def read_objects(folder: Path, *, seed: int = 0) -> ObjectSet:
@@ -77,12 +61,13 @@ def read_objects(folder: Path, *, seed: int = 0) -> ObjectSet:
 
     With tables whose names begin with `train` and `val` (or `test`, without one of `val`), the former is learned from
     and the latter scored.
-    With one table a third of its images is scored, drawn by the seed.
+    With one table a third of its images is scored, drawn by the seed; by patient, where every image has the key
+    `patient_id`, which is no part of COCO's format.
 
     Raises:
         ManifestError: No table, a damaged one, or one that names what is not there.
         LabelError: No object to learn from, or none that is scored.
-        SplitError: Too few images.
+        SplitError: Too few images or patients, or the same patient or file on both sides.
     """
     tables = sorted((folder / "annotations").glob("instances_*.json"))
     if not tables:
@@ -95,24 +80,14 @@ def read_objects(folder: Path, *, seed: int = 0) -> ObjectSet:
             "one instances_val..."
         )
     used = tables if len(tables) == 1 else [*named["train"], *named["val"]]
-    content = {table: _read(table) for table in used}
-    names = _names(content)
+    content = {table: read_table(table) for table in used}
+    names = class_names(content)
     categories = tuple(sorted(names))
-    images = {table: _images(table, one, folder, categories) for table, one in content.items()}
-    if len(tables) == 1:
-        [(table, own)] = images.items()
-        if len(own) < _FOLDS:
-            raise SplitError(f"{table}: {len(own)} images; at least {_FOLDS} are needed to learn and to score")
-        fold = folds_by_patient(np.array([str(one.number) for one in own]), folds=_FOLDS, seed=seed)
-        train, test = ([one for one, here in zip(own, fold == 0, strict=True) if here == scored] for scored in (0, 1))
-        sides, scored_table = f"a third of the images of {table.name} scored, seed {seed}", table
-    else:
-        [learned], [scored_table] = named["train"], named["val"]
-        train, test = images[learned], images[scored_table]
-        sides = f"learned from {learned.name}, scored on {scored_table.name}"
-    train = [one for one in train if len(one.boxes)]
-    if not train or not any(len(one.boxes) for one in test):
-        raise LabelError(f"{folder}: no object to {'score' if train else 'learn from'} ({sides})")
+    images = {table: images_of(table, one, folder, categories) for table, one in content.items()}
+    unknown = sum(one.patient is None for own in images.values() for one in own)
+    train, test, sides = _sides(folder, images, by_patient=not unknown, seed=seed)
+    count = sum(map(len, images.values()))
+    sides += f"; {unknown} of {count} images tell no patient_id: images are drawn" if 0 < unknown < count else ""
     digest = hashlib.sha256()
     for table in used:
         digest.update(table.read_bytes())
@@ -124,10 +99,32 @@ def read_objects(folder: Path, *, seed: int = 0) -> ObjectSet:
         categories=categories,
         train=tuple(train),
         test=tuple(test),
-        truth=_truth(content[scored_table], {one.number for one in test}),
+        truth=truth_of(content[used[-1]], {one.number for one in test}),
         sides=sides,
+        by_patient=not unknown,
         fingerprint=digest.hexdigest(),
     )
+
+
+def _sides(
+    folder: Path, images: Mapping[Path, Sequence[ObjectImage]], *, by_patient: bool, seed: int
+) -> tuple[list[ObjectImage], list[ObjectImage], str]:
+    """Return what is learned from and what is scored of one table or two, and how that was decided."""
+    learned, *scored = images
+    if scored:
+        train, test = list(images[learned]), list(images[scored[0]])
+        sides = f"learned from {learned.name}, scored on {scored[0].name}"
+        _check_patients_apart(folder, train, test)
+    else:
+        train, test = _divided(learned, images[learned], by_patient=by_patient, seed=seed)
+        how = ", by patient" if by_patient else ""
+        sides = f"a third of the images of {learned.name} scored{how}, seed {seed}"
+    train = [one for one in train if len(one.boxes)]
+    if not train or not any(len(one.boxes) for one in test):
+        raise LabelError(f"{folder}: no object to {'score' if train else 'learn from'} ({sides})")
+    advice = "take them out of one of the tables" if scored else "take all but one of each out of the table"
+    check_files_apart((one.path for one in train), (one.path for one in test), root=folder, advice=advice)
+    return train, test, sides
 
 
 def pixels_of(image: ObjectImage, channels: int) -> npt.NDArray[np.float32]:
@@ -165,94 +162,23 @@ def masks_of(image: ObjectImage) -> npt.NDArray[np.uint8]:
     return drawn
 
 
-def _images(table: Path, content: Mapping[str, Any], folder: Path, categories: Sequence[int]) -> list[ObjectImage]:
-    kind = table.stem.removeprefix("instances_")
-    sizes = {image["id"]: [image["height"], image["width"]] for image in content["images"]}
-    objects: dict[int, list[Mapping[str, Any]]] = {number: [] for number in sizes}
-    for one in content["annotations"]:
-        why = _wrong(one, sizes, categories)
-        if why:
-            raise ManifestError(f"{table}: object {one.get('id')} {why}; {_FORMAT}")
-        if not one.get("iscrowd") and one["bbox"][2] > 0 and one["bbox"][3] > 0:
-            objects[one["image_id"]].append(one)
-    found = []
-    for image in content["images"]:
-        own = objects[image["id"]]
-        boxes = np.array([one["bbox"] for one in own], dtype=np.float32).reshape(-1, 4)
-        boxes[:, 2:] += boxes[:, :2]
-        path = inside(folder / kind, str(image["file_name"]), table=table)
-        if not path.is_file():
-            raise ManifestError(f"{table}: {path} is not there; copy it again, or take it out of the table")
-        found.append(
-            ObjectImage(
-                path=path,
-                number=image["id"],
-                height=int(image["height"]),
-                width=int(image["width"]),
-                boxes=boxes,
-                classes=np.array([1 + categories.index(one["category_id"]) for one in own], dtype=np.int64),
-                outlines=tuple(one["segmentation"] for one in own),
-            )
-        )
-    return sorted(found, key=lambda one: one.number)
+def _divided(
+    table: Path, own: Sequence[ObjectImage], *, by_patient: bool, seed: int
+) -> tuple[list[ObjectImage], list[ObjectImage]]:
+    """Divide one table's images into what is learned from and what is scored."""
+    units = [str(one.patient) if by_patient else str(one.number) for one in own]
+    if len(set(units)) < _FOLDS:
+        what = "patients" if by_patient else "images"
+        raise SplitError(f"{table}: {len(set(units))} {what}; at least {_FOLDS} are needed to learn and to score")
+    fold = folds_by_patient(units, folds=_FOLDS, seed=seed)
+    train, test = ([one for one, here in zip(own, fold == 0, strict=True) if here == scored] for scored in (0, 1))
+    return train, test
 
 
-def _wrong(one: Mapping[str, Any], sizes: Mapping[int, list[int]], categories: Sequence[int]) -> str:
-    """Say what is wrong with an object, or nothing; COCO's own code would tell neither table nor object."""
-    if one["image_id"] not in sizes:
-        return f"is in image {one['image_id']}, which is not listed"
-    if one["category_id"] not in categories:
-        return f"is of class {one['category_id']}, which is not listed"
-    if not isinstance(one["bbox"], list) or len(one["bbox"]) != _CORNERS:
-        return f"has the box {one['bbox']}, which is not x, y, width, height"
-    outline = one["segmentation"]
-    if isinstance(outline, Mapping):
-        counted = isinstance(outline.get("counts"), list | str) and outline.get("size") == sizes[one["image_id"]]
-        return "" if counted else "has run lengths of another size than its image"
-    drawn = isinstance(outline, list) and outline and all(len(corners) >= _FEWEST for corners in outline)
-    return "" if drawn else "has an outline of fewer than three points"
-
-
-def _names(content: Mapping[Path, Mapping[str, Any]]) -> dict[int, str]:
-    names: dict[int, str] = {}
-    for table, each in content.items():
-        for one in each["categories"]:
-            if names.setdefault(one["id"], str(one["name"])) != str(one["name"]):
-                raise ManifestError(f"{table}: class {one['id']} is {one['name']}, and elsewhere {names[one['id']]}")
-    return names
-
-
-def _truth(content: Mapping[str, Any], numbers: set[int]) -> dict[str, Any]:
-    """Return what COCO's code reads; it takes an object's number for whether it was found, so they begin with 1."""
-    own = [one for one in content["annotations"] if one["image_id"] in numbers]
-    return {
-        "info": {},
-        "images": [one for one in content["images"] if one["id"] in numbers],
-        "annotations": [{"iscrowd": 0} | one | {"id": number} for number, one in enumerate(own, 1)],
-        "categories": content["categories"],
-    }
-
-
-def _read(table: Path) -> dict[str, Any]:
+def _check_patients_apart(folder: Path, train: Sequence[ObjectImage], test: Sequence[ObjectImage]) -> None:
+    """Refuse patients in both tables, as far as they are known."""
+    sides = [(one.patient, side) for side, own in (("train", train), ("val", test)) for one in own if one.patient]
     try:
-        content = json.loads(table.read_text(encoding="utf-8"))
-        for kind, keys in _KEYS.items():
-            for one in content[kind]:
-                missing = [key for key in keys if key not in one]
-                if missing:
-                    raise ManifestError(f"{table}: one of {kind} lacks {', '.join(missing)}; {_FORMAT}")
-                words = [key for key in keys if key.endswith("id") and not isinstance(one[key], int)]
-                if words:
-                    raise ManifestError(f"{table}: {words[0]} of one of {kind} is {one[words[0]]!r}, no whole number")
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ManifestError(f"{table}: is no table of COCO ({error}); {_FORMAT}") from error
-    return dict(content)
-
-
-_FORMAT = "expected COCO's instances format"
-_CORNERS, _FEWEST = 4, 6
-_KEYS = {
-    "images": ("id", "file_name", "height", "width"),
-    "annotations": ("image_id", "category_id", "bbox", "segmentation", "area"),
-    "categories": ("id", "name"),
-}
+        check_no_overlap([str(patient) for patient, _ in sides], [side for _, side in sides])
+    except SplitError as error:
+        raise SplitError(f"{folder}: {error}; by patient_id. Put all images of a patient into one table") from error

@@ -20,7 +20,8 @@ from vesalius.backbones.interface import Backbone
 from vesalius.backbones.load import load_backbone
 from vesalius.devices import choose_device
 from vesalius.evaluation.average_precision import check_installed
-from vesalius.evaluation.coco_objects import ObjectImage, ObjectSet, read_objects
+from vesalius.evaluation.coco_objects import ObjectSet, read_objects
+from vesalius.evaluation.coco_tables import ObjectImage
 from vesalius.evaluation.detection_network import detection_network
 from vesalius.evaluation.detection_options import DetectOptions
 from vesalius.evaluation.detection_scores import Detected, score_detections
@@ -55,8 +56,8 @@ def evaluate_detect(
     """Train Mask R-CNN on a run's backbone and on an untrained one, score both, and write the outcome.
 
     Both are trained alike, whole, by the same schedule, on the same draws of labelled images; the weights at its end
-    are scored. Batch norms learn with the batch. Intervals are of the scored images, drawn anew, draws of labels
-    pooled; patients are not known.
+    are scored. Batch norms learn with the batch. Intervals are of the scored patients, drawn anew, where the tables
+    tell them, else of the images; draws of labels are pooled.
 
     Args:
         run: Any run; its backbone must have stages.
@@ -70,6 +71,7 @@ def evaluate_detect(
     Raises:
         ManifestError: Tables that are not there, or damaged.
         LabelError: No object to learn from, or to score; more images asked for than there are.
+        SplitError: Too few images or patients, or the same patient or file on both sides.
         BackboneError: A backbone without maps at strides 4 to 32.
         ConfigError: pycocotools is not installed; unknown precision.
         EvaluationError: The loss of a training is not finite.
@@ -125,18 +127,20 @@ class ImageDraw:
 
 
 def draw_images(objects: ObjectSet, options: DetectOptions) -> list[ImageDraw]:
-    """Draw images for every amount and seed, a smaller draw within a larger one; classes are not spread.
+    """Draw images for every amount and seed, by patient where they are known, a smaller draw within a larger one.
+
+    Classes are not spread.
 
     Raises:
         LabelError: More images are asked for than there are.
     """
-    numbers = np.array([str(one.number) for one in objects.train])
-    nothing = np.zeros(len(numbers), dtype=np.int64)
+    units = np.array([str(one.patient if objects.by_patient else one.number) for one in objects.train])
+    nothing = np.zeros(len(units), dtype=np.int64)
     return [
         ImageDraw(fraction, seed, tuple(objects.train[place] for place in places))
         for seed in range(options.seeds)
         for fraction, places in draw_label_amounts(
-            numbers, nothing, fractions=options.fractions, seed=options.seed + seed
+            units, nothing, fractions=options.fractions, seed=options.seed + seed
         ).items()
     ]
 

@@ -71,11 +71,11 @@ class DetectOptions:
     """What shapes the figures.
 
     Attributes:
-        fractions: Amounts of labelled images that are learned from, see `vesalius.evaluation.amounts`; since patients
-            are not known, a share is one of the images.
+        fractions: Amounts of labelled images that are learned from, see `vesalius.evaluation.amounts`; where
+            patients are not known, a share is one of the images.
         seeds: Draws of them at each amount, and trainings on all of them.
         seed: Of the sides where one table holds all images, of the twin, draws, heads, batches and resamples.
-        bootstrap: Resamples of the scored images.
+        bootstrap: Resamples of the scored patients, or images where these are not known.
         precision: `auto`, `bf16` or `fp32`, of the backbone; boxes are found in fp32.
         training: How.
     """

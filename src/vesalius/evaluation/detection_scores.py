@@ -1,4 +1,4 @@
-"""What detectors found, scored: a figure an arm and amount of labels, with intervals over images, written."""
+"""What detectors found, scored: a figure an arm and amount of labels, with intervals over patients, written."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.records.result import Result, Score
 
 __all__ = ["Detected", "score_detections"]
+
+
+_UNKNOWN = "patients are not known: images were drawn, and one patient may be on both sides"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ def score_detections(
     changed, whole = differing(options), options.fractions[-1] == ALL
     amount = "" if whole else f", {labels_words(options.fractions[-1])}"
     changed.get("training", {}).pop("workers", None)  # how many read images shapes nothing
+    patients = {side: {one.patient for one in getattr(objects, side)} for side in ("train", "test")}
+    known = objects.by_patient
     result = Result(
         task="detect",
         label="objects",
@@ -60,9 +65,9 @@ def score_detections(
         scores=tuple(score for one in told.values() for score in one.scores),
         train_images=len(objects.train),
         test_images=len(objects.test),
-        train_patients=0,
-        test_patients=0,
-        protocol="images",
+        train_patients=len(patients["train"]) if known else 0,
+        test_patients=len(patients["test"]) if known else 0,
+        protocol="patients" if known else "images",
         settings={
             "training": options.training.model_dump(mode="json"),
             "precision": options.precision,
@@ -80,7 +85,7 @@ def score_detections(
             "comparisons": [
                 it for name in METRICS for at, one in told.items() for it in one.compared(name, fraction=at)
             ],
-            "notes": ["patients are not known: images were drawn, and one patient may be on both sides"],
+            "notes": [] if known else [_UNKNOWN],
         },
         verdict=f"objects{amount}: AP of boxes {ours.value:.3f} ({ours.low:.3f} to {ours.high:.3f}); "
         f"{largest.stands(METRICS[0], ('random_init',))}.",
@@ -99,6 +104,7 @@ def _told(fraction: float, detected: Sequence[Detected], objects: ObjectSet, opt
         mine = [one for one in detected if (one.arm, one.fraction) == (arm, fraction)]
         images = float(np.mean([one.images for one in mine]))
         how: dict[str, Any] = {"resamples": options.bootstrap, "seed": options.seed}
+        how["patients"] = objects.scored_patients
         figures = [average_precision(objects.truth, one.detections, **how) for one in mine]
         for metric in METRICS:
             draws[arm, metric] = [one[metric][1] for one in figures]

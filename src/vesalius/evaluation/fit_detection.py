@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from vesalius.atomic import replacing
 from vesalius.errors import VesaliusError
-from vesalius.evaluation.coco_objects import ObjectImage, ObjectSet, masks_of, pixels_of
+from vesalius.evaluation.coco_objects import ObjectSet, masks_of, pixels_of
+from vesalius.evaluation.coco_tables import ObjectImage
 from vesalius.evaluation.detection_options import DetectTraining
 from vesalius.evaluation.rounds import optimizer_step
 from vesalius.seeding import seeded

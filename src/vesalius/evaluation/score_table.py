@@ -24,6 +24,7 @@ _SHORT = {
     "iou_pooled": "IoU, all pixels",
     "hd95_mm": "HD95, mm",
     "hd95_px": "HD95, px",
+    "hd95_3d_mm": "HD95 of volumes, mm",
     "ap_box": "box AP",
     "ap50_box": "box AP50",
     "ap75_box": "box AP75",

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from vesalius.data.pixel_size import pixel_size
 from vesalius.data.store import Store
+from vesalius.data.volumes import volumes_of
 from vesalius.errors import SplitError
 from vesalius.evaluation.amounts import ALL
 from vesalius.evaluation.dense_maps import DenseMaps, cells_of
@@ -23,15 +24,15 @@ from vesalius.evaluation.label_amounts import deal_patients, draw_label_amounts,
 from vesalius.evaluation.mask_parts import void_value
 from vesalius.evaluation.place_classifier import PlaceClassifier, dice_offsets, fit_places
 from vesalius.evaluation.protocol import Sides, make_sides
+from vesalius.evaluation.segment_figures import COLUMNS, VOLUME_COLUMNS
 from vesalius.evaluation.segment_options import SegmentOptions
 from vesalius.evaluation.surface_distance import hausdorff_95
+from vesalius.evaluation.volume_distances import VolumeDistances
 
-__all__ = ["PLACES", "Draw", "Predict", "SegmentCounts", "figures_of"]
+__all__ = ["PLACES", "Draw", "Predict", "SegmentCounts"]
 
 PLACES = 20_000
 """Places learned from in all images together, drawn once: three times as many added .001 Dice on JSRT (docs/LOG.md)."""
-
-_COLUMNS = 5  # of what is counted: pixels common, predicted, true; the Hausdorff distances' sum, of how many images
 
 _LAYOUT = 3  # of kept counts; a change of how they are made raises it
 
@@ -77,6 +78,10 @@ class SegmentCounts:
             seed=options.seed,
         )  # fmt: skip
         self._split = table["split"].to_numpy(dtype=str)
+        self.scored = np.sort(self.sides.test)
+        self.volumes = volumes_of(store, rows[self.scored])
+        columns = COLUMNS + (VOLUME_COLUMNS if self.volumes.whole else 0)
+        self._shape = (len(self.names), len(self.parts), columns)
         self.draws = [
             Draw(fraction, seed, pair, rest[drawn], held, test)
             for seed in range(options.seeds)
@@ -106,7 +111,7 @@ class SegmentCounts:
         return len(mine) + (inits - 1) * sum(draw.fraction == ALL for draw in mine)
 
     def of_maps(self, inits: Sequence[DenseMaps], advance: Callable[[int], None]) -> dict[float, _Array]:
-        """Fit and score one arm: by share `[draws, patients, parts, 5]`, see `figures_of`.
+        """Fit and score one arm: by share `[draws, patients, parts, columns]`, see `segment_figures.figures_of`.
 
         Args:
             inits: The arm's initialisations; draws of fewer labels are dealt among them, all labels go to each.
@@ -181,16 +186,17 @@ class SegmentCounts:
         seeds: dict[float, list[int]] = {}
         for fraction, seed in sorted({(draw.fraction, draw.seed) for draw, _ in fitted}):
             seeds.setdefault(fraction, []).append(seed)
-        shape = (len(self.names), len(self.parts), _COLUMNS)
-        counted = {fraction: np.zeros((len(own), *shape)) for fraction, own in seeds.items()}
-        for chosen in self._batches(np.sort(self.sides.test)):
+        counted = {fraction: np.zeros((len(own), *self._shape)) for fraction, own in seeds.items()}
+        edges = {(fraction, seed): self._edges() for fraction, own in seeds.items() for seed in own}
+        for chosen in self._batches(self.scored):
             images = self.store.images[self.rows[chosen]]
             seen = images if maps is None else maps(images)
             for draw, predict in fitted:
                 mine = np.flatnonzero(np.isin(chosen, draw.test))
                 if len(mine):
                     place = seeds[draw.fraction].index(draw.seed)
-                    self._add(counted[draw.fraction][place], chosen[mine], predict(seen[mine]))
+                    counts, held = counted[draw.fraction][place], edges[draw.fraction, draw.seed]
+                    self._add(counts, chosen[mine], predict(seen[mine]), held)
         return counted
 
     def counted(
@@ -201,7 +207,7 @@ class SegmentCounts:
         edges: bool = True,
         watch: Callable[[Tensor, npt.NDArray[np.int64]], None] = lambda _logits, _places: None,
     ) -> _Array:
-        """Decide every pixel of some images by what they predict; `[patients, parts, 5]`, see `figures_of`.
+        """Decide every pixel of some images by what they predict; `[patients, parts, columns]`, see `figures_of`.
 
         Args:
             predict: From stored images to logits.
@@ -209,11 +215,11 @@ class SegmentCounts:
             edges: Without, the distances, which take longest, stay 0.
             watch: Shown the logits of every batch and its places.
         """
-        counts = np.zeros((len(self.names), len(self.parts), _COLUMNS))
+        counts, held = np.zeros(self._shape), self._edges() if edges else None
         for chosen in self._batches(np.sort(places)):
             logits = predict(self.store.images[self.rows[chosen]])
             watch(logits, chosen)
-            self._add(counts, chosen, logits, edges=edges)
+            self._add(counts, chosen, logits, held)
         return counts
 
     def _add(
@@ -221,23 +227,31 @@ class SegmentCounts:
         counts: _Array,
         chosen: npt.NDArray[np.int64],
         logits: Float[Tensor, "images classes _ _"],
-        *,
-        edges: bool = True,
+        held: VolumeDistances | None,
     ) -> None:
-        """Count pixels common, predicted and true of some images, patient by patient; those not known count nowhere."""
+        """Count pixels common, predicted and true of some images, patient by patient; those not known count nowhere.
+
+        Without volumes to hold the distances, which take longest, stay 0.
+        """
         truth = torch.from_numpy(self.store.masks[self.rows[chosen]].astype(np.int64))[:, None]
         values = torch.tensor(list(self.parts.values()))[:, None, None]
         numbers = torch.arange(1, len(self.parts) + 1)[:, None, None]
         real = truth == values
         full = functional.interpolate(logits, size=truth.shape[2:], mode="bilinear", align_corners=False)
-        guess = full.argmax(dim=1, keepdim=True) == numbers
-        guess = guess if self.void is None else guess & (truth != self.void)
+        decided = full.argmax(dim=1, keepdim=True)
+        decided = decided if self.void is None else decided * (truth != self.void)
+        guess = decided == numbers
         pixels = torch.stack([one.sum(dim=(2, 3)) for one in (guess & real, guess, real)], dim=2).double().numpy()
         np.add.at(counts[..., :3], self.code[chosen], pixels)
-        if edges:
-            np.add.at(counts[..., 3:], self.code[chosen], self._edges(guess, real, chosen))
+        if held is None:
+            return
+        np.add.at(counts[..., 3:COLUMNS], self.code[chosen], self._distances(guess, real, chosen))
+        for place, one in zip(chosen, decided[:, 0].to(torch.uint8).numpy(), strict=True):
+            whole = held.add(int(self.rows[place]), one)
+            if whole is not None:
+                counts[self.code[place], :, COLUMNS:] += whole
 
-    def _edges(self, guess: Tensor, real: Tensor, chosen: npt.NDArray[np.int64]) -> _Array:
+    def _distances(self, guess: Tensor, real: Tensor, chosen: npt.NDArray[np.int64]) -> _Array:
         """Return the Hausdorff distance of every image and part that is there, and whether it is."""
         found, true = guess.numpy(), real.numpy()
         there = true.any(axis=(2, 3))
@@ -249,6 +263,10 @@ class SegmentCounts:
                 pixel=(self.pixel[chosen[image], 0], self.pixel[chosen[image], 1]),
             )
         return np.stack([distances, there], axis=2)
+
+    def _edges(self) -> VolumeDistances:
+        """Return what holds the slices of one fit, or of several that score different ones."""
+        return VolumeDistances(self.volumes.whole, self.store.masks, list(self.parts.values()))
 
     def _of_layers(self) -> list[Draw]:
         """Return the draws of what is fitted alike every time: all labels once."""
@@ -274,27 +292,3 @@ class SegmentCounts:
 
 def _always(logits: Float[Tensor, "classes rows columns"]) -> Predict:
     return lambda images: logits.expand(len(images), -1, -1, -1)
-
-
-def figures_of(counts: _Array, unit: str) -> dict[str, _Array]:
-    """Turn what was counted into `[draws, patients]` means over the parts; NaN for patients without them.
-
-    Dice and IoU are of all pixels of a patient, the Hausdorff distance (95th percentile) the mean over the images that
-    show the part.
-
-    Args:
-        counts: `[draws, patients, parts, 5]`: pixels common, predicted and true, the distances' sum, images.
-        unit: `mm` or `px`, of the distances.
-    """
-    common, predicted, true, distance, images = (counts[..., place] for place in range(_COLUMNS))
-    there = true > 0
-    each = {
-        "dice": 2 * common / np.maximum(predicted + true, 1),
-        "iou": common / np.maximum(predicted + true - common, 1),
-        f"hd95_{unit}": distance / np.maximum(images, 1),
-    }
-    many = there.sum(axis=-1)
-    return {
-        key: np.where(many > 0, np.where(there, value, 0.0).sum(axis=-1) / np.maximum(many, 1), np.nan)
-        for key, value in each.items()
-    }

@@ -30,7 +30,8 @@ from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
 from vesalius.evaluation.kept_network import NetworkAbout, save_network
 from vesalius.evaluation.mask_parts import check_mirrors, mask_parts
 from vesalius.evaluation.rounds import Fit, best_of_rates, longest_steps
-from vesalius.evaluation.segment_counts import Draw, Predict, SegmentCounts, figures_of
+from vesalius.evaluation.segment_counts import Draw, Predict, SegmentCounts
+from vesalius.evaluation.segment_figures import figures_of
 from vesalius.evaluation.segment_options import SegmentOptions, SegmentTraining
 from vesalius.evaluation.segmentation_network import SegmentationNetwork
 from vesalius.evaluation.untrained_twin import calibrate_batch_norm
@@ -113,7 +114,7 @@ class TrainedArm:
     fits: list[dict[str, Any]] = field(default_factory=list)
 
     def counts(self, advance: Callable[[int], None] = lambda _: None) -> dict[float, _Array]:
-        """Train and score: by share `[seeds, patients, parts, 5]`, see `figures_of`.
+        """Train and score: by share `[seeds, patients, parts, columns]`, see `figures_of`.
 
         Args:
             advance: Told the steps that are done, of `steps`.

@@ -16,7 +16,8 @@ from vesalius.evaluation.image_scores import ImageScores, resampled_ratios, scor
 from vesalius.evaluation.intervals import PatientResamples, draw_resamples
 from vesalius.evaluation.mask_parts import mask_parts
 from vesalius.evaluation.options import differing
-from vesalius.evaluation.segment_counts import PLACES, SegmentCounts, figures_of
+from vesalius.evaluation.segment_counts import PLACES, SegmentCounts
+from vesalius.evaluation.segment_figures import figures_of
 from vesalius.evaluation.write_result import result_folder, write_result
 from vesalius.records.result import Result, Score
 
@@ -55,7 +56,8 @@ class SegmentScoring:
 
         Args:
             name: Of the part, or `mean`.
-            counts: By arm and amount of labels `[seeds, patients, parts, 5]`, see `segment_counts.figures_of`.
+            counts: By arm and amount of labels `[seeds, patients, parts, columns]`, see
+                `segment_figures.figures_of`.
             places: The parts that it is of.
         """
         job, options = self.job, self.job.options
@@ -112,7 +114,8 @@ class SegmentScoring:
         return ImageScores(tuple(replace(one, fraction=fraction, images=learned) for one in scores), draws)
 
     def _settings(self) -> dict[str, Any]:
-        options = self.job.options
+        options, volumes = self.job.options, self.job.volumes
+        left_out = [f"hd95_3d_mm leaves images out: {volumes.why}"] if volumes.slices and volumes.left else []
         return {
             **{key: getattr(options, key) for key in ("decoder", "image_size", "precision", "random_inits", "seeds")},
             "fractions": list(options.fractions),
@@ -120,9 +123,15 @@ class SegmentScoring:
             "backbone": self.backbone,
             "places": PLACES,
             "figures": "all images of a patient together; mean over patients, of iou_pooled all pixels of all patients "
-            "together; then over draws of labels, whose bootstrap distributions the intervals pool",
+            "together; then over draws of labels, whose bootstrap distributions the intervals pool; "
+            f"hd95_{self.job.unit} the mean over the slices that show the part",
+            "volumes": {
+                "whole": len(volumes.whole),
+                "hd95_3d_mm": "in whole volumes, the mean over those of a patient" if volumes.whole else "not given",
+                "left_out": volumes.why,
+            },
             "stores": [{"name": self.job.store.path.name, "fingerprint": self.job.store.fingerprint}],
-            "notes": self.notes,
+            "notes": [*self.notes, *left_out],
             **self.told,
         }
 
@@ -155,6 +164,6 @@ def _table(counts: Mapping[str, _Array], figures: _Figures, names: _Array, parts
 
 
 def _overlap(counts: _Array) -> tuple[_Array, _Array]:
-    """Return the pixels common to guess and truth, and those of either, of counts `[..., 5]`."""
+    """Return the pixels common to guess and truth, and those of either, of counts `[..., columns]`."""
     common, predicted, true = (counts[..., place] for place in range(3))
     return common, predicted + true - common

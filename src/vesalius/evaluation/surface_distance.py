@@ -12,22 +12,22 @@ __all__ = ["hausdorff_95"]
 
 
 def hausdorff_95(
-    found: Bool[np.ndarray, "rows columns"],
-    true: Bool[np.ndarray, "rows columns"],
+    found: Bool[np.ndarray, "*sides"],
+    true: Bool[np.ndarray, "*sides"],
     *,
-    pixel: tuple[float, float] = (1.0, 1.0),
+    pixel: tuple[float, ...] = (1.0, 1.0),
 ) -> float:
     """Return the larger of both directions' 95th percentile, as MONAI's `compute_hausdorff_distance` does.
 
-    Where nothing was found it is the image's diagonal, so that leaving a part out never pays.
+    Where nothing was found it is the diagonal of the image, or volume, so that leaving a part out never pays.
 
     Args:
         found: What was decided.
         true: What is there; not empty.
-        pixel: (row, column) size of a pixel.
+        pixel: (row, column) size of a pixel, or (slice, row, column) size of a voxel.
     """
     if not found.any():
-        return math.hypot(found.shape[0] * pixel[0], found.shape[1] * pixel[1])
+        return math.hypot(*(side * size for side, size in zip(found.shape, pixel, strict=True)))
     # Distances between edges do not leave the box around both.
     box = ndimage.find_objects((found | true).astype(np.uint8))[0]
     edges = [one[box] ^ ndimage.binary_erosion(one[box]) for one in (found, true)]

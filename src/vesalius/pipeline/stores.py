@@ -81,6 +81,7 @@ def export(
     to: str = "nnunet",
     name: str = "",
     number: int = 1,
+    form: str = "auto",
     folds: int = 5,
     seed: int = 0,
     progress: bool = True,
@@ -93,13 +94,15 @@ def export(
         to: `nnunet`, see `vesalius.data.nnunet.write_nnunet`.
         name: Of the data set; by default the store's folder.
         number: Of the data set.
+        form: Of cases: `volumes` (NIfTI, with the spacing of the store's pixels), `images` (PNG), or `auto`: volumes
+            where all images are slices of whole ones of known spacing.
         folds: Of the training side, by patient.
         seed: Of the folds.
         progress: Show a bar.
 
     Raises:
-        ConfigError: An unknown tool; a name or number it does not take, or that is there already.
-        StoreError: The store has no masks.
+        ConfigError: An unknown tool or form; a name or number it does not take, or that is there already.
+        StoreError: The store has no masks, or not the volumes that are asked for.
         SplitError: Fewer patients than folds.
     """
     from vesalius.data.nnunet import write_nnunet
@@ -115,6 +118,7 @@ def export(
             Path(out),
             name=name or opened.path.resolve().name,
             number=number,
+            form=form,
             folds=folds,
             seed=seed,
             advance=advance,

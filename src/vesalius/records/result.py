@@ -63,7 +63,7 @@ class Result:
         train_images, test_images, train_patients, test_patients: What was learned and scored on; no patients where they
             are not known.
         protocol: How the sides were made: `split` (train/test of the store), `folds` (k folds by patient),
-            `other_store` (learned on one store, scored on another) or `images` (of no store).
+            `other_store` (learned on one store, scored on another), or of no store, by `patients` or by `images`.
         settings: Everything that shaped the figures (k, temperature, solver, image size, seeds, features); `changed`
             holds what was asked for beside the defaults, `seen_in_pretraining` see `seen_in_words`.
         verdict: In plain words, how the pretrained arm stands to random init and to raw pixels.
@@ -80,6 +80,11 @@ class Result:
     protocol: str
     settings: dict[str, Any] = field(default_factory=dict)
     verdict: str = ""
+
+    @property
+    def of_store(self) -> bool:
+        """Whether it was scored on a store, not on a folder of its own format."""
+        return self.protocol not in ("patients", "images")
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain types, ready for JSON."""

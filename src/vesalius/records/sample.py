@@ -36,6 +36,8 @@ class DecodedImage:
         pixels: `[height, width]` or `[height, width, 3]`; any integer or floating dtype, in the file's own units.
         window: The range to be kept, see `Window`.
         spacing_mm: (row, column) spacing of the pixels, or None where the file does not say.
+        slice_mm: Where along its volume the slice lies, from any origin, or None where the file does not say.
+        stack: What tells the slices that it counts among from others of the file, or of the study where a file has one.
         bits: Bits that carry information in the source (12 for a 12-bit radiograph in a 16-bit file).
         inverted: Whether the reader inverted the polarity.
         frame: Which frame or slice of the file this is.
@@ -46,6 +48,8 @@ class DecodedImage:
     pixels: npt.NDArray[Any]
     window: Window
     spacing_mm: tuple[float, float] | None = None
+    slice_mm: float | None = None
+    stack: str = ""
     bits: int = 8
     inverted: bool = False
     frame: int = 0

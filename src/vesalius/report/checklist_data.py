@@ -33,6 +33,7 @@ __all__ = [
 
 _SIDES = {
     "masks": "all images, no layer was fitted to masks",
+    "patients": "sides of the folder, apart by patient",
     "images": "sides as given; patients are not known",
     "other_store": "learned on another store",
 }

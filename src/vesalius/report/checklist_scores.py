@@ -100,7 +100,7 @@ def _beside(baselines: Mapping[str, str]) -> str:
 
 def internal(told: Told) -> Answer:
     """What was learned and scored on one store, and whether the pretraining had that store as well."""
-    return _scored_by(told, {"split", "folds", "images"}, "Learned and scored on one source")
+    return _scored_by(told, {"split", "folds", "patients", "images"}, "Learned and scored on one source")
 
 
 def external(told: Told) -> Answer:

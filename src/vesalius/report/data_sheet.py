@@ -73,8 +73,8 @@ def data_sheets(runs: Sequence[Run], stores: Stores) -> tuple[DataSheet, ...]:
             lost.append(_lost(name, fingerprint, f"pretraining of {run.name}", _told(data)))
     for run in runs:
         for evaluation in run.evaluations:
-            if evaluation.result.protocol == "images":
-                continue  # of no store
+            if not evaluation.result.of_store:
+                continue
             uses = used.setdefault(evaluation.fingerprint, [])
             words = f"scoring of {plain_name(evaluation.result.label)}"
             if words not in uses:

@@ -16,7 +16,7 @@ def of_pretraining(run: Run, scored: Evaluation, stores: Stores) -> bool | None:
     A store prepared anew is another one, even if its source is the same.
     """
     data = run.about.get("data") or {}
-    if run.about.get("steps") == 0 or not scored.fingerprint or scored.result.protocol == "images":
+    if run.about.get("steps") == 0 or not scored.fingerprint or not scored.result.of_store:
         return None
     if trained := stores.trained_on(data):
         return any(store.fingerprint.startswith(scored.fingerprint) for store, _ in trained)

@@ -85,6 +85,7 @@ METRICS = {
     "best_dice": "best Dice",
     "hd95_mm": "Hausdorff distance (95 %), mm",
     "hd95_px": "Hausdorff distance (95 %), stored pixels",
+    "hd95_3d_mm": "Hausdorff distance (95 %) of volumes, mm",
     "dice": "Dice",
     "iou": "IoU",
     "iou_pooled": "IoU of all pixels together",

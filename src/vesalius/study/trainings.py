@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from vesalius.evaluation.average_precision import average_precision
-from vesalius.evaluation.coco_objects import read_objects
+from vesalius.evaluation.coco_objects import ObjectSet, read_objects
 from vesalius.evaluation.delong import compare_aucs
 from vesalius.evaluation.detection_table import from_table
 from vesalius.evaluation.image_scores import resampled_means, resampled_ratios
@@ -56,16 +56,17 @@ def over_label_draws(table: Draws, *, seed: int = 0) -> Draws:
 
 
 @lru_cache(maxsize=8)
-def _detected(folder: Path, objects: Path) -> tuple[pd.DataFrame, Mapping[str, Any]]:
+def _detected(folder: Path, objects: Path) -> tuple[pd.DataFrame, ObjectSet]:
     """Read what a detector's trainings found, and what is there."""
-    return pd.read_parquet(folder / _PREDICTIONS), read_objects(objects).truth
+    return pd.read_parquet(folder / _PREDICTIONS), read_objects(objects)
 
 
 @lru_cache(maxsize=512)
 def _resampled(folder: Path, arm: str, seed: int, objects: Path, resamples: int) -> Mapping[str, tuple[float, Draws]]:
-    """Resample the images of a detector, whose patients are not known; every table of a study shows some of it."""
-    table, truth = _detected(folder, objects)
-    return average_precision(truth, from_table(table, arm, seed, truth), resamples=resamples, seed=0)
+    """Resample the patients, or images, of a detector; every table of a study shows some of it."""
+    table, there = _detected(folder, objects)
+    found = from_table(table, arm, seed, there.truth)
+    return average_precision(there.truth, found, resamples=resamples, seed=0, patients=there.scored_patients)
 
 
 class Trainings:
