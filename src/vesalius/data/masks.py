@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
 
 from vesalius.data.binary_mask import inside_of
 from vesalius.data.fit import Placement
+from vesalius.data.outlines import draw_outlines
 from vesalius.data.read import count_frames, read_image
 from vesalius.errors import UnreadableImageError
+from vesalius.records.sample import RunLengths
 
 __all__ = ["LABEL_MAP", "VOID", "canonical_parts", "place_mask", "read_masks"]
 
@@ -50,7 +51,7 @@ def read_masks(
     placement: Placement,
     size: int,
     axis: str | int = "axial",
-    outlines: Sequence[tuple[str, Sequence[float]]] = (),
+    outlines: Sequence[tuple[str, Sequence[float] | RunLengths]] = (),
     on_top: Sequence[str] = (),
 ) -> npt.NDArray[np.uint8]:
     """Return the label map `[size, size]` of one image.
@@ -68,11 +69,11 @@ def read_masks(
         size: Side of the square.
         axis: Slicing of masks that are NIfTI volumes, that of the image.
         on_top: Parts drawn after all others.
-        outlines: (part, corners x0, y0, x1, y1, ... in the image's pixels), drawn over the rest in their order.
+        outlines: (part, corners or run lengths, see `draw_outlines`), drawn over the rest in their order.
 
     Raises:
         UnreadableImageError: For a mask that cannot be read, has other proportions than the image, more values than two
-            or, in a label map, values that mean nothing.
+            or, in a label map, values that mean nothing; for run lengths of another size.
     """
     out = np.zeros((size, size), dtype=np.uint8)
     last = {name: place for place, name in enumerate((*parts, *on_top))}
@@ -94,7 +95,7 @@ def read_masks(
         elif pixels.any():
             out[place_mask(inside_of(path, pixels), shape=shape, placement=placement, size=size)] = parts.index(name)
     if outlines:
-        drawn = place_mask(_draw(outlines, parts, shape), shape=shape, placement=placement, size=size)
+        drawn = place_mask(draw_outlines(outlines, parts, shape), shape=shape, placement=placement, size=size)
         out[drawn > 0] = drawn[drawn > 0]
     return out
 
@@ -116,16 +117,6 @@ def place_mask(mask: npt.NDArray[Any], *, shape: tuple[int, int], placement: Pla
     out = np.zeros((size, size), dtype=mask.dtype)
     out[np.ix_(in_y, in_x)] = mask[np.ix_(rows[in_y], columns[in_x])]
     return out
-
-
-def _draw(
-    outlines: Sequence[tuple[str, Sequence[float]]], parts: Sequence[str], shape: tuple[int, int]
-) -> npt.NDArray[np.uint8]:
-    canvas = Image.new("L", (shape[1], shape[0]))
-    pen = ImageDraw.Draw(canvas)
-    for name, corners in outlines:
-        pen.polygon(list(corners), fill=parts.index(name))
-    return np.asarray(canvas, dtype=np.uint8)
 
 
 def _check_values(path: Path, pixels: npt.NDArray[Any], values: Mapping[int, str]) -> None:
