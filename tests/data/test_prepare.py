@@ -214,7 +214,9 @@ def test_masks_lie_where_the_image_lies(tmp_path: Path) -> None:
     assert (np.abs(image[mask == parts.index("right_lung")].astype(int) - 150) < 40).all()
     assert (mask > 0).sum() == 2 * 22 * 14
     assert not store.array("masks")[1].any()
-    assert store.refused["reason"].str.contains("its mask: mask is 40 x 40, its image 60 x 40").tolist() == [True]
+    assert store.refused["reason"].str.contains(
+        r"its mask \(MCUCXR_0001_1.png\): mask is 40 x 40, its image 60 x 40"
+    ).tolist() == [True]
 
 
 def test_a_complete_store_is_left_alone(source: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from vesalius.data.store import Store, open_store
 from vesalius.errors import ConfigError, LabelError, RunError, SplitError
 from vesalius.evaluation.evaluate_run import evaluate_run
 from vesalius.evaluation.finetune_options import FinetuneOptions
+from vesalius.evaluation.gather import gather
 from vesalius.evaluation.options import EvaluationOptions
 from vesalius.evaluation.targets import read_targets
 from vesalius.evaluation.write_result import read_result
@@ -128,6 +129,29 @@ def test_another_store_may_be_the_test_side_but_not_the_same_patients(run: Path,
     assert all(name.startswith(f"knn-side-{other.fingerprint[:8]}-") for name in _folders(run))
     with pytest.raises(SplitError, match="40 patients are in both stores"):
         evaluate_run(run, store, task="knn", label="side", test_store=store, **FAST)
+
+
+def _with_sites(store: Store, classes: tuple[str, ...], *, kind: str = "multiclass") -> Store:
+    """The store with sites dealt in turn to its images."""
+    changed = dataclasses.replace(store, info={**store.info, "labels": {**store.labels}})
+    changed.info["labels"]["site"] = {"kind": kind, "classes": list(classes), "description": ""}
+    vars(changed)["manifest"] = store.manifest.assign(label_site=np.arange(len(store)) % len(classes))
+    return changed
+
+
+def test_a_store_of_fewer_classes_is_scored_by_their_names(stores) -> None:
+    here = _with_sites(stores[0], ("east", "north", "west"))
+    job = gather(here, _with_sites(stores[1], ("west", "east")), "site")
+    scored = job.targets.values[job.sides.test]
+    assert job.targets.classes == ("east", "north", "west")
+    assert scored.tolist() == [2, 0] * 40
+    with pytest.raises(LabelError, match=r"'site' has the classes.*leave out the images of south, or prepare both"):
+        gather(here, _with_sites(stores[1], ("west", "south")), "site")
+    with pytest.raises(LabelError, match=r"'site' is multiclass in .* but ordinal in"):
+        gather(here, _with_sites(stores[1], ("west", "east"), kind="ordinal"), "site")
+    grades = _with_sites(stores[0], ("east", "north", "west"), kind="ordinal")
+    with pytest.raises(LabelError, match="their order has to be the same"):
+        gather(grades, _with_sites(stores[1], ("west", "east"), kind="ordinal"), "site")
 
 
 def test_labels_that_no_image_knows_are_not_proposed(stores) -> None:

@@ -19,8 +19,8 @@ from vesalius.backbones.create_backbone import BackboneConfig, create_backbone
 from vesalius.backbones.normalise import to_input
 from vesalius.backbones.weights import save_backbone
 from vesalius.data.store import Store, open_store
-from vesalius.errors import BackboneError, ConfigError, RunError
-from vesalius.evaluation.explained_subject import PartSubject
+from vesalius.errors import BackboneError, ConfigError, LabelError, RunError
+from vesalius.evaluation.explained_subject import ClassSubject, PartSubject
 from vesalius.evaluation.explanation_trust import Figure
 from vesalius.evaluation.kept_network import load_network
 from vesalius.evaluation.networks_of_run import open_networks
@@ -87,6 +87,20 @@ def test_cases_of_a_classifier(classified: Path, store: Store, tmp_path: Path) -
     assert trust.loc[("run", "insertion_area")].value > trust.loc[("run", "insertion_area")].baseline
     assert ("run", "energy_inside") not in trust.index
     assert str(tmp_path) not in path.with_name("cases.json").read_text()
+
+
+def test_classes_of_a_store_are_found_by_their_names(classified: Path, store: Store) -> None:
+    """A store scored after learning on another one may lack classes, so that its values count others."""
+    how = {"name": "side", "arm": "pretrained", "store": store, "device": torch.device("cpu")}
+    models = open_networks(classified, "finetune", **how)
+    expected = ClassSubject("side").scores(models, store, lambda _: None)
+    turned = replace(store, info={**store.info, "labels": {**store.labels}})
+    turned.info["labels"]["side"] = {"kind": "multiclass", "classes": ["yes", "no"], "description": ""}
+    vars(turned)["manifest"] = store.manifest.assign(label_side=1 - store.manifest["label_side"])
+    np.testing.assert_array_equal(ClassSubject("side").scores(models, turned, lambda _: None), expected)
+    turned.info["labels"]["side"]["classes"] = ["yes", "perhaps"]
+    with pytest.raises(LabelError, match="leave out the images of perhaps"):
+        ClassSubject("side").scores(models, turned, lambda _: None)
 
 
 def dice_of(run: Path, path: Path, row: int) -> float:

@@ -223,6 +223,22 @@ def test_sides_that_teach_or_score_nothing_are_refused_before_any_training(
         Finetuning(alone, probe, FinetuneOptions(), SETUP, Path("unused")).steps(("pretrained",))
 
 
+@pytest.mark.parametrize(("kind", "unseen"), [("ordinal", (1,)), ("multiclass", (0, 3))])
+def test_classes_that_no_image_has_are_asked_of_no_side(store: Store, kind: str, unseen: tuple[int, ...]) -> None:
+    """Grades stay with the label for their distances; stores of before may have classes without an image."""
+    job = gather(store, None, "side", protocol="folds", folds=2)
+    names = ("none", "mild", "severe", "worst")
+    shown = [place for place in range(len(names)) if place not in unseen]
+    values = np.asarray(shown)[np.arange(len(job.patients)) // 2 % len(shown)]
+    targets = replace(job.targets, kind=kind, classes=names, values=values)
+    probe = ProbeOptions(task="finetune", label="grade", kind=kind, classes=names, fractions=(1.0,), seeds=1)
+    tuning = Finetuning(replace(job, targets=targets), probe, FinetuneOptions(), SETUP, Path("unused"))
+    assert tuning.steps(("pretrained",)) > 0
+    lacking = replace(targets, values=np.where(np.arange(len(values)) == 0, unseen[0], values))
+    with pytest.raises(LabelError, match=f"lack {names[unseen[0]]}"):
+        replace(tuning, job=replace(job, targets=lacking)).steps(("pretrained",))
+
+
 def test_bad_input(run: Path, store: Store) -> None:
     options = {"data": store.path, "label": "side"} | QUICK
     with pytest.raises(ConfigError, match=r"unknown key 'round'.*rounds"):

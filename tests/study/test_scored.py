@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
@@ -113,6 +114,12 @@ def test_own_sides_that_are_empty_are_refused_before_anything_is_trained(
     study = load_study(definition)
     tasks = planned_tasks(study, ["knn"], masks=[], labels=[(guided_store, "sex")])
     with pytest.raises(SplitError, match=r"no image of the test side has label 'sex'.*--split patient"):
+        check_scored(study, tasks)
+    store.info["source"]["dataset"] = "cityscapes"
+    with pytest.raises(SplitError, match=r"has label 'sex'.*--split patient"):
+        check_scored(study, tasks)
+    vars(store)["manifest"] = store.manifest.assign(split=np.where(np.arange(len(store)) % 2, "train", "val"))
+    with pytest.raises(SplitError, match=r"has label 'sex'.*--option score=val: papers score that side of this set"):
         check_scored(study, tasks)
 
 

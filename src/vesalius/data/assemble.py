@@ -14,6 +14,7 @@ import pandas as pd
 from vesalius.data.frames import left_out
 from vesalius.data.labels import LabelSpec
 from vesalius.data.manifest import COLUMNS, hashed_id, label_column
+from vesalius.data.shown_classes import keep_shown_classes
 from vesalius.data.splits import check_no_overlap, split_by_image, split_by_patient
 from vesalius.errors import ConfigError, SplitError, nearest
 from vesalius.records.sample import Sample
@@ -45,13 +46,15 @@ _DUPLICATES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tables:
-    """The tables of a store, its counts, and what must be said about them."""
+    """The tables of a store, what its labels mean, its counts, and what must be said about them."""
 
     manifest: pd.DataFrame
     refused: pd.DataFrame
     duplicates: pd.DataFrame
+    labels: dict[str, LabelSpec]
     counts: dict[str, Any]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def check_split_mode(split: str) -> None:
@@ -119,7 +122,7 @@ def assemble(
     Args:
         samples: All samples, in the order of decoding.
         chunks: The journal: `{"kept": [...], "duplicates": [...], "refused": [...]}` records with pseudonyms.
-        labels: What the labels mean.
+        labels: What the labels mean; classes that no image of the store has are left out, see `keep_shown_classes`.
         split: A resolved split mode.
         seed: Of the drawn splits.
 
@@ -136,6 +139,7 @@ def assemble(
     table["split"] = _draw(
         table, [sample.split for sample in whose], table[stratify], split=split, seed=seed, said=said
     )
+    table, shown, notes = keep_shown_classes(table, labels)  # after the draw, which an empty class does not change
     duplicates = _duplicates(samples, kept, [record for chunk in chunks for record in chunk["duplicates"]], said)
     not_read = [record for chunk in chunks for record in chunk["refused"]]
     refused = pd.DataFrame(not_read, columns=[*_REFUSED])
@@ -155,7 +159,15 @@ def assemble(
         "duplicates": len(duplicates),
         "splits": {name: int((table["split"] == name).sum()) for name in ("train", "val", "test")},
     }
-    return Tables(manifest=table, refused=refused, duplicates=duplicates, counts=counts, warnings=tuple(said))
+    return Tables(
+        manifest=table,
+        refused=refused,
+        duplicates=duplicates,
+        labels=shown,
+        counts=counts,
+        warnings=tuple(said),
+        notes=notes,
+    )
 
 
 def _draw(

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
 
+from vesalius.data.binary_mask import inside_of
 from vesalius.data.fit import Placement
+from vesalius.data.outlines import draw_outlines
 from vesalius.data.read import count_frames, read_image
 from vesalius.errors import UnreadableImageError
+from vesalius.records.sample import RunLengths
 
 __all__ = ["LABEL_MAP", "VOID", "canonical_parts", "place_mask", "read_masks"]
 
@@ -49,7 +51,7 @@ def read_masks(
     placement: Placement,
     size: int,
     axis: str | int = "axial",
-    outlines: Sequence[tuple[str, Sequence[float]]] = (),
+    outlines: Sequence[tuple[str, Sequence[float] | RunLengths]] = (),
     on_top: Sequence[str] = (),
 ) -> npt.NDArray[np.uint8]:
     """Return the label map `[size, size]` of one image.
@@ -57,7 +59,7 @@ def read_masks(
     Where parts overlap, the later in `on_top` wins, and of others the later in `parts`.
 
     Args:
-        masks: Part name and a file that is non-zero inside it, or `@labelmap` and a file of `values`.
+        masks: Part name and a file of two values, see `inside_of`, or `@labelmap` and a file of `values`.
         parts: What the store's values mean, see `canonical_parts`.
         values: Value in a label-map file to part name; 0 is the background where it has no name.
         shape: (height, width) of the image; a mask may be larger or smaller but must have its proportions.
@@ -67,17 +69,17 @@ def read_masks(
         size: Side of the square.
         axis: Slicing of masks that are NIfTI volumes, that of the image.
         on_top: Parts drawn after all others.
-        outlines: (part, corners x0, y0, x1, y1, ... in the image's pixels), drawn over the rest in their order.
+        outlines: (part, corners or run lengths, see `draw_outlines`), drawn over the rest in their order.
 
     Raises:
-        UnreadableImageError: For a mask that cannot be read, has other proportions than the image or, in a label map,
-            values that mean nothing.
+        UnreadableImageError: For a mask that cannot be read, has other proportions than the image, more values than two
+            or, in a label map, values that mean nothing; for run lengths of another size.
     """
     out = np.zeros((size, size), dtype=np.uint8)
     last = {name: place for place, name in enumerate((*parts, *on_top))}
     for name, path in sorted(masks, key=lambda one: last.get(one[0], 0)):
         pixels = _read(path, frame=frame, frames=frames, axis=axis, codes=name == LABEL_MAP)
-        height, width = pixels.shape
+        height, width = pixels.shape[:2]
         if abs(width * shape[0] / (height * shape[1]) - 1) > _ASPECT_TOLERANCE:
             raise UnreadableImageError(
                 path,
@@ -85,15 +87,15 @@ def read_masks(
                 "Masks need the image's proportions",
             )
         if name == LABEL_MAP:
-            _check_values(path, pixels, values)
-            placed = place_mask(pixels, shape=shape, placement=placement, size=size)
+            codes = pixels.max(axis=2) if pixels.ndim == 3 else pixels
+            _check_values(path, codes, values)
+            placed = place_mask(codes, shape=shape, placement=placement, size=size)
             for value, part in values.items():
                 out[placed == value] = parts.index(part)
         elif pixels.any():
-            inside = pixels > pixels.max() / 2
-            out[place_mask(inside, shape=shape, placement=placement, size=size)] = parts.index(name)
+            out[place_mask(inside_of(path, pixels), shape=shape, placement=placement, size=size)] = parts.index(name)
     if outlines:
-        drawn = place_mask(_draw(outlines, parts, shape), shape=shape, placement=placement, size=size)
+        drawn = place_mask(draw_outlines(outlines, parts, shape), shape=shape, placement=placement, size=size)
         out[drawn > 0] = drawn[drawn > 0]
     return out
 
@@ -117,16 +119,6 @@ def place_mask(mask: npt.NDArray[Any], *, shape: tuple[int, int], placement: Pla
     return out
 
 
-def _draw(
-    outlines: Sequence[tuple[str, Sequence[float]]], parts: Sequence[str], shape: tuple[int, int]
-) -> npt.NDArray[np.uint8]:
-    canvas = Image.new("L", (shape[1], shape[0]))
-    pen = ImageDraw.Draw(canvas)
-    for name, corners in outlines:
-        pen.polygon(list(corners), fill=parts.index(name))
-    return np.asarray(canvas, dtype=np.uint8)
-
-
 def _check_values(path: Path, pixels: npt.NDArray[Any], values: Mapping[int, str]) -> None:
     strange = sorted(set(np.unique(pixels).tolist()) - {0, *values})
     if strange:
@@ -143,5 +135,4 @@ def _read(path: Path, *, frame: int, frames: int, axis: str | int, codes: bool) 
             path, f"mask has {there} frames, its image {frames}", "Masks need one frame, or those of the image"
         )
     chosen = frame if there > 1 else 0
-    pixels = read_image(path, frame=chosen, window="range", axis=axis, allow_constant=True, codes=codes).pixels
-    return pixels.max(axis=2) if pixels.ndim == 3 else pixels
+    return read_image(path, frame=chosen, window="range", axis=axis, allow_constant=True, codes=codes).pixels

@@ -160,10 +160,10 @@ def _write(job: Job, *, workers: int, engine: str, resume: bool, progress: bool)
             "citation": job.adapter.citation,
             "licence": job.adapter.licence,
             "options": {**job.plan, **job.settings},
-            "labels": {name: spec.as_dict() for name, spec in job.adapter.labels.items()},
+            "labels": {name: spec.as_dict() for name, spec in tables.labels.items()},
             "counts": tables.counts,
             "warnings": [*job.adapter.warnings, *tables.warnings],
-            "notes": list(job.adapter.notes),
+            "notes": [*job.adapter.notes, *tables.notes],
         }
         return writer.finish(tables.manifest, tables.refused, tables.duplicates, info), resumed
 

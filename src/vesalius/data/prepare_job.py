@@ -252,9 +252,16 @@ def _plan(
         "window": options.window if isinstance(options.window, str) else list(options.window),
         "frames": options.frames,
         "parts": list(options.parts),
+        **_chosen_values(adapter, options),
         "patients_sha256": hashlib.sha256(repr([(s.patient, s.study) for s in samples]).encode() + salt).hexdigest(),
         "salt_id": salt_id(salt),
     }
+
+
+def _chosen_values(adapter: Adapter, options: DecodeOptions) -> dict[str, list[str]]:
+    """Return what the user says of label maps; those of published sets are always the same."""
+    told = [f"{name}={value}" for value, name in sorted(options.mask_values.items())]
+    return {"mask_values": told} if told and adapter.name == "folder" else {}
 
 
 def _labels_sha256(samples: Sequence[Sample]) -> str:

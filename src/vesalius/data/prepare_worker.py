@@ -161,7 +161,8 @@ def _decode(
             )
             has_masks = True
         except UnreadableImageError as error:
-            refused.append(_refusal(sample, frame, f"its mask: {error.reason}", "The image is kept without masks"))
+            advice = f"{error.advice}. The image is kept without masks"
+            refused.append(_refusal(sample, frame, f"its mask ({error.path.name}): {error.reason}", advice))
     spacing_y, spacing_x = decoded.spacing_mm or (None, None)
     record = {
         "source": sample.source,

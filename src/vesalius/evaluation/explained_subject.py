@@ -66,7 +66,8 @@ class ClassSubject:
 
     def scores(self, models: RunNetworks, store: Store, advance: Callable[[int], None]) -> Float[np.ndarray, " images"]:
         """Return the probability of the truth: of the image's own class; of a label, of its yes or no."""
-        targets = read_targets(store, self.label)
+        learned = models.networks[0].about.names
+        targets = read_targets(store, self.label).among(learned, here=str(store.path), there="what was learned")
         truth = np.full((len(store), *targets.values.shape[1:]), np.nan)
         truth[targets.rows] = targets.values
         found = []

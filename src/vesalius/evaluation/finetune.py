@@ -221,8 +221,8 @@ class Finetuning:
         if self.probe.kind == "multilabel":
             missing = [] if len(labels) else ["any image"]
         else:
-            there = np.unique(labels.astype(int))
-            missing = [name for place, name in enumerate(self.probe.classes) if place not in there]
+            unmet = np.setdiff1d(self.job.targets.values, labels)  # a grade that no image has is asked of none
+            missing = [self.probe.classes[place] for place in unmet.astype(int)]
         if missing or len(labels) < 2:
             raise LabelError(
                 f"{self.probe.label}: at {labels_words(fraction)} the {len(labels)} {what} lack "

@@ -71,12 +71,7 @@ def gather(
         split = known["split"].to_numpy(dtype=str)
         sides = make_sides(split, targets.values, patients, protocol=protocol, folds=folds, seed=seed)
     else:
-        other = read_targets(test_store, label)
-        if (other.kind, other.classes) != (targets.kind, targets.classes):
-            raise LabelError(
-                f"'{label}' means {targets.kind} {targets.classes} in {store.path} but {other.kind} {other.classes} in "
-                f"{test_store.path}; prepare both with the same classes in the same order"
-            )
+        other = _read_other(test_store, label, store, targets)
         table = test_store.manifest.iloc[other.rows]
         columns = ("patient", "pixel_sha256")
         # Ids made with different salts never agree, so comparing them always is safe; equal pixels tell in any case.
@@ -102,6 +97,16 @@ def gather(
         notes.append(f"the patient of {unknown} images is unknown: each counts as its own")
     ids, split = (known[column].to_numpy(dtype=str) for column in ("image_id", "split"))
     return EvaluationTask(stores, targets, patients, ids, split, sides, tuple(notes))
+
+
+def _read_other(test_store: Store, label: str, store: Store, targets: Targets) -> Targets:
+    """Read the label of the store that is scored, as indices into the classes that are learned."""
+    other = read_targets(test_store, label)
+    if other.kind != targets.kind:
+        raise LabelError(
+            f"'{label}' is {targets.kind} in {store.path} but {other.kind} in {test_store.path}; prepare both alike"
+        )
+    return other.among(targets.classes, here=str(test_store.path), there=str(store.path))
 
 
 def _salt(store: Store) -> Any:

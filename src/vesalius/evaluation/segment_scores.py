@@ -24,7 +24,10 @@ from vesalius.records.result import Result, Score
 __all__ = ["POOLED", "SegmentScoring", "pooled_pixels"]
 
 POOLED = "iou_pooled"
-"""IoU of the pixels of all images together, the mean over parts: what PASCAL VOC and Cityscapes call mIoU."""
+"""IoU of the pixels of all images together, the mean over parts: what Cityscapes calls mIoU.
+
+PASCAL VOC's own is the mean over 21 classes, the background among them, which is no part and left out here.
+"""
 
 _COMMON, _UNION = "common_", "union_"  # columns of predictions, by part
 

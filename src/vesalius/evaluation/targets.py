@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,31 @@ class Targets:
     values: npt.NDArray[Any]
     notes: tuple[str, ...] = ()
     taught: npt.NDArray[Any] | None = None
+
+    def among(self, classes: tuple[str, ...], *, here: str, there: str) -> Targets:
+        """Return the same as indices into the classes of elsewhere, found by their names.
+
+        A store's multi-class label has the classes that its images have, which may be fewer than were learned.
+
+        Args:
+            classes: Those of elsewhere.
+            here: What these labels are of, for the message.
+            there: What the classes are of.
+
+        Raises:
+            LabelError: Classes that are not among them, or others in order or number where those matter.
+        """
+        if self.classes == classes:
+            return self
+        new = [name for name in self.classes if name not in classes]
+        if new or self.kind != "multiclass":
+            advice = f"leave out the images of {', '.join(new)}" if new else "their order has to be the same"
+            raise LabelError(
+                f"'{self.name}' has the classes {self.classes} in {here} but {classes} in {there}; {advice}, or "
+                "prepare both with the same classes"
+            )
+        place_of = np.array([classes.index(name) for name in self.classes], dtype=np.int64)
+        return replace(self, classes=classes, values=place_of[self.values])
 
 
 def read_targets(store: Store, label: str) -> Targets:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-__all__ = ["DecodedImage", "Sample", "Window"]
+__all__ = ["DecodedImage", "RunLengths", "Sample", "Window"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,21 @@ class DecodedImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunLengths:
+    """A mask as COCO writes it: how many pixels are outside, inside, outside, ..., column by column.
+
+    Attributes:
+        height: In pixels.
+        width: Likewise.
+        counts: The lengths, or the text that COCO's own code packs them in.
+    """
+
+    height: int
+    width: int
+    counts: tuple[int, ...] | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """One image a dataset names: where it is, whose it is and what is known of it. Pixels are read later.
 
@@ -70,8 +85,8 @@ class Sample:
         labels: Label name to value; a missing or uncertain label is None.
         frame: Frame or slice to take from the file.
         masks: Part name (`left_lung`) to mask file, or to several whose union it is; the patient's left and right.
-        outlines: (part name, corners x0, y0, x1, y1, ... in the image's pixels) where a set draws its masks instead of
-            storing them; the later lie over the earlier. They are drawn over the `masks`.
+        outlines: (part name, corners x0, y0, x1, y1, ... in the image's pixels, or run lengths) where a set draws its
+            masks instead of storing them; the later lie over the earlier. They are drawn over the `masks`.
         reader: Options for the reader (for example `{"format": "jsrt"}`).
     """
 
@@ -83,7 +98,7 @@ class Sample:
     labels: Mapping[str, float | int | str | None] = field(default_factory=dict)
     frame: int = 0
     masks: Mapping[str, Path | tuple[Path, ...]] = field(default_factory=dict)
-    outlines: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    outlines: tuple[tuple[str, tuple[float, ...] | RunLengths], ...] = ()
     reader: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -11,7 +11,7 @@ from vesalius.config import apply_overrides, build
 from vesalius.data.knowledge_pool import open_knowledge
 from vesalius.data.open_pool import Data, open_pool
 from vesalius.data.region_maps import open_regions
-from vesalius.data.store import open_store
+from vesalius.data.store import Store, open_store
 from vesalius.errors import ConfigError, SplitError, nearest
 from vesalius.evaluation.average_precision import check_installed
 from vesalius.evaluation.coco_objects import read_objects
@@ -27,6 +27,9 @@ from vesalius.training.recipe import load_recipe
 from vesalius.training.resolve_recipe import resolve_recipe
 
 __all__ = ["NothingScoredError", "check_arms", "check_scored", "planned_tasks", "stores_scored"]
+
+_SCORED_BY_VAL = ("pascal-voc", "cityscapes")
+"""Sets whose test side has no public labels."""
 
 
 class NothingScoredError(ConfigError):
@@ -103,8 +106,14 @@ def check_scored(study: Study, tasks: Sequence[Scored]) -> None:
             side, what = ("training" if test.any() else "test"), (f"label '{task.label}'" if task.label else "masks")
             raise SplitError(
                 f"{store.path}: no image of the {side} side has {what}, and the study keeps to the store's own sides; "
-                "prepare it with --split patient"
+                f"prepare it with {_with_sides(store)}"
             )
+
+
+def _with_sides(store: Store) -> str:
+    """Return the option that gives a store both sides."""
+    val = store.info["source"]["dataset"] in _SCORED_BY_VAL and len(store.rows(split="val"))
+    return "--option score=val: papers score that side of this set" if val else "--split patient"
 
 
 def _tasks_of(

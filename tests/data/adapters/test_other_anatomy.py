@@ -1,19 +1,16 @@
-"""ACDC, COCO and COVIDGR: layouts, slices of volumes, outlines drawn, what is refused."""
+"""ACDC, COVIDGR and a folder of ISIC: layouts, slices of volumes, what is refused."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
-from PIL import Image
 
 from vesalius.data.adapters.registry import find_adapter
 from vesalius.data.prepare import prepare
 from vesalius.data.store import open_store
-from vesalius.errors import ManifestError
 
 
 def write_patient(folder: Path, number: int, *, slices: int, seed: int) -> None:
@@ -64,77 +61,6 @@ def test_acdc(tmp_path: Path) -> None:
     assert table.loc[table["source"].str.contains("patient101_frame12"), "has_masks"].eq(False).all()
 
 
-def write_coco(folder: Path, annotations: list[dict]) -> None:
-    (folder / "annotations").mkdir(parents=True)
-    (folder / "val2017").mkdir()
-    for seed, name in enumerate(("1.jpg", "2.jpg")):
-        Image.fromarray(np.random.default_rng(seed).integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(
-            folder / "val2017" / name
-        )
-    content = {
-        "images": [{"id": one, "file_name": f"{one}.jpg", "width": 60, "height": 40} for one in (1, 2)],
-        "categories": [{"id": 1, "name": "dog"}, {"id": 7, "name": "traffic light"}],
-        "annotations": annotations,
-    }
-    (folder / "annotations/instances_val2017.json").write_text(json.dumps(content))
-
-
-def test_coco(tmp_path: Path) -> None:
-    """A large dog with a small traffic light before it, and a crowd that cannot be drawn."""
-    square = [10, 10, 39, 10, 39, 29, 10, 29]
-    write_coco(
-        tmp_path / "coco",
-        [
-            {"id": 1, "image_id": 1, "category_id": 7, "area": 25, "segmentation": [[20, 15, 24, 15, 24, 19, 20, 19]]},
-            {"id": 2, "image_id": 1, "category_id": 1, "area": 600, "segmentation": [square]},
-            {
-                "id": 3,
-                "image_id": 2,
-                "category_id": 1,
-                "area": 9,
-                "iscrowd": 1,
-                "segmentation": {"counts": [1], "size": [40, 60]},
-            },
-        ],
-    )
-    adapter = find_adapter("auto", tmp_path / "coco")
-    assert adapter.name == "coco"
-    first, second = adapter.samples(tmp_path / "coco")
-    assert (first.labels, first.split) == ({"dog": 1, "traffic_light": 1}, "val")
-    assert [name for name, _ in first.outlines] == ["dog", "traffic_light"]
-    assert second.outlines == ()
-    assert any("1 crowds" in note for note in adapter.notes)
-    prepare(tmp_path / "coco", tmp_path / "store", size=60, workers=1, progress=False)
-    store = open_store(tmp_path / "store")
-    names = store.info["arrays"]["masks"]["parts"]
-    masks = store.masks[np.arange(2)]
-    row = int(np.flatnonzero(store.manifest["source"] == "val2017/1.jpg")[0])
-    dog, light = (masks[row] == names.index(name) for name in ("dog", "traffic_light"))
-    assert (dog | light).sum() == 600
-    assert light.sum() == 25
-    assert light[25:30, 20:25].all()  # ten rows of padding above
-    assert not masks[1 - row].any()
-
-
-def test_tables_that_are_not_coco(tmp_path: Path) -> None:
-    write_coco(tmp_path / "coco", [{"id": 1, "image_id": 1, "category_id": 3, "area": 25, "segmentation": []}])
-    with pytest.raises(ManifestError, match="object 1 is of class 3, which is not listed"):
-        find_adapter("coco", tmp_path / "coco").samples(tmp_path / "coco")
-    table = tmp_path / "coco/annotations/instances_val2017.json"
-    table.write_text('{"images": []}')
-    with pytest.raises(ManifestError, match="lacks annotations, categories"):
-        find_adapter("coco", tmp_path / "coco").samples(tmp_path / "coco")
-    table.write_text("no json")
-    with pytest.raises(ManifestError, match="not a table of COCO"):
-        find_adapter("coco", tmp_path / "coco").samples(tmp_path / "coco")
-    write_coco(tmp_path / "other", [])
-    content = json.loads((tmp_path / "other/annotations/instances_val2017.json").read_text())
-    content["images"][0]["file_name"] = "../../secret.jpg"
-    (tmp_path / "other/annotations/instances_val2017.json").write_text(json.dumps(content))
-    with pytest.raises(ManifestError, match="leads out of"):
-        find_adapter("coco", tmp_path / "other").samples(tmp_path / "other")
-
-
 def test_covidgr(here: Path) -> None:
     for name in ("P/p1.jpg", "N/n1.jpg"):
         (here / name).parent.mkdir()
@@ -153,18 +79,6 @@ def test_acdc_here(real_data: Path) -> None:
     assert len(found) == 568
     assert all(sample.masks["@labelmap"].is_file() for sample in found)
     assert len({(sample.source, sample.frame) for sample in found}) == 568
-
-
-@pytest.mark.real
-def test_coco_here(real_data: Path) -> None:
-    adapter = find_adapter("auto", real_data / "coco128")
-    found = adapter.samples(real_data / "coco128")
-    assert (adapter.name, len(found)) == ("coco", 68)
-    assert all(sample.path.is_file() and sample.split == "val" for sample in found)
-    assert sum(bool(sample.outlines) for sample in found) > 60
-    for sample in found:
-        drawn = {name for name, _ in sample.outlines}
-        assert drawn <= {name for name, there in sample.labels.items() if there == 1}
 
 
 @pytest.mark.real

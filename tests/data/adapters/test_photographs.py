@@ -105,6 +105,42 @@ def test_cityscapes(here: Path, tmp_path: Path) -> None:
     assert counts == {"background": 0, "road": 192, "car": 192, "void": 192}
 
 
+def test_the_val_lists_of_pascal_voc_can_be_scored(here: Path, tmp_path: Path) -> None:
+    write_voc(here)
+    (here / "ImageSets/Segmentation/test.txt").write_text("2007_000003\n")
+    label_map(here / "SegmentationClass/2007_000002.png", np.full((24, 24), 3), palette=True)
+    published = {sample.patient: sample.split for sample in find_adapter("auto", here).samples(here, score="test")}
+    assert published == {"2007_000001": "train", "2007_000002": "val", "2007_000003": "test"}
+    summary = prepare(here, tmp_path / "store", size=24, workers=1, progress=False, adapter_options={"score": "val"})
+    assert summary.splits == {"train": 1, "val": 0, "test": 1}
+    assert any("published val side is this store's test side" in note for note in summary.notes)
+    assert "1 images of the published test side are left out (score=val)" in summary.notes
+    table = open_store(tmp_path / "store").manifest
+    assert table.loc[table["split"] == "test", "source"].tolist() == ["JPEGImages/2007_000002.jpg"]
+    assert table["has_masks"].all()
+    main = {one.path.stem: one.split for one in find_adapter("auto", here).samples(here, images="main", score="val")}
+    assert main == {"2007_000001": "train", "2007_000003": "train", "2007_000002": "test"}
+    (here / "ImageSets/Segmentation/val.txt").unlink()
+    with pytest.raises(DatasetError, match=r"score=val: no image of the val side in ImageSets/Segmentation"):
+        find_adapter("auto", here).samples(here, score="val")
+    with pytest.raises(DatasetError, match=r"score='vall'.*did you mean 'val'"):
+        find_adapter("auto", here).samples(here, score="vall")
+
+
+def test_the_val_side_of_cityscapes_can_be_scored(here: Path) -> None:
+    for side, city in (("train", "ulm"), ("val", "lindau"), ("test", "bonn")):
+        picture(here / f"leftImg8bit/{side}/{city}/{city}_000000_000019_leftImg8bit.png", seed=len(city))
+        label_map(here / f"gtFine/{side}/{city}/{city}_000000_000019_gtFine_labelIds.png", np.full((24, 24), 7))
+    adapter = find_adapter("auto", here)
+    found = {sample.patient: sample for sample in adapter.samples(here, score="val")}
+    assert {city: sample.split for city, sample in found.items()} == {"ulm": "train", "lindau": "test"}
+    assert all(sample.masks for sample in found.values())
+    assert any("1 images of the published test side are left out" in note for note in adapter.notes)
+    (here / "leftImg8bit/val").rename(here / "leftImg8bit/extra")
+    with pytest.raises(DatasetError, match="score=val: no image of the val side in leftImg8bit"):
+        find_adapter("auto", here).samples(here, score="val")
+
+
 def test_imagenet_100(here: Path) -> None:
     for seed, (side, synset) in enumerate(
         [("train.X1", "n01440764"), ("train.X2", "n02012849"), ("val.X", "n02012849"), ("val.X", "n03126707")]

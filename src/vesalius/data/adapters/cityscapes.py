@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from vesalius.data.adapters.interface import Adapter
 from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.score_val import score_val
 from vesalius.data.masks import VOID
 from vesalius.records.sample import Sample
 
@@ -56,14 +58,23 @@ class CityscapesAdapter(Adapter):
         """The folder of images."""
         return (folder / "leftImg8bit").is_dir()
 
-    def collect(self, root: Path) -> list[Sample]:
-        """Return one sample an image; the test side is published without masks."""
+    def collect(self, root: Path, *, score: Literal["test", "val"] = "test") -> list[Sample]:
+        """Return one sample an image; the test side is published without masks.
+
+        Args:
+            root: The folder with `leftImg8bit`, or its parent.
+            score: Side that is scored. Papers score `val`, which has masks: it becomes the test side.
+
+        Raises:
+            DatasetError: `val` is to be scored, and is not there.
+        """
         base = self.base(root)
         others = {value: VOID for value in (*range(_LAST + 1), _LICENCE_PLATE) if value not in _TRAIN_CLASSES}
         self.parts = _TRAIN_CLASSES | others
         listing = list_images(base / "leftImg8bit")
         self.ignored = tuple(source_of(base / "leftImg8bit" / file, root) for file in listing.ignored)
-        found, elsewhere = [], []
+        found: list[Sample] = []
+        elsewhere = []
         for path in listing.images:
             side, *between = path.relative_to(base / "leftImg8bit").parts[:-1] or ("",)
             if not path.stem.endswith(_IMAGE) or side not in _SIDES or len(between) != 1:
@@ -82,4 +93,7 @@ class CityscapesAdapter(Adapter):
             )
         if elsewhere:
             self.note(f"{len(elsewhere)} images elsewhere than leftImg8bit/<side>/<city> are passed over")
-        return found
+        if score == "test":
+            return found
+        sides = score_val(self, {one.source: str(one.split) for one in found}, where="leftImg8bit")
+        return [replace(one, split=sides[one.source]) for one in found if one.source in sides]

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
 from vesalius.data.adapters.interface import Adapter
 from vesalius.data.adapters.listing import inside, list_images, source_of
 from vesalius.data.labels import LabelSpec
+from vesalius.data.masks import VOID
 from vesalius.data.splits import SPLITS
-from vesalius.errors import ManifestError
-from vesalius.records.sample import Sample
+from vesalius.errors import ConfigError, ManifestError
+from vesalius.records.sample import RunLengths, Sample
 
 __all__ = ["CocoAdapter"]
+
+_FEWEST = 6
+"""Numbers of a polygon: three corners."""
 
 
 class CocoAdapter(Adapter):
     """`annotations/instances_<set>.json` with the images in `<set>/`; any set in this format.
 
-    An object's outline is part of the image's masks by its class, smaller objects over larger ones; crowds, which are
-    run lengths of many objects, are left out. Each image is its own patient.
+    An object's outline, corners or run lengths, is part of the image's masks by its class, smaller objects over larger
+    ones; crowds, of many objects at once, are `void`. Each image is its own patient.
     """
 
     name: ClassVar[str] = "coco"
@@ -61,9 +67,9 @@ class CocoAdapter(Adapter):
                     f"{table}: object {one.get('id')} is of class {one['category_id']}, which is not listed"
                 )
             objects.setdefault(one["image_id"], []).append(one)
-        crowds = sum(not isinstance(one.get("segmentation"), list) for many in objects.values() for one in many)
+        crowds = sum(bool(one.get("iscrowd")) for many in objects.values() for one in many)
         if crowds:
-            self.note(f"{table.name}: {crowds} crowds (run lengths) are left out of the masks")
+            self.note(f"{table.name}: {crowds} crowds are void in the masks: nothing is learned or scored there")
         found = []
         for image in content["images"]:
             own = sorted(objects.get(image["id"], []), key=lambda one: -float(one.get("area", 0.0)))
@@ -77,15 +83,38 @@ class CocoAdapter(Adapter):
                     split=split,
                     labels={name: int(name in shown) for name in self.labels},
                     outlines=tuple(
-                        (name_of[one["category_id"]], tuple(float(at) for at in corners))
+                        (VOID if one.get("iscrowd") else name_of[one["category_id"]], outline)
                         for one in own
-                        if isinstance(one.get("segmentation"), list)
-                        for corners in one["segmentation"]
-                        if len(corners) >= 6
+                        for outline in _outlines(one, table)
                     ),
                 )
             )
         return found
+
+
+def _outlines(one: Mapping[str, Any], table: Path) -> list[tuple[float, ...] | RunLengths]:
+    """Return an object's polygons of three corners and more, or its run lengths."""
+    told = one.get("segmentation") or []
+    if isinstance(told, list):
+        return [tuple(float(at) for at in corners) for corners in told if len(corners) >= _FEWEST]
+    runs: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    counts: Any = runs.get("counts")
+    size: Any = runs.get("size")
+    whole = isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
+    if not whole or not (isinstance(counts, str) or _fill(counts, size)):
+        raise ManifestError(
+            f"{table}: object {one.get('id')} has run lengths that do not fill their size {size}; expected counts and "
+            "size (height, width) as COCO writes them"
+        )
+    if isinstance(counts, str) and find_spec("pycocotools") is None:
+        raise ConfigError(f"{table}: its packed run lengths need pycocotools: pip install 'vesalius[detection]'")
+    return [RunLengths(height=size[0], width=size[1], counts=counts if isinstance(counts, str) else tuple(counts))]
+
+
+def _fill(counts: Any, size: Sequence[int]) -> bool:
+    """Say whether lengths of runs add up to the pixels."""
+    lengths = isinstance(counts, list) and all(isinstance(one, int) and one >= 0 for one in counts)
+    return lengths and sum(counts) == size[0] * size[1]
 
 
 def _read(table: Path) -> dict[str, Any]:

@@ -12,8 +12,10 @@ import pandas as pd
 from vesalius.data.adapters.interface import Adapter
 from vesalius.data.adapters.label_tables import TableColumns, choose_columns
 from vesalius.data.adapters.listing import inside, list_images, source_of
+from vesalius.data.adapters.part_values import read_part_values
 from vesalius.data.adapters.tables import column, read_table
 from vesalius.data.labels import LabelSpec, guess_label
+from vesalius.data.masks import LABEL_MAP
 from vesalius.errors import DatasetError, ManifestError
 from vesalius.records.sample import Sample
 
@@ -21,6 +23,7 @@ __all__ = ["FolderAdapter"]
 
 _MASK_FOLDERS = frozenset({"masks", "mask", "labels", "segmentations", "annotations"})
 _MASK_ENDINGS = ("_mask", "_segmentation", "_seg", "-mask", "")
+_ONE_PART = "mask"
 _SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _Labels = dict[str, "float | int | str | None"]
 
@@ -53,6 +56,7 @@ class FolderAdapter(Adapter):
         split_column: str | None = None,
         label_columns: Sequence[str] | None = None,
         labels_from: Literal["csv", "folders", "none"] = "csv",
+        parts: Sequence[str] | None = None,
     ) -> list[Sample]:
         """Return every image, and every row whose image is missing.
 
@@ -66,9 +70,11 @@ class FolderAdapter(Adapter):
             label_columns: Columns to keep as labels; all the others by default.
             labels_from: `folders` makes one label `folder` of the last sub-folder's name and reads no CSV, `none`
                 leaves tables and folder names alone.
+            parts: `heart=1,lung=2`: the masks are label maps with these values (8 or 16 bits); without it, masks of one
+                part.
 
         Raises:
-            DatasetError: If an option is unknown, or the folder holds nothing that may be an image.
+            DatasetError: If an option is unknown, the folder holds nothing that may be an image, or no label maps.
             ManifestError: If the table is malformed or names an image twice, or none of its images is there.
         """
         listing = list_images(root)
@@ -76,6 +82,9 @@ class FolderAdapter(Adapter):
         if listing.links:
             self.warn(f"{len(listing.links)} linked folders were not entered (first: {listing.links[0]})")
         masks = self._masks(listing.images, root)
+        self.parts = read_part_values(parts or ())
+        if self.parts and not masks:
+            raise DatasetError(f"{root}: parts is given, and no masks are there; put them in masks/ beside images/")
         images = [path for path in listing.images if path not in set(masks.values())]
         wanted = TableColumns(
             image=image_column, patient=patient_column, study=study_column, split=split_column, labels=label_columns
@@ -89,7 +98,7 @@ class FolderAdapter(Adapter):
             )
         labels: list[_Labels] = self._from_folders(images, root) if labels_from == "folders" else [{} for _ in images]
         return [
-            Sample(path=path, source=source_of(path, root), labels=known, masks=_mask_of(path, masks))
+            Sample(path=path, source=source_of(path, root), labels=known, masks=self._mask_of(path, masks))
             for path, known in zip(images, labels, strict=True)
         ]
 
@@ -110,6 +119,9 @@ class FolderAdapter(Adapter):
         folders = sorted({source_of(mask.parent, root) for mask in pairs.values()})
         self.note(f"{len(pairs)} files in {', '.join(folders)} taken as masks of the images of the same name (guessed)")
         return pairs
+
+    def _mask_of(self, path: Path, masks: dict[Path, Path]) -> dict[str, Path]:
+        return {LABEL_MAP if self.parts else _ONE_PART: masks[path]} if path in masks else {}
 
     def _find_table(self, root: Path, images: Sequence[Path], labels_from: str) -> Path | None:
         if labels_from != "csv":
@@ -167,7 +179,8 @@ class FolderAdapter(Adapter):
             self.warn(f"{len(extra)} images have no row in {table.name} and stay unlabelled (first: {first})")
         blank: _Labels = dict.fromkeys(self.labels)
         found += [
-            Sample(path=path, source=source_of(path, root), labels=blank, masks=_mask_of(path, masks)) for path in extra
+            Sample(path=path, source=source_of(path, root), labels=blank, masks=self._mask_of(path, masks))
+            for path in extra
         ]
         return sorted(found, key=lambda sample: sample.source)
 
@@ -206,7 +219,7 @@ class FolderAdapter(Adapter):
                 study=ids["study"][position],
                 split=_split(ids["split"][position], table),
                 labels={name: cells[position] for name, cells in values.items()},
-                masks=_mask_of(path, masks),
+                masks=self._mask_of(path, masks),
             )
             for position, path in enumerate(paths)
         ]
@@ -219,10 +232,6 @@ class FolderAdapter(Adapter):
         kind: Literal["binary", "multiclass"] = "binary" if len(classes) == 2 else "multiclass"
         self.labels["folder"] = LabelSpec(kind=kind, classes=tuple(classes), description="name of the sub-folder")
         return [{"folder": None if name is None else classes.index(name)} for name in names]
-
-
-def _mask_of(path: Path, masks: dict[Path, Path]) -> dict[str, Path]:
-    return {"mask": masks[path]} if path in masks else {}
 
 
 def _by_key(images: Sequence[Path], root: Path) -> dict[str, Path]:

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from vesalius.data.adapters.interface import Adapter
 from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.score_val import score_val
 from vesalius.data.adapters.tables import read_lines
 from vesalius.data.labels import LabelSpec
 from vesalius.data.masks import VOID
@@ -47,12 +48,19 @@ class PascalVocAdapter(Adapter):
         own = (folder / "SegmentationClass").is_dir() or any((lists / "Main").glob("aeroplane_*.txt"))
         return (folder / "JPEGImages").is_dir() and lists.is_dir() and own
 
-    def collect(self, root: Path, *, images: Literal["segmentation", "main"] = "segmentation") -> list[Sample]:
+    def collect(
+        self,
+        root: Path,
+        *,
+        images: Literal["segmentation", "main"] = "segmentation",
+        score: Literal["test", "val"] = "test",
+    ) -> list[Sample]:
         """Return one sample an image of the lists, on the side that they give it.
 
         Args:
             root: The folder with `JPEGImages`, or its parent.
             images: `segmentation`: those with masks; `main`: those of the classification task.
+            score: Side that is scored. Nothing is published of `test`, so papers score `val`: it becomes the test side.
 
         Raises:
             DatasetError: There are no such lists.
@@ -72,6 +80,8 @@ class PascalVocAdapter(Adapter):
         unlisted = sum(path.stem not in sides for path in listing.images)
         if unlisted:
             self.note(f"{unlisted} images that the lists of {lists.name} do not name are passed over")
+        if score == "val":
+            sides = score_val(self, sides, where=source_of(lists, root))
         found = []
         for name, side in sorted(sides.items()):
             path = base / "JPEGImages" / f"{name}.jpg"
