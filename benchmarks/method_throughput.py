@@ -4,7 +4,9 @@ Ours is a step as a training takes it (`TrainingStep`: the shipped recipe's view
 plain PyTorch loop of lightly's documentation (docs.lightly.ai/examples): its transform, DataLoader, heads and loss of
 the same name. On both sides the same RGB images in memory, the same architecture (backbones of equal parameter counts,
 checked), the same views by number and size, the same widths of the heads, the same batch, optimizer and temperatures.
-All sides of a method run in one go, each in a process of its own; their rounds alternate; medians of the rounds.
+All sides of a method run in one go, each in a process of its own; their rounds alternate. Images a second are medians
+of the rounds; a ratio is the median of the rounds' own ratios, since what else the machine does in a round falls on
+both sides, with its 95 % interval over rounds drawn anew.
 
 `defaults`: ours in the precision that `auto` chooses (bf16 where the CPU multiplies it) against lightly in fp32, as its
 examples run. `fp32`: both. `bf16`: lightly under autocast as well. lightly's loader has no worker or one, whichever
@@ -23,7 +25,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -92,10 +94,9 @@ def compare(case: MethodCase, folder: Path, *, workers: int | None, **options: i
     found = measure(case, folder, sides=sides, **options)
     counts = _parameters(case, found)
     pairs = {mode: pair for mode, pair in PAIRS.items() if pair[1] in found}
-    wall, cpu = (
-        {mode: round(found[ours][clock] / found[peer][clock], 3) for mode, (ours, peer) in pairs.items()}
-        for clock in ("wall", "cpu")
-    )
+    rounds = {name: side["rounds_images_per_second"] for name, side in found.items()}
+    wall = {mode: round(paired_ratio(rounds[ours], rounds[peer])[0], 3) for mode, (ours, peer) in pairs.items()}
+    cpu = {mode: round(found[ours]["cpu"] / found[peer]["cpu"], 3) for mode, (ours, peer) in pairs.items()}
     print(
         f"{case.method}: "
         + ", ".join(f"{mode} {ratio:.2f}x" for mode, ratio in wall.items())
@@ -121,6 +122,14 @@ def _parameters(case: MethodCase, found: dict[str, Any]) -> dict[str, tuple[int,
     return counts
 
 
+def paired_ratio(ours: Sequence[float], peer: Sequence[float]) -> tuple[float, float, float]:
+    """Return the median of the rounds' ratios and its 95 % interval, rounds drawn anew."""
+    each = np.array(ours) / np.array(peer)
+    drawn = np.random.default_rng(0).integers(len(each), size=(10_000, len(each)))
+    low, high = np.percentile(np.median(each[drawn], axis=1), [2.5, 97.5])
+    return float(np.median(each)), float(low), float(high)
+
+
 def bf16_is_chosen() -> bool:
     """Say whether our `auto` is bf16 on this CPU."""
     from vesalius.training.precision import choose_precision
@@ -135,7 +144,7 @@ def write(about: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> No
     asked = ", ".join(f"{mode} >= {target}x" for mode, target in TARGETS.items())
     legend = (
         f"Asked: {asked}. In brackets: behind images a second, the share of the step that waits for data or makes "
-        "views; behind a ratio, the ratio by CPU seconds, workers included."
+        "views; behind a ratio, its interval, and the medians' ratio by CPU seconds, workers included."
     )
     columns: dict[str, str | Callable[[Row], str]] = {
         "method": "{method}",
@@ -172,7 +181,10 @@ def _rate(row: Row, *, side: str) -> str:
 
 
 def _ratio(row: Row, *, mode: str) -> str:
-    return f"{row['ratios'][mode]:.2f}x ({row['ratios_cpu'][mode]:.2f}x)" if mode in row["ratios"] else "-"
+    if mode not in row["ratios_cpu"]:
+        return "-"
+    ratio, low, high = paired_ratio(*(row["sides"][side]["rounds_images_per_second"] for side in PAIRS[mode]))
+    return f"{ratio:.2f}x [{low:.2f}, {high:.2f}] ({row['ratios_cpu'][mode]:.2f}x)"
 
 
 def _heads(row: Row) -> str:

@@ -1,9 +1,9 @@
 """What the refinement of regions adds to a step of R2O: whole steps, and the parts that make the regions, in one run.
 
 A step is R2O's own: two views through student and teacher, region means, both heads, backward, LARS, momentum. The
-refinement is everything that plain BYOL on fixed regions would not do: the whole image through the teacher to C4,
-superpixel means, k-means. Phantom radiographs with SLIC superpixels, ResNet-50 at 224 px, bf16 where the CPU multiplies
-it; clusters over the batch, as the paper's K and ours.
+refinement is everything that plain BYOL on fixed regions would not do: making the whole image's view, that through the
+teacher to C4, superpixel means, k-means. Phantom radiographs with SLIC superpixels, ResNet-50 at 224 px, bf16 where the
+CPU multiplies it; clusters over the batch, as the paper's K and ours.
 
     OMP_NUM_THREADS=2 taskset -c 0,1 python benchmarks/refinement_step.py
 """
@@ -22,7 +22,13 @@ from typing import Any
 import torch
 from result_files import machine, write_results
 
-CASES = (("resnet50", 224, 16, 64), ("resnet50", 224, 32, 64), ("resnet18", 112, 64, 64))
+CASES = (
+    ("resnet50", 224, 16, 64),
+    ("resnet50", 224, 32, 64),
+    ("resnet50", 224, 32, 128),
+    ("resnet50", 224, 32, 256),
+    ("resnet18", 112, 64, 64),
+)
 """Backbone, side of the views, batch and K."""
 
 
@@ -60,6 +66,7 @@ def measure(store: Path, case: tuple[str, int, int, int], steps: int) -> dict[st
         pool, batch_size=batch, seed=0, total_steps=1000, regions=open_regions(pool, "slic").gather
     )
     plan = plan_by_name("r2o", size=size)
+    alone = plan.model_copy(update={"specs": plan.specs[-1:], "teacher_views": (0,)})  # the whole image's
     bf16 = choose_precision("auto", accelerator="cpu")[0].startswith("bf16")
     whole, refinement = [], []
     with memory_kept():
@@ -77,6 +84,7 @@ def measure(store: Path, case: tuple[str, int, int, int], steps: int) -> dict[st
             method.after_step(now)
             taken = time.perf_counter() - begun
             begun = time.perf_counter()
+            make_views(read.images, alone, torch.Generator().manual_seed(step))
             with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
                 method.joined_regions(views[-1], now)
             if step >= 2:  # the first ones warm up
