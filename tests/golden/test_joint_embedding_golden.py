@@ -1,4 +1,7 @@
-"""Losses and gradients of the joint-embedding methods against what lightly 1.6.0 (MIT) gives on these tensors."""
+"""Losses, gradients and steps of the joint-embedding methods against what lightly 1.6.0 (MIT) gives on these tensors.
+
+`benchmarks/golden_figures.py` makes the figures anew.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from vesalius.losses.info_nce_loss import info_nce_loss
@@ -15,6 +18,7 @@ from vesalius.losses.nt_xent_loss import nt_xent_loss
 from vesalius.losses.sinkhorn import sinkhorn
 from vesalius.losses.swapped_prediction_loss import swapped_prediction_loss
 from vesalius.methods.key_queue import KeyQueue
+from vesalius.training.optimizers import OptimizerConfig, build_optimizer
 
 
 def wave(shape: tuple[int, ...], rate: float) -> Tensor:
@@ -106,3 +110,26 @@ def test_autocast_changes_no_figure(name: str) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = loss()
     assert inside.item() == pytest.approx(loss().item(), rel=1e-6)
+
+
+def test_swav_with_its_queue() -> None:
+    """The codes of a batch are made together with what the queue of its view holds."""
+    views = [wave((6, 5), rate).requires_grad_() for rate in (1.7, 1.2, 0.8)]
+    beside = [wave((10, 5), rate) for rate in (0.33, 0.51)]
+    codes = [sinkhorn(torch.cat([view.detach(), held]))[:6] for view, held in zip(views, beside, strict=False)]
+    loss = swapped_prediction_loss(torch.stack(views), torch.stack(codes), temperature=0.1)
+    assert loss.item() == pytest.approx(7.923006057739258, rel=1e-5)
+    assert gradient_norms(loss, *views) == pytest.approx([1.2081804276, 1.1463490725, 2.2081229687], rel=1e-5)
+
+
+def test_lars_with_momentum_and_a_rate_that_changes() -> None:
+    weight = nn.Parameter(wave((5, 8), 0.9))
+    config = OptimizerConfig(name="lars", lr=0.3, weight_decay=1e-4, weight_decay_end=1e-4)
+    optimizer = build_optimizer(config, [("weight", weight)])
+    for step in range(6):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.3 / (1 + step)
+        weight.grad = wave((5, 8), 1.3 + 0.4 * step)
+        optimizer.step()
+    wanted = [0.2659223974, 0.9198403358, 0.8783761263, 0.1713253856, -0.6655685306]
+    assert weight.flatten()[:5].tolist() == pytest.approx(wanted, rel=1e-5)
