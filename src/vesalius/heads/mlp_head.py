@@ -54,11 +54,10 @@ class MlpHead(nn.Module):
             layers.append(nn.Linear(before, after, bias=last_bias if last else bias))
             if not last:
                 layers += [*([nn.BatchNorm1d(after)] if batch_norm else []), nn.ReLU(inplace=True)]
-        if last_norm == "plain":
-            layers.append(nn.BatchNorm1d(widths[-1], affine=False))
         self.layers = nn.Sequential(*layers)
+        self.last_norm = nn.BatchNorm1d(widths[-1], affine=False) if last_norm == "plain" else nn.Identity()
 
     def forward(self, x: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows out"]:
         """Compute the output, not normalised."""
-        out: Tensor = self.layers(x)
+        out: Tensor = self.last_norm(self.layers(x))
         return out

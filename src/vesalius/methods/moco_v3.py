@@ -68,14 +68,15 @@ class MocoV3(Method):
             seen = features_of(self.teacher.backbone, stack_for_norms(self.student, shared), batch)
             keys = [gather_rows(self.teacher.head(one.pooled)) for one in seen]
         features = features_of(self.student, stack_for_norms(self.student, views), batch)
-        queries = [self.predictor(self.projector(one.pooled)) for one in features]
+        before_norm = [self.projector.layers(one.pooled) for one in features]
+        queries = [self.predictor(self.projector.last_norm(one)) for one in before_norm]
         places = own_rows(batch, queries[0].device)
         losses = [
             info_nce_loss(queries[one], keys[other], places=places, temperature=tau)
             for one, other in pairs_of_views(len(views), len(keys))
         ]
         logs = {
-            "embedding_spread": embedding_spread(queries[0]),
+            "embedding_spread": embedding_spread(features[0].pooled, before_norm[0]),
             "loss_by_chance": torch.tensor(2 * 2 * tau * math.log(len(keys[0]))),
             "teacher_momentum": torch.tensor(self.teacher_momentum(progress)),
         }

@@ -114,7 +114,7 @@ class R2o(Method):
         logs = {
             "regions_an_image": both.sum().float() / batch,
             "clusters": torch.tensor(float(clusters)),
-            "embedding_spread": embedding_spread(projected[0]),
+            "embedding_spread": embedding_spread(features[0].pooled, projected[0]),
             "teacher_momentum": torch.tensor(self.teacher_momentum(progress)),
         }
         return StepOutput(loss=loss, logs=logs, student_features=features)
