@@ -211,6 +211,26 @@ def test_moco_v3_is_symmetric_and_freezes_the_patch_projection(student, two_view
     assert all(p.requires_grad for _, p in free.trained_parameters())
 
 
+@pytest.mark.parametrize(
+    ("backbone", "heads", "vit"),
+    [
+        ("test_vit", "auto", True),
+        ("test_resnet", "auto", False),
+        ("test_resnet", "vit", True),
+        ("test_vit", "resnet", False),
+    ],
+)
+def test_moco_v3_has_the_heads_of_its_backbone(student, two_views, backbone: str, heads: str, vit: bool) -> None:
+    """For ViTs three layers and a predictor that ends in batch norm, for ResNets two and one that does not."""
+    method = MocoV3(MocoV3Config(hidden=16, dim=8, heads=heads), student(backbone)).train()
+    for projector in (method.projector, method.teacher.head):
+        layers = [one.out_features for one in projector.layers if isinstance(one, torch.nn.Linear)]
+        assert layers == ([16, 16, 8] if vit else [16, 8])
+        assert isinstance(projector.last_norm, torch.nn.BatchNorm1d)
+    assert isinstance(method.predictor.last_norm, torch.nn.BatchNorm1d) is vit
+    assert torch.isfinite(method(two_views, PROGRESS).loss)
+
+
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_lars_adapts_weights_whether_they_decay_or_not_and_leaves_biases(decay: float) -> None:
     weight, bias = torch.nn.Parameter(torch.full((2, 2), 3.0)), torch.nn.Parameter(torch.full((2,), 3.0))

@@ -54,7 +54,10 @@ def test_all_parameters_decay_where_it_is_asked_for() -> None:
         assert {name for name, one in network.named_parameters() if id(one) in decaying} == expected
 
 
-@pytest.mark.parametrize(("recipe", "decays"), [("simsiam/paper", True), ("moco/paper", True), ("byol/paper", False)])
+@pytest.mark.parametrize(
+    ("recipe", "decays"),
+    [("simsiam/paper", True), ("moco/paper", True), ("moco-v3/paper", True), ("byol/paper", False)],
+)
 def test_recipes_decay_as_their_papers_do(recipe: str, decays: bool) -> None:
     assert load_recipe(recipe).optimizer.decay_all is decays
 

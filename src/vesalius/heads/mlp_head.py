@@ -19,7 +19,8 @@ class MlpHead(nn.Module):
     |---|---|---|---|---|
     | SimCLR (Chen 2020, section 2.1) | 2048, 128 | yes | none | no, no |
     | MoCo v2 (Chen 2020, section 3) | 2048, 128 | no | none | yes, yes |
-    | MoCo v3 (Chen 2021, section 3) | 4096, 4096, 256 | yes | plain | no, no |
+    | MoCo v3 (Chen 2021, section 3), ViT | 4096, 4096, 256 | yes | plain | no, no |
+    | MoCo v3, ResNet | 4096, 256 | yes | plain | no, no |
     | BYOL (Grill 2020, section 3.3) | 4096, 256 | yes | none | yes, no |
     | SimSiam (Chen & He 2021, section 3) | 2048, 2048, 2048 | yes | plain | no, no |
     | SwAV (Caron 2020, appendix A) | 2048, 128 | yes | none | yes, yes |
