@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional
+from torchvision.ops import roi_align
 
 from vesalius.methods.regions import mask_pool, refine_regions, shares_in_view
 from vesalius.records.view import View
@@ -43,6 +45,25 @@ def test_a_crop_shows_shares_and_nothing_outside_the_image() -> None:
     )
     torch.testing.assert_close(shares[0, :, 0], torch.tensor([0.25, 0.75, 0.0, 0.0]))
     torch.testing.assert_close(shares[1, :, 0], torch.tensor([0.0, 0.5, 0.0, 0.0]))
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("size", [64, 112, 224])
+def test_shares_are_those_of_roi_align(size: int, flip: bool) -> None:
+    """Within .13 of a cell, .01 on average: ROIAlign takes the same 64 points a cell, but blends a mask's pixels."""
+    generator = torch.Generator().manual_seed(0)
+    count, regions, images = 6, torch.rand(20, 6, 8, 8, generator=generator), torch.arange(20)[:, None]
+    labels = functional.interpolate(regions, size=size, mode="bicubic").argmax(dim=1)
+    extent = size * (0.3 + 0.6 * torch.rand(20, 2, generator=generator))
+    corner = (size - extent) * torch.rand(20, 2, generator=generator)
+    view = view_of(torch.cat([corner, extent], dim=1).tolist(), [flip] * 20, side=56, size=size)
+    ours = shares_in_view(labels, view, (7, 7), count=count).unflatten(2, (7, 7))
+    masks = functional.one_hot(labels, count).permute(0, 3, 1, 2).float()
+    boxes = torch.cat([images, corner, corner + extent], dim=1)
+    theirs = roi_align(masks, boxes, (7, 7), sampling_ratio=8, aligned=True)
+    apart = (ours - (theirs.flip(3) if flip else theirs)).abs()
+    assert apart.max() < 0.13
+    assert apart.mean() < 0.01
 
 
 def test_means_of_features() -> None:
