@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 from torchvision.ops import roi_align
 
+from vesalius.errors import ConfigError
 from vesalius.methods.regions import mask_pool, refine_regions, shares_in_view
 from vesalius.records.view import View
 from vesalius.views.crops import Crops
@@ -88,6 +89,36 @@ def test_superpixels_that_look_alike_become_one_region(over) -> None:
         assert len(one[:, : size // 2].unique()) == 1
     if over != "image":  # one clustering names the same thing alike in every image
         assert torch.equal(joined[0], joined[1])
+
+
+def test_groups_of_images_are_clustered_apart() -> None:
+    """Halves look like nothing in the other group: two clusters tell them apart in each, and not in all images."""
+    size = 16
+    squares = ((torch.arange(size) // 4)[:, None] * 4 + torch.arange(size) // 4).expand(4, -1, -1)
+    half = (torch.arange(size) >= size // 2).long().expand(4, size, size)
+    seen = half + 2 * (torch.arange(4) % 2)[:, None, None]  # every second image is of the other group
+    features = functional.one_hot(seen, 4).permute(0, 3, 1, 2).float()
+    whole = view_of([[0, 0, size, size]] * 4, [False] * 4)
+
+    def halves(images: int | None) -> list[int]:
+        joined = refine_regions(
+            features,
+            squares,
+            whole,
+            clusters=2,
+            over="batch",
+            images=images,
+            generator=torch.Generator().manual_seed(0),
+        )
+        if images == 2:
+            assert torch.equal(joined[0], joined[2])
+            assert torch.equal(joined[1], joined[3])
+        return [len(one.unique()) for one in joined]
+
+    assert halves(2) == halves(1) == [2, 2, 2, 2]
+    assert halves(None) == halves(4) != [2, 2, 2, 2]
+    with pytest.raises(ConfigError, match=r"cluster_images = 3 does not divide the 4 images of a process"):
+        halves(3)
 
 
 def test_the_plan_ends_with_the_image_as_it_is() -> None:

@@ -42,6 +42,7 @@ METHODS = {
     "moco-v3": "{name: moco-v3, hidden: 32, dim: 16, teacher_momentum: 0.9}",
     "simclr": "{name: simclr, hidden: 32, dim: 16}",
     "r2o": "{name: r2o, hidden: 32, dim: 16, clusters: 6, teacher_momentum: 0.9}",
+    "r2o, in groups": "{name: r2o, hidden: 32, dim: 16, clusters: 6, teacher_momentum: 0.9, cluster_images: 4}",
 }
 
 
@@ -59,7 +60,7 @@ def test_methods_of_two_processes_equal_one(
     changes = (
         "backbone={name: test_resnet, image_size: 32, drop_path: 0}",
         f"method={METHODS[method]}",
-        "views={plan: r2o-chest, options: {size: 32}}" if method == "r2o" else "views.options.locals=0",
+        "views={plan: r2o-chest, options: {size: 32}}" if "r2o" in method else "views.options.locals=0",
         "training.epochs=2",
         "optimizer.lr=1.0e-4",  # sharp codes magnify the last bits of larger steps
     )
