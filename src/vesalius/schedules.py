@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Progress", "cosine", "linear", "warmup_cosine"]
+__all__ = ["Progress", "cosine", "linear", "stepwise", "warmup_cosine"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,11 @@ def cosine(start: float, end: float, fraction: float) -> float:
 def linear(start: float, end: float, fraction: float) -> float:
     """Straight line from `start` at fraction 0 to `end` at fraction 1, constant after."""
     return start + (end - start) * min(1.0, max(0.0, fraction))
+
+
+def stepwise(start: float, factor: float, milestones: Sequence[float], fraction: float) -> float:
+    """`start`, multiplied by `factor` at each milestone, a share of the training, that `fraction` has reached."""
+    return start * factor ** sum(fraction >= milestone for milestone in milestones)
 
 
 def warmup_cosine(peak: float, end: float, progress: Progress, warmup_steps: int, start: float = 0.0) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,29 @@ def test_exported_folder_opens_in_timm_with_the_same_features(name: str, tmp_pat
         torch.testing.assert_close(theirs / largest, ours / largest, rtol=0, atol=1e-5)
         torch.testing.assert_close(again(x) / largest, backbone(x) / largest, rtol=0, atol=1e-5)
     assert again.preprocessing == backbone.preprocessing
+
+
+@pytest.mark.parametrize(
+    ("name", "imports", "opens"),
+    [
+        ("test_resnet", "timm", True),
+        ("test_vit", "timm", True),
+        ("vitae_v2_half", "timm", False),
+        ("vitae_v2_half", "timm, vesalius.backbones.vitae_v2", True),
+    ],
+)
+def test_timm_alone_opens_what_it_knows(name: str, imports: str, opens: bool, tmp_path: Path) -> None:
+    """In a process of its own, as the documentation has it."""
+    backbone = create_backbone(BackboneConfig(name=name, image_size=64))
+    save_backbone(backbone, tmp_path / "backbone", state=dict(backbone.state_dict()))
+    code = f"""
+import sys, {imports}
+assert ("vesalius" in sys.modules) is ("vesalius" in "{imports}")
+timm.create_model("local-dir:backbone", pretrained=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) is opens, done.stderr
+    assert opens or "Unknown model (vitae_v2_half)" in done.stderr
 
 
 def test_local_weights_are_folded_to_gray_by_summing(tmp_path: Path) -> None:

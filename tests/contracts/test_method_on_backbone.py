@@ -88,18 +88,20 @@ BACKBONES = {
     "deit": ("deit_tiny_distilled_patch16_224", 32, 16),
     "swin": ("swin_tiny_patch4_window7_224", 56, 28),
     "resnet": ("resnet18", 32, 24),
+    "tiny_resnet": ("test_resnet", 32, 24),
     "inception": ("inception_v3", 80, 80),
     "vitae": ("vitae_v2_half", 64, 32),
 }
 # SGD keeps the checkpoints of the large ones small; AdamW's state is resumed with the others.
 _ADAMW, _SGD = "optimizer={name: adamw, lr: 1.0e-3}", "optimizer={name: sgd, lr: 1.0e-2, momentum: 0}"
-OPTIMIZERS = {"vit": _ADAMW, "deit": _ADAMW, "swin": _SGD, "resnet": _ADAMW, "inception": _SGD, "vitae": _ADAMW}
+OPTIMIZERS = dict.fromkeys(BACKBONES, _ADAMW) | {"swin": _SGD, "inception": _SGD}
 _SETTINGS = [
     ("vit", 1, "fp32", 0.2),
     ("vit", 3, "bf16", 0.0),
     ("deit", 1, "bf16", 0.2),
     ("swin", 1, "fp32", 0.2),
     ("resnet", 3, "fp32", 0.2),
+    ("tiny_resnet", 1, "fp32", 0.2),
     ("inception", 3, "fp32", 0.0),
     ("vitae", 1, "bf16", 0.2),
 ]
@@ -124,8 +126,9 @@ def _losses(run: Path) -> list[float]:
     return table[table["name"] == "loss"].sort_values("step")["value"].tolist()
 
 
-# The large families take most of the time and of the memory: every other method meets them in the slow tests.
-_EVERYWHERE, _ALWAYS, _LARGEST = ("dino",), (("vit", 1),), ("inception",)
+# The large families take most of the time and of the memory: every other method meets them in the slow tests, and
+# always a ViT and a ResNet.
+_EVERYWHERE, _ALWAYS, _LARGEST = ("dino",), (("vit", 1), ("tiny_resnet", 1)), ("inception",)
 _PAIRS = [
     pytest.param(
         method,

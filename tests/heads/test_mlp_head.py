@@ -14,7 +14,8 @@ def kinds(head: MlpHead) -> list[str]:
         f"{layer.in_features}-{layer.out_features}{'+b' if layer.bias is not None else ''}"
         if isinstance(layer, nn.Linear)
         else ("BN" if getattr(layer, "affine", False) else "bn" if isinstance(layer, nn.BatchNorm1d) else "ReLU")
-        for layer in head.layers
+        for layer in (*head.layers, head.last_norm)
+        if not isinstance(layer, nn.Identity)
     ]
 
 

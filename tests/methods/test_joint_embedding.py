@@ -139,10 +139,11 @@ def test_simsiam_s_predictor_keeps_its_rate(student, rule: str) -> None:
 def test_simclr_is_nt_xent_of_the_projections(student, two_views) -> None:
     method = SimClr(SimClrConfig(hidden=16, dim=8, temperature=0.3), student()).train()
     again = copy.deepcopy(method)
-    one, two = method.projector(torch.cat(alone(method.student, two_views))).chunk(2)
+    pooled = alone(method.student, two_views)
+    one, two = method.projector(torch.cat(pooled)).chunk(2)
     output = again(two_views, PROGRESS)
     torch.testing.assert_close(output.loss, nt_xent_loss(one, two, temperature=0.3), rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(output.logs["embedding_spread"], embedding_spread(one), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(output.logs["embedding_spread"], embedding_spread(pooled[0], one), rtol=1e-4, atol=1e-5)
 
 
 def test_moco_compares_with_the_queue_as_it_was_and_puts_its_keys_in_afterwards(student, two_views) -> None:
@@ -210,6 +211,26 @@ def test_moco_v3_is_symmetric_and_freezes_the_patch_projection(student, two_view
     assert all(p.requires_grad for _, p in free.trained_parameters())
 
 
+@pytest.mark.parametrize(
+    ("backbone", "heads", "vit"),
+    [
+        ("test_vit", "auto", True),
+        ("test_resnet", "auto", False),
+        ("test_resnet", "vit", True),
+        ("test_vit", "resnet", False),
+    ],
+)
+def test_moco_v3_has_the_heads_of_its_backbone(student, two_views, backbone: str, heads: str, vit: bool) -> None:
+    """For ViTs three layers and a predictor that ends in batch norm, for ResNets two and one that does not."""
+    method = MocoV3(MocoV3Config(hidden=16, dim=8, heads=heads), student(backbone)).train()
+    for projector in (method.projector, method.teacher.head):
+        layers = [one.out_features for one in projector.layers if isinstance(one, torch.nn.Linear)]
+        assert layers == ([16, 16, 8] if vit else [16, 8])
+        assert isinstance(projector.last_norm, torch.nn.BatchNorm1d)
+    assert isinstance(method.predictor.last_norm, torch.nn.BatchNorm1d) is vit
+    assert torch.isfinite(method(two_views, PROGRESS).loss)
+
+
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_lars_adapts_weights_whether_they_decay_or_not_and_leaves_biases(decay: float) -> None:
     weight, bias = torch.nn.Parameter(torch.full((2, 2), 3.0)), torch.nn.Parameter(torch.full((2,), 3.0))
@@ -246,4 +267,18 @@ def test_views_that_cannot_be_compared_are_refused(student, config) -> None:
 
 def test_spread() -> None:
     assert embedding_spread(torch.ones(5, 4)) == pytest.approx(0.0, abs=1e-6)
-    assert embedding_spread(torch.randn(4000, 16)) == pytest.approx(1.0, abs=0.02)
+    anywhere = torch.randn(4000, 16)
+    assert embedding_spread(anywhere) == pytest.approx(1.0, abs=0.02)
+    assert embedding_spread(anywhere + 4 * torch.ones(16)) == pytest.approx(1 / 17**0.5, abs=0.02)
+    assert embedding_spread(torch.ones(5, 4), anywhere) == embedding_spread(anywhere, torch.ones(5, 4)) < 1e-3
+
+
+@pytest.mark.parametrize("config", [SimSiamConfig(dim=16, predictor_hidden=4), MocoV3Config(hidden=16, dim=8)])
+def test_a_point_is_seen_although_batch_norm_tears_it_apart(student, two_views, config) -> None:
+    """Here in what the projector makes of sound features."""
+    method = build_method(config, student("test_resnet"), plan_by_name("small-chest", size=32)).train()
+    assert method(two_views, PROGRESS).logs["embedding_spread"] > 0.3
+    last = method.projector.layers[-1]
+    with torch.no_grad():
+        last.bias = torch.nn.Parameter(1e4 * last.weight.norm() * torch.ones(last.out_features))
+    assert method(two_views, PROGRESS).logs["embedding_spread"] < 0.03

@@ -15,6 +15,7 @@ from vesalius.methods.r2o import R2o, R2oConfig
 from vesalius.methods.regions import refine_regions, shares_in_view
 from vesalius.methods.registry import build_method
 from vesalius.schedules import Progress
+from vesalius.training.recipe import load_recipe
 from vesalius.views.make_views import make_views
 from vesalius.views.plans import plan_by_name
 
@@ -100,6 +101,19 @@ def test_images_whose_views_share_no_region_count_nothing(views) -> None:
     few = [replace(view, pixels=view.pixels[:3], affine=view.affine[:3]) for view in apart]
     fewer = replace(whole, pixels=whole.pixels[:3], affine=whole.affine[:3], regions=rows[:3])
     torch.testing.assert_close(output.loss, method((*few, fewer), PROGRESS).loss, rtol=1e-4, atol=1e-5)
+
+
+def test_images_are_clustered_in_groups_where_it_is_asked_for(views) -> None:
+    """One image a group is `over: image`; those that are only looked at are one group, whatever their number."""
+    squares = r2o(over="image").joined_regions(views[2], PROGRESS)
+    assert torch.equal(r2o(cluster_images=1).joined_regions(views[2], PROGRESS), squares)
+    assert torch.equal(
+        r2o(cluster_images=2).joined_regions(views[2], PROGRESS, over="process"),
+        r2o(over="process").joined_regions(views[2], PROGRESS),
+    )
+    with pytest.raises(ConfigError, match="does not divide the 5 images"):
+        r2o(cluster_images=2)(views, PROGRESS)
+    assert load_recipe("r2o/paper").method.cluster_images == 32
 
 
 def test_clusters_fall_along_a_cosine() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional
+from torchvision.ops import roi_align
 
+from vesalius.errors import ConfigError
 from vesalius.methods.regions import mask_pool, refine_regions, shares_in_view
 from vesalius.records.view import View
 from vesalius.views.crops import Crops
@@ -45,6 +48,25 @@ def test_a_crop_shows_shares_and_nothing_outside_the_image() -> None:
     torch.testing.assert_close(shares[1, :, 0], torch.tensor([0.0, 0.5, 0.0, 0.0]))
 
 
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("size", [64, 112, 224])
+def test_shares_are_those_of_roi_align(size: int, flip: bool) -> None:
+    """Within .13 of a cell, .01 on average: ROIAlign takes the same 64 points a cell, but blends a mask's pixels."""
+    generator = torch.Generator().manual_seed(0)
+    count, regions, images = 6, torch.rand(20, 6, 8, 8, generator=generator), torch.arange(20)[:, None]
+    labels = functional.interpolate(regions, size=size, mode="bicubic").argmax(dim=1)
+    extent = size * (0.3 + 0.6 * torch.rand(20, 2, generator=generator))
+    corner = (size - extent) * torch.rand(20, 2, generator=generator)
+    view = view_of(torch.cat([corner, extent], dim=1).tolist(), [flip] * 20, side=56, size=size)
+    ours = shares_in_view(labels, view, (7, 7), count=count).unflatten(2, (7, 7))
+    masks = functional.one_hot(labels, count).permute(0, 3, 1, 2).float()
+    boxes = torch.cat([images, corner, corner + extent], dim=1)
+    theirs = roi_align(masks, boxes, (7, 7), sampling_ratio=8, aligned=True)
+    apart = (ours - (theirs.flip(3) if flip else theirs)).abs()
+    assert apart.max() < 0.13
+    assert apart.mean() < 0.01
+
+
 def test_means_of_features() -> None:
     features = torch.tensor([[[1.0], [3.0], [5.0]]])
     shares = torch.tensor([[[1.0, 1.0, 0.0], [0.0, 0.0, 0.25]]])
@@ -67,6 +89,36 @@ def test_superpixels_that_look_alike_become_one_region(over) -> None:
         assert len(one[:, : size // 2].unique()) == 1
     if over != "image":  # one clustering names the same thing alike in every image
         assert torch.equal(joined[0], joined[1])
+
+
+def test_groups_of_images_are_clustered_apart() -> None:
+    """Halves look like nothing in the other group: two clusters tell them apart in each, and not in all images."""
+    size = 16
+    squares = ((torch.arange(size) // 4)[:, None] * 4 + torch.arange(size) // 4).expand(4, -1, -1)
+    half = (torch.arange(size) >= size // 2).long().expand(4, size, size)
+    seen = half + 2 * (torch.arange(4) % 2)[:, None, None]  # every second image is of the other group
+    features = functional.one_hot(seen, 4).permute(0, 3, 1, 2).float()
+    whole = view_of([[0, 0, size, size]] * 4, [False] * 4)
+
+    def halves(images: int | None) -> list[int]:
+        joined = refine_regions(
+            features,
+            squares,
+            whole,
+            clusters=2,
+            over="batch",
+            images=images,
+            generator=torch.Generator().manual_seed(0),
+        )
+        if images == 2:
+            assert torch.equal(joined[0], joined[2])
+            assert torch.equal(joined[1], joined[3])
+        return [len(one.unique()) for one in joined]
+
+    assert halves(2) == halves(1) == [2, 2, 2, 2]
+    assert halves(None) == halves(4) != [2, 2, 2, 2]
+    with pytest.raises(ConfigError, match=r"cluster_images = 3 does not divide the 4 images of a process"):
+        halves(3)
 
 
 def test_the_plan_ends_with_the_image_as_it_is() -> None:

@@ -41,6 +41,34 @@ def test_a_warm_up_is_the_recipe_s_own_unless_the_training_is_cut(total: int, ow
     assert _peak_step(config, total, own_length=own_length) in (expected - 1, expected)
 
 
+def test_moco_cxr_s_rate_falls_to_a_tenth_at_epochs_12_and_18_of_20() -> None:
+    config, parameters = load_recipe("moco-cxr/paper").optimizer, [*_network().named_parameters()]
+    optimizer = build_optimizer(config, parameters)
+    epochs: dict[float, set[int]] = {}
+    for step in range(20 * 7):
+        now = Progress(step=step, total_steps=20 * 7, steps_per_epoch=7)
+        lr, decay = set_schedules(optimizer, config, now, batch_size=16)
+        assert decay == pytest.approx(1e-4)
+        epochs.setdefault(round(lr, 9), set()).add(step // 7)
+    assert epochs == {1e-4: {*range(12)}, 1e-5: {*range(12, 18)}, 1e-6: {18, 19}}
+
+
+def test_steps_come_after_a_warm_up() -> None:
+    config = OptimizerConfig(lr=1.0, scale_lr=False, warmup_epochs=1, schedule="steps", milestones=(0.5,), factor=0.5)
+    optimizer = build_optimizer(config, _network().named_parameters())
+    rates = [
+        set_schedules(optimizer, config, Progress(step=step, total_steps=8, steps_per_epoch=3), batch_size=1)[0]
+        for step in range(8)
+    ]
+    assert rates == [0.0, 0.5, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("options", [{"schedule": "steps"}, {"milestones": (0.5,)}])
+def test_milestones_and_their_schedule_belong_together(options: dict) -> None:
+    with pytest.raises(ValueError, match="steps needs milestones, as shares of the training"):
+        OptimizerConfig(**options)
+
+
 def test_all_parameters_decay_where_it_is_asked_for() -> None:
     network = _network()
     for decay_all, expected in (
@@ -54,7 +82,16 @@ def test_all_parameters_decay_where_it_is_asked_for() -> None:
         assert {name for name, one in network.named_parameters() if id(one) in decaying} == expected
 
 
-@pytest.mark.parametrize(("recipe", "decays"), [("simsiam/paper", True), ("moco/paper", True), ("byol/paper", False)])
+@pytest.mark.parametrize(
+    ("recipe", "decays"),
+    [
+        ("simsiam/paper", True),
+        ("moco/paper", True),
+        ("moco-v3/paper", True),
+        ("moco-cxr/paper", True),
+        ("byol/paper", False),
+    ],
+)
 def test_recipes_decay_as_their_papers_do(recipe: str, decays: bool) -> None:
     assert load_recipe(recipe).optimizer.decay_all is decays
 

@@ -42,16 +42,11 @@ METHODS = {
     "moco-v3": "{name: moco-v3, hidden: 32, dim: 16, teacher_momentum: 0.9}",
     "simclr": "{name: simclr, hidden: 32, dim: 16}",
     "r2o": "{name: r2o, hidden: 32, dim: 16, clusters: 6, teacher_momentum: 0.9}",
+    "r2o, in groups": "{name: r2o, hidden: 32, dim: 16, clusters: 6, teacher_momentum: 0.9, cluster_images: 4}",
 }
 
 
-# What the others have of queues, codes, clusters and teachers these have too; `make contracts` runs them all.
-LATER = {"simsiam", "simclr", "moco-v3"}
-
-
-@pytest.mark.parametrize(
-    "method", [pytest.param(one, marks=pytest.mark.slow if one in LATER else ()) for one in METHODS]
-)
+@pytest.mark.parametrize("method", METHODS)
 def test_methods_of_two_processes_equal_one(
     start_two, pretrain, figures, tiny, guided_store: Path, tmp_path: Path, method: str
 ) -> None:
@@ -59,17 +54,18 @@ def test_methods_of_two_processes_equal_one(
     changes = (
         "backbone={name: test_resnet, image_size: 32, drop_path: 0}",
         f"method={METHODS[method]}",
-        "views={plan: r2o-chest, options: {size: 32}}" if method == "r2o" else "views.options.locals=0",
+        "views={plan: r2o-chest, options: {size: 32}}" if "r2o" in method else "views.options.locals=0",
         "training.epochs=2",
         "optimizer.lr=1.0e-4",  # sharp codes magnify the last bits of larger steps
     )
     single = pretrain("one", *changes, data=f"{guided_store}@all")
     arguments = {"recipe": "dino/small", "data": f"{guided_store}@all", "out": tmp_path / "two"}
     start_two(arguments, tiny(*changes, "training.strategy=ddp", "training.devices=2"))
-    one, two = figures(single, "loss"), figures(tmp_path / "two", "loss")
-    assert [step for step, _ in one] == [step for step, _ in two]
-    assert [value for _, value in two] == pytest.approx([value for _, value in one], abs=1e-4)
-    assert len({round(value, 6) for _, value in one}) > 4
+    for name in ("loss", "prototype_entropy" if method == "swav" else "embedding_spread"):
+        one, two = figures(single, name), figures(tmp_path / "two", name)
+        assert [step for step, _ in one] == [step for step, _ in two]
+        assert [value for _, value in two] == pytest.approx([value for _, value in one], abs=1e-4), name
+        assert len({round(value, 6) for _, value in one}) > 4
 
 
 def test_places_are_compared_with_the_images_of_both_processes(

@@ -49,6 +49,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def save_backbone(backbone: Backbone, folder: Path, *, state: dict[str, Tensor], model_prefix: str = "model.") -> None:
     """Write `model.safetensors` and `config.json` so that `timm.create_model("local-dir:FOLDER")` opens them.
 
+    Of ViTAEv2 timm knows the name where `vesalius.backbones.vitae_v2` is imported.
+
     Args:
         backbone: Gives the description.
         folder: Created; each file is replaced atomically.

@@ -19,7 +19,8 @@ class MlpHead(nn.Module):
     |---|---|---|---|---|
     | SimCLR (Chen 2020, section 2.1) | 2048, 128 | yes | none | no, no |
     | MoCo v2 (Chen 2020, section 3) | 2048, 128 | no | none | yes, yes |
-    | MoCo v3 (Chen 2021, section 3) | 4096, 4096, 256 | yes | plain | no, no |
+    | MoCo v3 (Chen 2021, section 3), ViT | 4096, 4096, 256 | yes | plain | no, no |
+    | MoCo v3, ResNet | 4096, 256 | yes | plain | no, no |
     | BYOL (Grill 2020, section 3.3) | 4096, 256 | yes | none | yes, no |
     | SimSiam (Chen & He 2021, section 3) | 2048, 2048, 2048 | yes | plain | no, no |
     | SwAV (Caron 2020, appendix A) | 2048, 128 | yes | none | yes, yes |
@@ -54,11 +55,10 @@ class MlpHead(nn.Module):
             layers.append(nn.Linear(before, after, bias=last_bias if last else bias))
             if not last:
                 layers += [*([nn.BatchNorm1d(after)] if batch_norm else []), nn.ReLU(inplace=True)]
-        if last_norm == "plain":
-            layers.append(nn.BatchNorm1d(widths[-1], affine=False))
         self.layers = nn.Sequential(*layers)
+        self.last_norm = nn.BatchNorm1d(widths[-1], affine=False) if last_norm == "plain" else nn.Identity()
 
     def forward(self, x: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows out"]:
         """Compute the output, not normalised."""
-        out: Tensor = self.layers(x)
+        out: Tensor = self.last_norm(self.layers(x))
         return out

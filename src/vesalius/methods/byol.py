@@ -61,7 +61,7 @@ class Byol(Method):
         projected = [self.projector(one.pooled) for one in features]
         loss = 4 + 4 * negative_cosine_loss(torch.stack([self.predictor(one) for one in projected]), targets)
         logs = {
-            "embedding_spread": embedding_spread(projected[0]),
+            "embedding_spread": embedding_spread(features[0].pooled, projected[0]),
             "teacher_momentum": torch.tensor(self.teacher_momentum(progress)),
         }
         return StepOutput(loss=loss, logs=logs, student_features=features)

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from vesalius.distributed import own_rows, world_size
+
 __all__ = ["kmeans"]
 
 
@@ -17,6 +19,7 @@ def kmeans(
     generator: torch.Generator,
     *,
     rounds: int = 10,
+    own: bool = False,
 ) -> Int[Tensor, "sets count"]:
     """Return the cluster of every vector: Lloyd's algorithm from k-means++ (Arthur & Vassilvitskii 2007).
 
@@ -26,20 +29,28 @@ def kmeans(
         clusters: How many a set; some stay empty where a set has fewer different vectors.
         generator: On the CPU; the only source of randomness, so that every device draws alike.
         rounds: Of Lloyd's algorithm; it ends before where nothing moves.
+        own: Whether the sets are this process's rows of those of all processes, and drawn for as a single one would.
     """
     # Autocast would multiply in bf16, which cannot tell centres apart where all vectors are alike.
     with torch.autocast(vectors.device.type, enabled=False):
-        return _lloyd(vectors.float(), present.float(), clusters, generator, rounds)
+        draws = _draws(len(vectors), clusters, generator, own=own).to(vectors.device)
+        return _lloyd(vectors.float(), present.float(), clusters, draws, rounds)
+
+
+def _draws(sets: int, clusters: int, generator: torch.Generator, *, own: bool) -> Float[Tensor, "clusters sets 1"]:
+    if not own:
+        return torch.rand(clusters, sets, 1, generator=generator, dtype=torch.float64)
+    return torch.rand(clusters, sets * world_size(), 1, generator=generator, dtype=torch.float64)[:, own_rows(sets)]
 
 
 def _lloyd(
     vectors: Float[Tensor, "sets count dim"],
     weight: Float[Tensor, "sets count"],
     clusters: int,
-    generator: torch.Generator,
+    draws: Float[Tensor, "clusters sets 1"],
     rounds: int,
 ) -> Int[Tensor, "sets count"]:
-    centres = _spread_out(vectors, weight.double(), clusters, generator)
+    centres = _spread_out(vectors, weight.double(), draws)
     assigned = _nearest(vectors, centres)
     for _ in range(rounds):
         members = torch.nn.functional.one_hot(assigned, clusters).to(vectors.dtype) * weight[..., None]
@@ -55,14 +66,12 @@ def _lloyd(
 def _spread_out(
     vectors: Float[Tensor, "sets count dim"],
     weight: Float[Tensor, "sets count"],
-    clusters: int,
-    generator: torch.Generator,
+    draws: Float[Tensor, "clusters sets 1"],
 ) -> Float[Tensor, "sets clusters dim"]:
     """Draw the first centre from all vectors, each further one in proportion to the squared distance from those drawn.
 
     Where nothing is left to draw (fewer vectors than clusters) the last vector is drawn again.
     """
-    draws = torch.rand(clusters, len(vectors), 1, generator=generator, dtype=torch.float64).to(vectors.device)
     every = torch.arange(len(vectors), device=vectors.device)
     distance = torch.ones_like(weight)
     chosen: list[Tensor] = []

@@ -85,7 +85,7 @@ class Moco(Method):
         features = features_of(self.student, [query.pixels], len(query.pixels))
         queries = self.projector(features[0].pooled)
         loss = info_nce_loss(queries, keys, queue=self.queue.keys, temperature=self.config.temperature)
-        logs = {"embedding_spread": embedding_spread(queries)}
+        logs = {"embedding_spread": embedding_spread(features[0].pooled, queries)}
         if self.queue.filled:  # random directions are told from images by any network
             logs["loss_by_chance"] = torch.tensor(math.log(1 + len(self.queue.keys)))
         return StepOutput(loss=loss, logs=logs, student_features=features)

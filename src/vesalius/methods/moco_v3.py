@@ -1,4 +1,4 @@
-"""MoCo v3: contrast with the batch's own keys, for ViTs (Chen et al. 2021, arXiv 2104.02057)."""
+"""MoCo v3: contrast with the batch's own keys, for ViTs and ResNets (Chen et al. 2021, arXiv 2104.02057)."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ class MocoV3Config(StrictModel):
 
     Attributes:
         hidden, dim: Of projector and predictor.
+        heads: `vit`: a projector of three layers and a predictor that ends in batch norm; `resnet`: two layers, and no
+            batch norm at the predictor's end; `auto`: `vit` for what embeds patches (ViT, DeiT, Swin), else `resnet`.
         temperature: tau.
         teacher_momentum: m at the start, cosine to 1.
         frozen_patch_embedding: Whether a ViT keeps its random patch projection, which steadies the training (section
@@ -40,6 +42,7 @@ class MocoV3Config(StrictModel):
     name: Literal["moco-v3"] = "moco-v3"
     hidden: int = Field(default=4096, ge=1)
     dim: int = Field(default=256, ge=2)
+    heads: Literal["auto", "vit", "resnet"] = "auto"
     temperature: float = Field(default=0.2, gt=0)
     teacher_momentum: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = 0.99
     frozen_patch_embedding: bool = True
@@ -54,8 +57,11 @@ class MocoV3(Method):
         """Build heads and teacher around a student whose first `teacher_views` views give keys."""
         super().__init__()
         self.config, self.student, self.shared_views = config, backbone, teacher_views
+        embeds_patches = backbone.patch_size is not None
+        self.vit_heads = embeds_patches if config.heads == "auto" else config.heads == "vit"
         self.projector = self._make_projector()
-        self.predictor = MlpHead((config.dim, config.hidden, config.dim), last_norm="plain", bias=False)
+        last_norm: Literal["none", "plain"] = "plain" if self.vit_heads else "none"
+        self.predictor = MlpHead((config.dim, config.hidden, config.dim), last_norm=last_norm, bias=False)
         self.teacher = MomentumTeacher(backbone.twin(), self._make_projector(), backbone, self.projector)
         if config.frozen_patch_embedding:
             backbone.freeze_patch_embedding()
@@ -68,14 +74,15 @@ class MocoV3(Method):
             seen = features_of(self.teacher.backbone, stack_for_norms(self.student, shared), batch)
             keys = [gather_rows(self.teacher.head(one.pooled)) for one in seen]
         features = features_of(self.student, stack_for_norms(self.student, views), batch)
-        queries = [self.predictor(self.projector(one.pooled)) for one in features]
+        before_norm = [self.projector.layers(one.pooled) for one in features]
+        queries = [self.predictor(self.projector.last_norm(one)) for one in before_norm]
         places = own_rows(batch, queries[0].device)
         losses = [
             info_nce_loss(queries[one], keys[other], places=places, temperature=tau)
             for one, other in pairs_of_views(len(views), len(keys))
         ]
         logs = {
-            "embedding_spread": embedding_spread(queries[0]),
+            "embedding_spread": embedding_spread(features[0].pooled, before_norm[0]),
             "loss_by_chance": torch.tensor(2 * 2 * tau * math.log(len(keys[0]))),
             "teacher_momentum": torch.tensor(self.teacher_momentum(progress)),
         }
@@ -90,5 +97,5 @@ class MocoV3(Method):
         return cosine(float(self.config.teacher_momentum), 1.0, progress.fraction)
 
     def _make_projector(self) -> MlpHead:
-        widths = (self.student.feature_dim, self.config.hidden, self.config.hidden, self.config.dim)
-        return MlpHead(widths, last_norm="plain", bias=False)
+        hidden = [self.config.hidden] * (2 if self.vit_heads else 1)
+        return MlpHead((self.student.feature_dim, *hidden, self.config.dim), last_norm="plain", bias=False)

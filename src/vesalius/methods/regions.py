@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 from torch.nn import functional
 
 from vesalius.distributed import all_reduce_max, gather_rows, own_rows
+from vesalius.errors import ConfigError
 from vesalius.methods.kmeans import kmeans
 from vesalius.records.view import View
 from vesalius.views.geometry import map_to_view
@@ -65,6 +66,7 @@ def refine_regions(
     *,
     clusters: int,
     over: ClusteredOver,
+    images: int | None = None,
     generator: torch.Generator,
 ) -> Integer[Tensor, "batch rows columns"]:
     """Join the regions of a prior mask that features find alike (Gokul 2022, section 2.2); labels below `clusters`.
@@ -78,19 +80,44 @@ def refine_regions(
         whole: The view that the features were computed of.
         clusters: How many.
         over: Which images are clustered together; `batch` alone asks the other processes.
+        images: How many of them are, in place of `over`: with g such groups in the batch of all processes, every g-th
+            image, so that the groups are the same on any number of processes, each within one.
         generator: On the CPU, the same in every process.
+
+    Raises:
+        ConfigError: A process's images do not make whole groups.
     """
-    everywhere, largest = over == "batch", prior.max().long()
+    if images is not None and len(prior) % images:
+        raise ConfigError(
+            f"method.cluster_images = {images} does not divide the {len(prior)} images of a process: change it, "
+            "training.batch_size or the number of devices"
+        )
+    everywhere, largest = over == "batch" and images is None, prior.max().long()
     count = int(all_reduce_max(largest) if everywhere else largest) + 1
     shares = shares_in_view(prior, whole, (features.shape[2], features.shape[3]), count=count)
     with torch.autocast(features.device.type, enabled=False):  # as in `kmeans`
         vectors = functional.normalize(shares @ features.float().flatten(2).transpose(1, 2), dim=-1)
     present = shares.sum(dim=2) > 0
-    if over == "image":
-        joined = kmeans(vectors, present, clusters, generator)
+    if images is not None or over == "image":
+        together = images or 1
+        joined = _kmeans_of_groups(vectors, present, len(prior) // together, clusters, generator)
     else:
         rows = gather_rows(vectors) if everywhere else vectors
         there = gather_rows(present) if everywhere else present
         joined = kmeans(rows.flatten(0, 1)[None], there.flatten()[None], clusters, generator).view(len(rows), count)
         joined = joined[own_rows(len(prior), joined.device)] if everywhere else joined
     return joined.gather(1, prior.flatten(1).long()).view_as(prior)
+
+
+def _kmeans_of_groups(
+    vectors: Float[Tensor, "batch count dim"],
+    present: Bool[Tensor, "batch count"],
+    groups: int,
+    clusters: int,
+    generator: torch.Generator,
+) -> Int[Tensor, "batch count"]:
+    """Cluster every group of images by itself: of `groups` it holds every image that lies as many rows further."""
+    rows = vectors.view(-1, groups, *vectors.shape[1:]).transpose(0, 1).flatten(1, 2)
+    there = present.view(-1, groups, present.shape[1]).transpose(0, 1).flatten(1, 2)
+    found = kmeans(rows, there, clusters, generator, own=True)
+    return found.view(groups, -1, vectors.shape[1]).transpose(0, 1).flatten(0, 1)

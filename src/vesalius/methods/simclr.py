@@ -59,5 +59,8 @@ class SimClr(Method):
         pairs = itertools.combinations(gathered, 2)
         losses = [nt_xent_loss(one, two, temperature=self.config.temperature) for one, two in pairs]
         by_chance = math.log(2 * len(gathered[0]) - 1)
-        logs = {"embedding_spread": embedding_spread(projected[0]), "loss_by_chance": torch.tensor(by_chance)}
+        logs = {
+            "embedding_spread": embedding_spread(features[0].pooled, projected[0]),
+            "loss_by_chance": torch.tensor(by_chance),
+        }
         return StepOutput(loss=torch.stack(losses).mean(), logs=logs, student_features=features)

@@ -57,8 +57,12 @@ class SimSiam(Method):
         del progress
         # Batch norm sees one view at a time.
         features = features_of(self.student, stack_for_norms(self.student, views), len(views[0].pixels))
-        projected = torch.stack([self.projector(one.pooled) for one in features])
+        before_norm = [self.projector.layers(one.pooled) for one in features]
+        projected = torch.stack([self.projector.last_norm(one) for one in before_norm])
         predicted = torch.stack([self.predictor(one) for one in projected])
         loss = negative_cosine_loss(predicted, projected[: self.shared_views])
-        logs = {"embedding_spread": embedding_spread(projected[0])}
+        logs = {
+            "embedding_spread": embedding_spread(features[0].pooled, before_norm[0]),
+            "least_loss": torch.tensor(-1.0),
+        }
         return StepOutput(loss=loss, logs=logs, student_features=features)

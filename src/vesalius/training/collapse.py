@@ -8,9 +8,8 @@ from typing import Any
 
 __all__ = ["CollapseWatch"]
 
-
-_SOUND_START = 300
-"""Steps in which even a sound training may not yet tell images apart."""
+_FEWEST = 20
+"""Steps that the shortest training is given before it is said to give one point, or to learn nothing."""
 
 
 class CollapseWatch:
@@ -21,13 +20,23 @@ class CollapseWatch:
     the entropy is held (`EntropyControl`) neither shows; then the loss stands at the entropy of the teacher's mean
     answer: the student has learned the mean and nothing of the image. SwAV's codes become uniform where its embeddings
     are all alike, and its predictions go to one prototype. BYOL, SimSiam, MoCo and SimCLR give one embedding to all;
-    where the loss of the contrastive ones stays at chance, an image's key is not known from any other. R2O learns from
-    nothing where the two views of an image show no region in common.
+    SimSiam, whose batch norm tears a point apart again, then has the least loss there is, and early (Chen & He 2021,
+    figure 2). Where the loss of the contrastive ones stays at chance, an image's key is not known from any other. R2O
+    learns from nothing where the two views of an image show no region in common.
     """
 
-    def __init__(self, *, patience_steps: int) -> None:
-        """Wait so many steps before speaking: the first are uniform in every sound training."""
-        self.patience_steps = patience_steps
+    def __init__(self, *, total_steps: int) -> None:
+        """Wait before speaking: the first steps of every sound training are uniform and tell few images apart.
+
+        One point for all is told from a tenth of the training's `total_steps` on, other collapses from a fifth, and
+        that nothing is learned from a half; at the latest after 300, 500 and 300 steps. The least loss is early in the
+        first half, and at most the first 1,000 steps.
+        """
+        half = total_steps // 2
+        self.early_steps = min(1000, half)
+        self.patience_steps = max(1, min(500, total_steps // 5))
+        self.point_steps = max(_FEWEST, min(300, total_steps // 10))
+        self.learning_steps = max(_FEWEST, min(300, half))
         self.step = 0
         self.smoothed: dict[str, float] = {}
         self.raised: set[str] = set()
@@ -41,7 +50,7 @@ class CollapseWatch:
                 self.smoothed[name] = kept * self.smoothed.get(name, value) + (1.0 - kept) * value
             self.step = step
         patient = step >= self.patience_steps
-        found = {**self._entropy_alarms(), **self._spread_alarms(), **self._learning_alarms()} if patient else {}
+        found = self._point_alarms() | (self._entropy_alarms() | self._learning_alarms() if patient else {})
         if values.get("feature_rank", 99.0) < 2.0 and patient:
             found["rank"] = (
                 f"collapse: the features span {values['feature_rank']:.1f} dimensions, images are not told apart. "
@@ -75,14 +84,14 @@ class CollapseWatch:
                 "of its prototypes. Raise method.teacher_temperature, or lower method.centre_momentum and optimizer.lr"
             )
             return {"one": text}
-        if self.step >= _SOUND_START and figures.get("gain", 1.0) < 0.005:
+        if self.step >= self.learning_steps and figures.get("gain", 1.0) < 0.005:
             text = (
                 f"nothing learned: the loss is {figures['gain']:+.1%} of ln K below the entropy of the teacher's "
                 "mean answer, so one view says nothing of the other. Set method.contrast=1, use milder views "
                 "(small-chest), or train longer"
             )
             return {"nothing": text}
-        if self.step >= _SOUND_START and figures.get("code_entropy", 0.0) > 0.985:
+        if self.step >= self.learning_steps and figures.get("code_entropy", 0.0) > 0.985:
             text = (
                 f"collapse to uniform codes: their entropy is {figures['code_entropy']:.1%} of ln K, so that they say "
                 "nothing. Lower method.epsilon, use fewer prototypes, or hold them longer "
@@ -97,21 +106,31 @@ class CollapseWatch:
             return {"one": text}
         return {}
 
-    def _spread_alarms(self) -> dict[str, str]:
-        spread = self.smoothed.get("embedding_spread", 1.0)
-        if spread >= 0.03 or self.step < _SOUND_START:
+    def _point_alarms(self) -> dict[str, str]:
+        """Return what tells that all images get one embedding."""
+        spread, above_least = (self.smoothed.get(name, 1.0) for name in ("embedding_spread", "above_least"))
+        if self.step < self.point_steps:
             return {}
-        text = (
-            f"collapse to one point: the embeddings of different images spread by {spread:.3f} (1: over all "
-            "directions, 0: all alike). Lower optimizer.lr or raise training.batch_size; of BYOL also raise "
-            "method.teacher_momentum"
-        )
-        return {"point": text}
+        if spread < 0.03:
+            text = (
+                f"collapse to one point: the embeddings of different images spread by {spread:.3f} (1: over all "
+                "directions, 0: all alike). Lower optimizer.lr or raise training.batch_size; of BYOL also raise "
+                "method.teacher_momentum"
+            )
+            return {"point": text}
+        if above_least <= 0.01 and self.step <= self.early_steps:
+            text = (
+                f"collapse to the least loss: it is {above_least:.3f} above the least there is, as early as step "
+                f"{self.step:,}, so that views agree without telling images apart. Lower optimizer.lr, or use stronger "
+                "views"
+            )
+            return {"least": text}
+        return {}
 
     def _learning_alarms(self) -> dict[str, str]:
         """Return what tells that nothing is learned, of the contrastive methods and of R2O."""
         figures = self.smoothed
-        if self.step >= _SOUND_START and figures.get("below_chance", 1.0) < 0.005:
+        if self.step >= self.learning_steps and figures.get("below_chance", 1.0) < 0.005:
             text = (
                 f"nothing learned: the loss stays at chance ({figures['below_chance']:.1%} below it), so that an "
                 "image's two views are not known from those of others. Use milder views (small-chest), lower "
@@ -130,16 +149,18 @@ class CollapseWatch:
 def _figures(values: Mapping[str, float]) -> dict[str, float]:
     """Return what of a step's figures tells of collapse, entropies as shares of their largest."""
     figures = {name: values[name] for name in ("embedding_spread", "regions_an_image") if name in values}
+    loss = values.get("method_loss", values.get("loss", 0.0))
     if chance := values.get("loss_by_chance"):
-        figures["below_chance"] = 1 - values.get("method_loss", values.get("loss", 0.0)) / chance
+        figures["below_chance"] = 1 - loss / chance
+    if "least_loss" in values:
+        figures["above_least"] = loss - values["least_loss"]
     largest = values.get("teacher_entropy_max")
     if largest and "teacher_entropy" in values:
         mean_entropy = values.get("mean_entropy", 0.0) / largest
-        loss = values.get("dino_loss", values.get("method_loss", values.get("loss", 0.0)))
         figures |= {
             "entropy": values["teacher_entropy"] / largest,
             "mean_entropy": mean_entropy,
-            "gain": mean_entropy - loss / largest,
+            "gain": mean_entropy - values.get("dino_loss", loss) / largest,
         }
     largest = values.get("prototype_entropy_max")
     if largest:

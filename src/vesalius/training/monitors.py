@@ -36,13 +36,10 @@ class MetricsWriter(Callback):
         seconds_before: float,
         say: Callable[[str], None],
     ) -> None:
-        """Write into `folder`; `seconds_before` is the time that an interrupted training has behind it.
-
-        Alarms wait for a fifth of the training, at most 500 steps.
-        """
+        """Write into `folder`; `seconds_before` is the time that an interrupted training has behind it."""
         self.folder, self.every_steps, self.say = folder, every_steps, say
         self.started = time.monotonic() - seconds_before
-        self.watch = CollapseWatch(patience_steps=max(1, min(500, total_steps // 5)))
+        self.watch = CollapseWatch(total_steps=total_steps)
         self.last_time, self.last_step = time.monotonic(), -1
 
     @property

@@ -5,16 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from timm.optim.lars import Lars
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from vesalius.config import StrictModel
-from vesalius.schedules import Progress, cosine, warmup_cosine
+from vesalius.schedules import Progress, cosine, stepwise, warmup_cosine
 
 __all__ = ["OptimizerConfig", "build_optimizer", "clip_each", "set_schedules"]
 
@@ -28,6 +28,9 @@ class OptimizerConfig(StrictModel):
         scale_lr: Multiply `lr` by batch / 256.
         warmup_epochs: Linear from 0; at most half of a training, and a tenth of one that `training.steps` or a budget
             makes, whose length is not the recipe's.
+        schedule: Of the rate after the warm-up: `cosine` to `min_lr`, or `steps`, times `factor` at each milestone.
+        milestones: Shares of the training: [.6, .9] are epochs 12 and 18 of 20.
+        factor: Of each step.
         min_lr: End of the cosine.
         weight_decay, weight_decay_end: Cosine from the one to the other; biases and 1-D parameters have none.
         decay_all: Let biases and 1-D parameters decay as well, as SimSiam (appendix A) and MoCo do.
@@ -40,6 +43,9 @@ class OptimizerConfig(StrictModel):
     lr: float = Field(default=5e-4, gt=0)
     scale_lr: bool = True
     warmup_epochs: float = Field(default=10.0, ge=0)
+    schedule: Literal["cosine", "steps"] = "cosine"
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    factor: float = Field(default=0.1, gt=0)
     min_lr: float = Field(default=1e-6, ge=0)
     weight_decay: float = Field(default=0.04, ge=0)
     weight_decay_end: float = Field(default=0.4, ge=0)
@@ -47,6 +53,15 @@ class OptimizerConfig(StrictModel):
     clip_each: float = Field(default=3.0, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     trust: float = Field(default=0.001, gt=0)
+
+    @model_validator(mode="after")
+    def _check_milestones(self) -> OptimizerConfig:
+        if bool(self.milestones) is not (self.schedule == "steps"):
+            raise ValueError(
+                f"schedule = {self.schedule} with milestones = {list(self.milestones)}: steps needs milestones, as "
+                "shares of the training ([0.6, 0.9]), and cosine has none"
+            )
+        return self
 
 
 def build_optimizer(
@@ -87,7 +102,10 @@ def set_schedules(
     # A warm-up made for a longer training would leave nothing to train with.
     longest = progress.total_steps // (2 if own_length else 10)
     warmup = min(int(config.warmup_epochs * progress.steps_per_epoch), max(1, longest))
-    lr = warmup_cosine(peak, min(config.min_lr, peak), progress, warmup)
+    if config.schedule == "steps" and progress.step >= warmup:
+        lr = stepwise(peak, config.factor, config.milestones, progress.fraction)
+    else:
+        lr = warmup_cosine(peak, min(config.min_lr, peak), progress, warmup)
     weight_decay = cosine(config.weight_decay, config.weight_decay_end, progress.fraction)
     for group in optimizer.param_groups:
         group["lr"] = peak if group.get("constant", False) else lr
