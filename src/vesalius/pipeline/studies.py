@@ -39,8 +39,8 @@ def study(
 ) -> Path:
     """Train every arm of a study at equal budget, score them all, and write the tables; what is done stays done.
 
-    An arm that fails is told, and the others go on. Several processes may be given the same study: each takes what no
-    other is at.
+    An arm that fails is told, or a task of it that cannot be scored, and the others go on. Several processes may be
+    given the same study: each takes what no other is at.
 
     Args:
         name: Shipped study (`medino`) or YAML file.
@@ -150,8 +150,8 @@ def _tell_failed(out: Path, file: Path, found: Sequence[tuple[StudyRun, Outcome]
     if lines:
         count = f"{len(lines)} training{'s' if len(lines) > 1 else ''}"
         raise RunError(
-            f"{out}: {count} failed (traces in {folder}failed/); what could be done is in {file}. The same command "
-            "tries these again:\n" + "\n".join(lines)
+            f"{out}: {count} failed, in whole or in the tasks named (traces in {folder}failed/); what could be done is "
+            f"in {file}. The same command tries what is missing again:\n" + "\n".join(lines)
         )
 
 

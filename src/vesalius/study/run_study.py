@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vesalius.atomic import replace_text
-from vesalius.errors import RunError, VesaliusError
+from vesalius.errors import RunError
 from vesalius.locks import holding
 from vesalius.records.result import Result
 from vesalius.study.about import ABOUT, about_of, write_about
 from vesalius.study.definition import Study, StudyArm
+from vesalius.study.failures import Failures, reason
 from vesalius.study.label_trainings import LabelTraining, label_minutes
 from vesalius.study.results_file import read_results
 from vesalius.study.scored import Scored
@@ -25,7 +25,7 @@ from vesalius.training.run_folder import RunFolder
 
 __all__ = ["Outcome", "StudyRun"]
 
-_PLAN, _LOCKS, _RUNS, _FAILED = "plan.json", ".locks", "runs", "failed"
+_PLAN, _LOCKS, _RUNS = "plan.json", ".locks", "runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +36,13 @@ class Outcome:
         arm: Which.
         seed: Which training of it.
         state: `elsewhere` where another process is at it.
-        why: It failed.
+        why: It failed, or tasks of it, which are named.
     """
 
     arm: str
     seed: int
     state: Literal["done", "elsewhere", "failed"]
     why: str = ""
-
-
-def reason(error: Exception) -> str:
-    """Return an error in one line; of one that is no error of the input's, its kind as well."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, VesaliusError) else f"{type(error).__name__}: {text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +160,7 @@ class StudyRun:
             except Exception as error:  # noqa: BLE001
                 say(f"{arm.title} is left out: {reason(error)}")
                 for seed in range(self.seeds):
-                    self._tell(name, seed, error)
+                    self._failures.tell(name, seed, {"": error})
         if alone and not able and not untrained:
             raise whole
         if 1 < len(able) < len(arms):  # together, so that minutes mean the same to each
@@ -182,7 +176,8 @@ class StudyRun:
         """Train one arm unless that is done, and score it by what the tables show of it.
 
         What another process of the study is at is left to it. What fails is told and written down
-        (`failed/<arm>-seed<n>.txt`), and keeps no other arm from being done. `begin` is called where it is begun.
+        (`failed/<arm>-seed<n>.txt`), and keeps no other arm from being done, nor a task that cannot be scored another
+        task. `begin` is called where it is begun.
         """
         with holding(self.out / _LOCKS / f"{name}-seed{seed}") as free:
             if not free:
@@ -190,33 +185,28 @@ class StudyRun:
             begin()
             try:
                 self._train(name, seed, verbs)
-                self._score(name, seed, verbs)
+                errors = self._score(name, seed, verbs)
             except Exception as error:  # noqa: BLE001 (of any arm, whatever it is; interruptions are none)
-                self._tell(name, seed, error)
-                return Outcome(name, seed, "failed", reason(error))
-            self._failure(name, seed).unlink(missing_ok=True)
+                errors = {"": error}
+            if errors:
+                return Outcome(name, seed, "failed", self._failures.tell(name, seed, errors))
+            self._failures.forget(name, seed)
         return Outcome(name, seed, "done")
 
     def left_out(self) -> list[Outcome]:
         """Return the trainings that could not be planned."""
-        planned, told = self._plans(), dict(self._failed())
+        planned, told = self._plans(), self._failures.told()
         missing = [(name, seed) for name in self.study.arms if name not in planned for seed in range(self.seeds)]
         return [Outcome(name, seed, "failed", told.get((name, seed), "not planned")) for name, seed in missing]
 
     def failures(self) -> dict[str, str]:
-        """Return the trainings whose last try failed, by title and seed, and why."""
-        return {self.title(*training): why for training, why in self._failed() if training[0] in self.study.arms}
+        """Return the trainings whose last try failed, in whole or in some tasks, by title and seed, and why."""
+        told = self._failures.told()
+        return {self.title(*training): why for training, why in told.items() if training[0] in self.study.arms}
 
     def title(self, name: str, seed: int) -> str:
         """Return what a training is called."""
         return f"{self.study.arms[name].title}, seed {seed}"
-
-    def _failed(self) -> list[tuple[tuple[str, int], str]]:
-        found = []
-        for file in sorted((self.out / _FAILED).glob("*-seed*.txt")):
-            name, _, seed = file.stem.rpartition("-seed")
-            found.append(((name, int(seed)), file.read_text(encoding="utf-8").partition("\n")[0]))
-        return found
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -242,14 +232,6 @@ class StudyRun:
         """Say whether anything was scored of an arm, by this call or an earlier one."""
         return any((self.out / "results").glob(f"{arm}-seed*/*.json"))
 
-    def _tell(self, name: str, seed: int, error: Exception) -> None:
-        """Write down what failed, with its trace."""
-        trace = "".join(traceback.format_exception(error))
-        replace_text(self._failure(name, seed), f"{reason(error)}\n\n{trace}")
-
-    def _failure(self, name: str, seed: int) -> Path:
-        return self.out / _FAILED / f"{name}-seed{seed}.txt"
-
     def _file(self, arm: str, seed: int, task: Scored) -> Path:
         return self.out / "results" / f"{arm}-seed{seed}" / f"{task.name}.json"
 
@@ -257,6 +239,10 @@ class StudyRun:
     def plan_file(self) -> Path:
         """How many steps every arm takes."""
         return self.out / _PLAN
+
+    @property
+    def _failures(self) -> Failures:
+        return Failures(self.out / "failed")
 
     @property
     def _lock(self) -> Path:
@@ -287,9 +273,16 @@ class StudyRun:
         tables = [table for table in self.study.tables.values() if name in table.arms]
         return [one for one in self.tasks if any(one.is_of(table) for table in tables)]
 
-    def _score(self, name: str, seed: int, verbs: Verbs) -> None:
+    def _score(self, name: str, seed: int, verbs: Verbs) -> dict[str, Exception]:
+        """Score a training by every task that is missing; return what could not be scored, by the task's name."""
+        errors: dict[str, Exception] = {}
         for task in self._tasks(name):
             file = self._file(name, seed, task)
-            if not file.is_file():
+            if file.is_file():
+                continue
+            try:
                 content = [one.as_dict() for one in verbs.score(self.folder(name, seed), task)]
                 replace_text(file, json.dumps(content) + "\n")
+            except Exception as error:  # noqa: BLE001 (of any task, whatever it is)
+                errors[task.name] = error
+        return errors
