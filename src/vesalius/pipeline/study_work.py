@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vesalius.data.engines import check_engine, run_in_order
-from vesalius.errors import ConfigError, VesaliusError
+from vesalius.data.engines import check_engine
+from vesalius.data.run_apart import run_apart
+from vesalius.errors import ConfigError
 from vesalius.pipeline.pretraining import plan_pretrainings, pretrain
 from vesalius.pipeline.scoring import (
     evaluate,
@@ -115,22 +116,18 @@ class StudyWork:
     def together(self, run: StudyRun, *, engine: str, jobs: int, say: _Say) -> list[Outcome]:
         """Do several trainings at a time, each in a process that writes its own log (`logs/`).
 
-        Where a process dies, for want of memory, those that were not done are told as failed.
+        One whose process dies, for want of memory, is told as failed, and the others go on.
         """
         planned = run.trainings()
         calls = [(self, name, seed, jobs) for name, seed in planned]
-        found = []
-        outcomes = run_in_order(_do_elsewhere, calls, workers=min(jobs, max(1, len(calls))), engine=engine, ahead=1)
-        try:
-            for number, outcome in enumerate(outcomes, 1):
-                about = f"{number} of {len(planned)}: {run.title(outcome.arm, outcome.seed)}"
-                if outcome.state == "done":
-                    say(f"{about}: done")
-                _tell(outcome, about, say)
-                found.append(outcome)
-        except VesaliusError as error:
-            why = f"not done, since a process died ({error}); give fewer --jobs"
-            found += [Outcome(name, seed, "failed", why) for name, seed in planned[len(found) :]]
+        found: list[Outcome] = []
+        for place, told in run_apart(_do_elsewhere, calls, workers=jobs, engine=engine):
+            outcome = told if isinstance(told, Outcome) else run.fail(*planned[place], told)
+            found.append(outcome)
+            about = f"{len(found)} of {len(planned)}: {run.title(outcome.arm, outcome.seed)}"
+            if outcome.state == "done":
+                say(f"{about}: done")
+            _tell(outcome, about, say)
         return found
 
     def verbs(self, console: Console | None) -> Verbs:

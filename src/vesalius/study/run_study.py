@@ -193,6 +193,10 @@ class StudyRun:
             self._failures.forget(name, seed)
         return Outcome(name, seed, "done")
 
+    def fail(self, name: str, seed: int, error: Exception) -> Outcome:
+        """Write down what ended a training from outside, as when its process was killed."""
+        return Outcome(name, seed, "failed", self._failures.tell(name, seed, {"": error}))
+
     def left_out(self) -> list[Outcome]:
         """Return the trainings that could not be planned."""
         planned, told = self._plans(), self._failures.told()
