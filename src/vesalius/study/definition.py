@@ -15,6 +15,7 @@ from vesalius.evaluation.amounts import ALL, in_order
 from vesalius.evaluation.detection_options import DetectTraining
 from vesalius.evaluation.finetune_options import FinetuneOptions
 from vesalius.evaluation.segment_options import SegmentTraining
+from vesalius.study.written import check_written
 
 __all__ = ["ON_MAPS", "Study", "StudyArm", "StudyTable", "available_studies", "load_study", "usual_draws"]
 
@@ -50,7 +51,7 @@ class StudyTable(StrictModel):
     Attributes:
         title: Above it.
         task: `attention`, `coordinates`, `segment`, `regions`, `detect`, `knn`, `linear` or `finetune`.
-        metric: Of that task.
+        metric: Of that task, see `vesalius.study.written`.
         decoder: Of segmentation, see `vesalius.evaluation.segment_options`; another than `linear` is trained.
         features: Kind of frozen features of a probe, see `vesalius.evaluation.feature_kinds`.
         k: Neighbours of k-NN.
@@ -116,6 +117,11 @@ class StudyTable(StrictModel):
             raise ValueError("task detect keeps to the folder's own sides; leave protocol and folds out")
         if self.task != "knn" and self.k != type(self).model_fields["k"].default:
             raise ValueError(f"k = {self.k}: belongs to task knn, not {self.task}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_written(self) -> StudyTable:
+        check_written(self.task, self.metric, (*self.baselines, *([self.beside] if self.beside else [])))
         return self
 
     @property

@@ -12,12 +12,13 @@ from vesalius.data.knowledge_pool import open_knowledge
 from vesalius.data.open_pool import Data, open_pool
 from vesalius.data.region_maps import open_regions
 from vesalius.data.store import open_store
-from vesalius.errors import ConfigError, SplitError, nearest
+from vesalius.errors import ConfigError, LabelError, SplitError, nearest
 from vesalius.evaluation.average_precision import check_installed
 from vesalius.evaluation.coco_objects import read_objects
 from vesalius.evaluation.detect import draw_images
 from vesalius.evaluation.detection_options import DetectOptions
 from vesalius.evaluation.mask_parts import check_mirrors, mask_parts
+from vesalius.evaluation.metrics import default_metrics
 from vesalius.evaluation.segment_options import SegmentTraining
 from vesalius.evaluation.targets import read_targets
 from vesalius.study.definition import Study, StudyTable
@@ -83,12 +84,14 @@ def check_scored(study: Study, tasks: Sequence[Scored]) -> None:
 
     Raises:
         SplitError: A table keeps to a store's own sides, and one of them has no such label or mask.
-        LabelError: A detector would learn from more images than there are.
+        LabelError: A detector would learn from more images than there are, or a table's metric says nothing of a label.
         EvaluationError: Masks, and no image that has one.
         ConfigError: Networks would learn from mirrored images of parts that are the patient's left and right.
     """
     networks = build(SegmentTraining, apply_overrides({}, study.segment), source="segment")
     for task in tasks:
+        if task.task in ON_LABELS:
+            _check_metrics(study, task)
         if task.task == "segment" and task.decoder != "linear":
             check_mirrors(mask_parts(open_store(task.store), ())[0], networks)
         if task.task in ON_OBJECTS:
@@ -104,6 +107,21 @@ def check_scored(study: Study, tasks: Sequence[Scored]) -> None:
             raise SplitError(
                 f"{store.path}: no image of the {side} side has {what}, and the study keeps to the store's own sides; "
                 "prepare it with --split patient"
+            )
+
+
+def _check_metrics(study: Study, task: Scored) -> None:
+    """Refuse a table whose metric is not computed for a label's kind.
+
+    Raises:
+        LabelError: So it is.
+    """
+    kind = read_targets(open_store(task.store), task.label).kind
+    for name, table in study.tables.items():
+        if task.is_of(table) and table.metric not in default_metrics(kind):
+            raise LabelError(
+                f"{task.store}: table {name} shows {table.metric}, which says nothing of label '{task.label}' of kind "
+                f"{kind}; use one of {', '.join(default_metrics(kind))}, or keep the table to others (labels: [...])"
             )
 
 
