@@ -181,7 +181,7 @@ def _score(study: Study, cache: Path, folder: Path, task: Scored) -> Sequence[Re
         return [evaluate(folder, task=task.task, label=task.label, **how, **few)]
     if task.task == "segment":
         trained = task.decoder != "linear"
-        how |= {"decoder": task.decoder, "overrides": study.segment if trained else ()}
+        how |= {"parts": task.parts, "decoder": task.decoder, "overrides": study.segment if trained else ()}
         return evaluate_segment(folder, **how, **few)
     if task.task == "detect":
         return [evaluate_detect(folder, data=task.store, overrides=study.detect, **amounts)]

@@ -17,8 +17,11 @@ from vesalius.evaluation.finetune_options import FinetuneOptions
 from vesalius.evaluation.segment_options import SegmentTraining
 from vesalius.study.written import check_written
 
-__all__ = ["ON_MAPS", "Study", "StudyArm", "StudyTable", "available_studies", "load_study", "usual_draws"]
+__all__ = ["ON_LABELS", "ON_MAPS", "Study", "StudyArm", "StudyTable", "available_studies", "load_study", "usual_draws"]
 
+
+ON_LABELS = ("knn", "linear", "finetune")
+"""Classifiers, whose figures are of all images together."""
 
 ON_MAPS = ("attention", "coordinates", "regions")
 """Tasks that learn from no labels."""
@@ -62,7 +65,8 @@ class StudyTable(StrictModel):
         fractions: Several amounts in its place: a row each, and a curve.
         draws: How often labels are drawn; of what is trained on them also trainings on all of them. By default
             three, of detection one.
-        labels: Labels of a probe that the table shows; empty for all that are asked for.
+        labels: Labels of a probe or fine-tuning that the table shows; empty for all that are asked for.
+        parts: Of the masks, that segmentation learns and is scored by, in stores that have them; empty for all.
         arms: By name, in the order in which they are expected to grow better.
         rows: `labels`, or `arms` where there are many of them.
         beside: A baseline of every arm's own (`random_init`, where backbones differ) shown in the arm's cell.
@@ -85,6 +89,7 @@ class StudyTable(StrictModel):
     fractions: tuple[float, ...] = ()
     draws: int = Field(default=3, ge=1)
     labels: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
     arms: tuple[str, ...] = Field(min_length=1)
     rows: Literal["labels", "arms"] = "labels"
     beside: str = ""
@@ -117,6 +122,15 @@ class StudyTable(StrictModel):
             raise ValueError("task detect keeps to the folder's own sides; leave protocol and folds out")
         if self.task != "knn" and self.k != type(self).model_fields["k"].default:
             raise ValueError(f"k = {self.k}: belongs to task knn, not {self.task}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_what_is_shown(self) -> StudyTable:
+        if self.labels and self.task not in ON_LABELS:
+            parts = "; name parts of the masks as parts: [...]" if self.task == "segment" else ""
+            raise ValueError(f"labels: task {self.task} predicts none; leave them out{parts}")
+        if self.parts and self.task != "segment":
+            raise ValueError(f"parts: belong to task segment, not {self.task}")
         return self
 
     @model_validator(mode="after")

@@ -48,7 +48,7 @@ def planned_tasks(
         ConfigError: An unknown task, or detection where pycocotools is not installed.
         NothingScoredError: No task that what is given can serve.
         StoreError: A store that is not there, or has no masks.
-        LabelError: A label that a store does not have.
+        LabelError: A label that a store does not have, or parts that none of them has.
         ManifestError: A folder that is not in COCO's format.
     """
     known = (*ON_MASKS, *ON_LABELS, *ON_OBJECTS)
@@ -62,6 +62,9 @@ def planned_tasks(
     for folder in objects:
         check_installed()
         read_objects(folder)
+    for table in study.tables.values():
+        if study.pool == "shared" and masks and not any(_has(store, table.parts) for store in masks):
+            mask_parts(open_store(masks[-1]), table.parts)  # refuses parts that no store has
     _check_names([*masks, *(store for store, _ in labels), *objects])
     planned = [
         one
@@ -93,7 +96,7 @@ def check_scored(study: Study, tasks: Sequence[Scored]) -> None:
         if task.task in ON_LABELS:
             _check_metrics(study, task)
         if task.task == "segment" and task.decoder != "linear":
-            check_mirrors(mask_parts(open_store(task.store), ())[0], networks)
+            check_mirrors(mask_parts(open_store(task.store), task.parts)[0], networks)
         if task.task in ON_OBJECTS:
             draw_images(read_objects(task.store), DetectOptions(fractions=(task.fraction,)))
         if task.protocol != "split":
@@ -131,7 +134,13 @@ def _tasks_of(
     """Return what one table asks for of all that is given."""
     if table.task in ON_LABELS:
         return [one for store, label in labels if table.shows(label) for one in Scored.of(table, store, label)]
-    return [one for given in (masks if table.task in ON_MASKS else objects) for one in Scored.of(table, given)]
+    given = [store for store in masks if _has(store, table.parts)] if table.task in ON_MASKS else objects
+    return [one for store in given for one in Scored.of(table, store)]
+
+
+def _has(store: Path, parts: Sequence[str]) -> bool:
+    """Whether a store's masks have all these parts."""
+    return not parts or set(parts) <= set(mask_parts(open_store(store), ())[0])
 
 
 def stores_scored(tasks: Sequence[Scored]) -> dict[str, list[str]]:
