@@ -103,7 +103,7 @@ def study(
     for part in parts:
         if definition.pool == "own":
             say(f"{part.out.name}:")
-        runs.append(part.begin(say))
+        runs.append(part.begin(say, jobs))
     found: list[tuple[StudyRun, Outcome]] = []
     files = []
     for part, run in zip(parts, runs, strict=True):

@@ -26,6 +26,7 @@ from vesalius.pipeline.scoring_cost import label_training
 from vesalius.study.about import all_tasks
 from vesalius.study.definition import Study, StudyArm
 from vesalius.study.label_trainings import LabelTraining
+from vesalius.study.plan_words import plan_words
 from vesalius.study.preparation import check_arms, check_scored, planned_tasks, stores_scored
 from vesalius.study.run_study import Outcome, StudyRun
 from vesalius.study.scored import ON_LABELS, Scored
@@ -91,8 +92,8 @@ class StudyWork:
         tasks = all_tasks(self.out, self._run_of(shown).tasks)
         return replace(run, study=shown, tasks=tasks, seeds=run.seeds_scored())
 
-    def begin(self, say: _Say) -> StudyRun:
-        """Look at all that the study needs, begin its folder, and count every arm's steps."""
+    def begin(self, say: _Say, jobs: int = 1) -> StudyRun:
+        """Look at all that the study needs, begin its folder, count every arm's steps and say what they cost."""
         run = self.run()
         idle = [arm for arm in self.arms if arm not in run.study.arms]
         if idle:
@@ -102,6 +103,8 @@ class StudyWork:
         run.begin(self.shared(pool), maps, stores_scored(run.tasks))
         with _threads(self.threads):
             run.plan(self.verbs(None), say)
+            for line in plan_words(run, self.verbs(None), jobs):
+                say(line)
         return run
 
     def one_by_one(self, run: StudyRun, console: Console, say: _Say) -> list[Outcome]:
