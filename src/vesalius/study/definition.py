@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from vesalius.config import StrictModel, apply_overrides, build, load_yaml
 from vesalius.errors import ConfigError, nearest
@@ -161,6 +161,11 @@ class Study(StrictModel):
         finetune: Assignments for every fine-tuning, see `vesalius.evaluation.finetune_options`.
         segment: Assignments for every segmentation network, see `vesalius.evaluation.segment_options`.
         detect: Assignments for every detector, see `vesalius.evaluation.detection_options`.
+        data: Stores to pretrain on, `STORE` or `STORE@all`; these and the next three by their paths from the file.
+        masks: Stores whose masks are scored by.
+        labels: `STORE=LABEL` of probes and fine-tuning.
+        objects: Folders in COCO's format.
+        seeds: Trainings an arm.
     """
 
     about: str
@@ -171,6 +176,20 @@ class Study(StrictModel):
     finetune: tuple[str, ...] = ()
     segment: tuple[str, ...] = ()
     detect: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
+    seeds: int = Field(default=1, ge=1)
+
+    @field_validator("labels")
+    @classmethod
+    def _check_labels(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for text in given:
+            store, _, label = text.rpartition("=")
+            if not (store and label):
+                raise ValueError(f"{text}: expected STORE=LABEL")
+        return given
 
     @model_validator(mode="after")
     def _check_titles(self) -> Study:
@@ -211,6 +230,17 @@ class Study(StrictModel):
                     raise ValueError(f"table {name}: against '{other}', no arm or baseline{nearest(other, known)}")
         return self
 
+    @property
+    def labelled(self) -> tuple[tuple[str, str], ...]:
+        """Stores and labels."""
+        return tuple((text.rpartition("=")[0], text.rpartition("=")[2]) for text in self.labels)
+
+    def placed(self, folder: Path) -> Study:
+        """Return it with the paths of its stores as they are from a folder."""
+        paths = {kind: tuple(str(folder / one) for one in getattr(self, kind)) for kind in ("data", "masks", "objects")}
+        labels = tuple(f"{folder / store}={label}" for store, label in self.labelled)
+        return self.model_copy(update={**paths, "labels": labels})
+
     def some(self, arms: tuple[str, ...]) -> Study:
         """Return the study of these arms alone, in the order of the study.
 
@@ -248,4 +278,4 @@ def load_study(name: str | Path) -> Study:
     path = shipped.get(str(name), Path(name))
     if not path.is_file():
         raise ConfigError(f"no study '{name}'{nearest(str(name), shipped)}; shipped are {', '.join(shipped)}")
-    return build(Study, load_yaml(path), source=str(path))
+    return build(Study, load_yaml(path), source=str(path)).placed(path.parent)
