@@ -186,7 +186,9 @@ def test_a_part_that_no_scored_image_shows_is_named(
     monkeypatch.setattr(SegmentCounts, "shown", property(without))
     for decoder, overrides in (("linear", []), ("fpn", QUICK["overrides"])):
         how = QUICK | {"decoder": decoder, "overrides": overrides, "cache": tmp_path}
-        with pytest.raises(LabelError, match=r"none of the \d+ images of the test side shows heart.*--parts"):
+        with pytest.raises(
+            LabelError, match=r"none of the \d+ images of the test side shows heart.*--label; .*parts: "
+        ):
             pipeline.evaluate_segment(run, data=phantom_store, **how)
     assert not list(tmp_path.iterdir())
 

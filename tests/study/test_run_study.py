@@ -16,10 +16,12 @@ from vesalius.errors import ConfigError, RunError
 from vesalius.locks import holding
 from vesalius.study.definition import StudyArm, load_study
 from vesalius.study.label_trainings import LabelTraining
+from vesalius.study.plan_words import plan_words
 from vesalius.study.run_study import StudyRun
 from vesalius.study.scored import Scored
 from vesalius.study.verbs import Verbs
 from vesalius.training.planning import Plan
+from vesalius.training.run_folder import RunFolder
 
 Go = Callable[..., Path]
 
@@ -107,11 +109,48 @@ def test_a_cost_that_cannot_be_told_stops_nothing(definition: Path, tmp_path: Pa
     task = Scored("finetune", tmp_path, "any_finding", draws=1)
     table = {"tuned": study.tables["tuned"].model_copy(update={"arms": ("unguided", "guided")})}
     run = StudyRun(study.model_copy(update={"tables": table}), tmp_path / "study", 2, (task,))
-    run.plan(Verbs(plan, _not_asked, _not_asked, price), told.append)
+    verbs = Verbs(plan, _not_asked, _not_asked, price)
+    run.plan(verbs, told.append)
+    told += plan_words(run, verbs, 1)
     # two trainings of the arm and one of its untrained twin
     assert "training steps on labels, untrained networks too, up to 3 more" in told[-1]
     assert "not told of DINO alone, finetune-" in told[-1]
     assert told[-1].endswith("RuntimeError: out of memory")
+
+
+def test_minutes_are_those_that_are_left_and_those_of_several_at_a_time(definition: Path, tmp_path: Path) -> None:
+    study = load_study(definition).some(("unguided", "guided"))
+
+    def plan(arms: Sequence[StudyArm]) -> list[Plan]:
+        return [Plan(steps=60, step_seconds=0.1, minutes=10.0) for _ in arms]
+
+    run = StudyRun(study, tmp_path / "study", 2, ())
+    verbs = Verbs(plan, _not_asked, _not_asked, _not_asked)
+    run.plan(verbs, lambda _: None)
+    assert plan_words(run, verbs, 1)[-1] == "4 trainings, 40 minutes in one process; scoring not counted"
+    done = RunFolder(run.folder("guided", 0))
+    done.path.mkdir(parents=True)
+    done.recipe_file.touch()
+    done.state_file.write_text('{"status": "done"}')
+    told = "3 trainings left of 4, 30 minutes in one process, 20 with 2 at a time; scoring not counted"
+    assert plan_words(run, verbs, 2)[-1] == told
+
+
+def test_a_plan_that_was_looked_at_makes_room_for_another(
+    go: Go, tiny: tuple[str, ...], definition: Path, guided_store: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    given = {"tasks": ["attention"], "arms": ["unguided"]}
+    file = go(definition, guided_store, out, plan_only=True, **given)
+    steps = json.loads(file.read_text())["unguided"]["steps"]
+    twice = tuple(one.replace("epochs: 1,", "epochs: 2,") for one in tiny)
+    go(definition, guided_store, out, plan_only=True, overrides=twice, **given)
+    assert json.loads(file.read_text())["unguided"]["steps"] == 2 * steps
+    go(definition, guided_store, out, **given)
+    assert json.loads((out / "runs" / "unguided-seed0" / "run.json").read_text())["steps_taken"] == steps
+    with pytest.raises(RunError, match="with other overrides"):
+        go(definition, guided_store, out, plan_only=True, overrides=twice, **given)
+    assert json.loads(file.read_text())["unguided"]["steps"] == steps
 
 
 def _not_asked(*given: object) -> NoReturn:

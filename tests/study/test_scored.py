@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from vesalius.data.store import open_store
-from vesalius.errors import ConfigError, SplitError
+from vesalius.errors import ConfigError, LabelError, SplitError
 from vesalius.study import preparation
 from vesalius.study.definition import StudyTable, load_study
 from vesalius.study.preparation import check_scored, planned_tasks
@@ -44,6 +46,46 @@ def test_tables_of_other_options_show_other_tasks(options: dict[str, object]) ->
     assert not {one.name for one in changed} & {one.name for one in tasks}
     assert all(one.is_of(other) and not one.is_of(usual) for one in changed)
     assert all(Scored.from_state(one.as_state()).name == one.name for one in changed)
+
+
+def test_parts_tell_segmentations_apart_and_those_written_before_have_all() -> None:
+    table = {"task": "segment", "metric": "dice"}
+    usual, other = _table(**table), _table(**table, parts=["left_lung", "heart"])
+    ([every], [some]) = (Scored.of(one, Path("store")) for one in (usual, other))
+    assert (every.name, some.name) == ("segment-store", "segment-store-left_lung+heart")
+    assert some.is_of(other)
+    assert not some.is_of(usual)
+    assert Scored.from_state(json.loads(json.dumps(some.as_state()))) == replace(some, store=some.store.resolve())
+    before = {key: value for key, value in every.as_state().items() if key != "parts"}
+    assert Scored.from_state(before).parts == ()
+
+
+def test_a_table_of_parts_is_of_them_alone(
+    go: Callable[..., Path], guided_store: Path, phantom_store: Path, tmp_path: Path
+) -> None:
+    definition, out, other = tmp_path / "parts.yaml", tmp_path / "study", tmp_path / "other"
+    segment = 'segment: ["rounds=1", "round_steps=2", "batch_size=4"]\n'
+    head = segment + NEIGHBOURS.partition("tables:")[0] + "tables:\n"
+    of = "task: segment, metric: dice, draws: 1, arms: [given]"
+    lines = [f"  linear: {{title: L, {of}, parts: [heart]}}\n", f"  all: {{title: A, {of}}}\n"]
+    lines += [f"  trained: {{title: F, {of}, decoder: fcn, parts: [heart, left_lung]}}\n"]
+    definition.write_text(head + "".join(lines))
+    go(definition, guided_store, out, masks=[guided_store], labels=[])
+    rows = pd.read_csv(out / "results.csv", keep_default_na=False)
+    shown = {str(parts): set(found["label"]) for parts, found in rows.groupby("parts")}
+    assert shown["heart"] == {"heart"}
+    assert shown["heart+left_lung"] == {"heart", "left_lung", "mean"}
+    assert shown[""] >= {"heart", "left_lung", "right_lung", "mean"}
+    assert (out / "results" / "given-seed0" / "segment-fcn-store-heart+left_lung-1-draws.json").is_file()
+    shutil.copytree(phantom_store, other)
+    state = (other / "store.json").read_text()
+    (other / "store.json").write_text(state.replace('"heart"', '"tumour"'))
+    study = load_study(definition)
+    planned = planned_tasks(study, ["segment"], masks=[phantom_store, other], labels=[])
+    assert {(one.store.name, one.parts) for one in planned if one.store == other} == {("other", ())}
+    definition.write_text(head + f"  linear: {{title: L, {of}, parts: [haert]}}\n")
+    with pytest.raises(LabelError, match=r"no part 'haert'.*did you mean 'heart'"):
+        go(definition, guided_store, tmp_path / "none", masks=[guided_store], labels=[])
 
 
 def test_neighbours_and_protocol_reach_the_evaluation(
@@ -79,6 +121,9 @@ def test_neighbours_and_protocol_reach_the_evaluation(
         ),
         ("{title: T, task: knn, metric: roc_auc, arms: [given], protocol: split, folds: 2}", "leave folds out"),
         ("{title: T, task: knn, metric: roc_auc, arms: [given], protocol: fold}", "protocol"),
+        ("{title: T, task: segment, metric: dice, arms: [given], labels: [heart]}", r"name parts .* as parts: \[...\]"),
+        ("{title: T, task: attention, metric: best_dice, arms: [given], labels: [heart]}", "leave them out"),
+        ("{title: T, task: regions, metric: iou, arms: [given], parts: [heart]}", "parts: belong to task segment"),
     ],
 )
 def test_options_of_other_tasks_are_refused(table: str, told: str, tmp_path: Path) -> None:

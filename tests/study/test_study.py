@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from vesalius import pipeline
 from vesalius.errors import ConfigError, KnowledgeError, LabelError, RunError
 from vesalius.pipeline.scoring_cost import label_training
 from vesalius.study.definition import available_studies, load_study
@@ -161,6 +162,31 @@ def test_it_refuses_before_it_trains(
     with pytest.raises(ConfigError, match="no study 'medinoo'"):
         go(Path("medinoo"), guided_store, tmp_path / "study")
     assert not (tmp_path / "study").exists()
+
+
+def test_a_file_may_name_its_stores_and_the_call_takes_their_place(
+    definition: Path, guided_store: Path, tiny: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "stores").mkdir()
+    (tmp_path / "stores" / "mine").symlink_to(guided_store)
+    lines = "data: [stores/mine@all]\nmasks: [stores/mine]\nlabels: [stores/mine=sex]\nseeds: 2\n"
+    text = definition.read_text()
+    definition.write_text(text + lines)
+    given = {"overrides": tiny, "arms": ["unguided"], "console": Console(quiet=True)}
+    out = tmp_path / "study"
+    pipeline.study(definition, out=out, tasks=["attention"], **given)
+    assert {one.name for one in (out / "results").iterdir()} == {"unguided-seed0", "unguided-seed1"}
+    assert (out / "results" / "unguided-seed0" / "attention-mine.json").is_file()
+    out = tmp_path / "other"
+    pipeline.study(definition, out=out, tasks=["linear"], labels=[(guided_store, "any_finding")], seeds=1, **given)
+    found = [str(one.relative_to(out / "results")) for one in (out / "results").glob("*/*")]
+    assert found == ["unguided-seed0/linear-store-any_finding-grid.json"]
+    definition.write_text(text)
+    with pytest.raises(ConfigError, match=r"nothing to pretrain on; give --data STORE, or data: "):
+        pipeline.study(definition, out=tmp_path / "none", masks=[guided_store], **given)
+    definition.write_text(text + "labels: [sex]\n")
+    with pytest.raises(ConfigError, match="sex: expected STORE=LABEL"):
+        load_study(definition)
 
 
 def test_published_figures_of_no_arm_are_refused(definition: Path, tmp_path: Path) -> None:

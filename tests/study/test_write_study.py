@@ -112,7 +112,10 @@ def test_an_arm_that_fails_leaves_the_others_whole_and_is_tried_again(
         go(definition, guided_store, out, **given)
     assert "1 of 2: DINO alone, seed 0: failed: " in told.export_text()
     text = (out / "tables.md").read_text()
-    assert "These trainings failed; their figures are missing:\n\n- DINO alone, seed 0: " in text
+    assert (
+        "These trainings failed, in whole or in the tasks named; those figures are missing:\n\n- DINO alone, seed 0: "
+        in text
+    )
     assert re.search(r"\| store \| heart \| - \| 0\.\d{3} \[", text)
     assert "Traceback" in (out / "failed" / "unguided-seed0.txt").read_text()
     foreign.unlink()
@@ -120,6 +123,42 @@ def test_an_arm_that_fails_leaves_the_others_whole_and_is_tried_again(
     assert "failed" not in text
     assert re.search(r"\| store \| heart \| 0\.\d{3} \[.* \| 0\.\d{3} \[", text)
     assert not list((out / "failed").iterdir())
+
+
+UNSCORABLE = """
+about: A task that this backbone cannot serve, and one that it can
+arms:
+  given: {title: As initialised, recipe: medino/deformable-small, set: ["guidance=null"], untrained: true}
+tables:
+  heads: {title: Heads, task: knn, metric: roc_auc, draws: 1, features: heads, arms: [given]}
+  mean: {title: Mean, task: knn, metric: roc_auc, draws: 1, arms: [given]}
+"""
+
+
+def test_a_task_that_cannot_be_scored_keeps_none_of_the_others_from_it(
+    go: Go, tiny: tuple[str, ...], guided_store: Path, tmp_path: Path
+) -> None:
+    definition, out = tmp_path / "unscorable.yaml", tmp_path / "study"
+    definition.write_text(UNSCORABLE)
+    backbone = "backbone={name: test_resnet, image_size: 32, drop_path: 0}"
+    overrides = tuple(backbone if one.startswith("backbone") else one for one in tiny)
+    given = {"masks": [], "labels": [(guided_store, "sex")], "overrides": overrides}
+    why = "knn-store-sex-heads-1-draws: test_resnet has no heads with a [CLS] row"
+    with pytest.raises(RunError, match=r"1 training failed, in whole or in the tasks named") as told:
+        go(definition, guided_store, out, **given)
+    assert f"- As initialised, seed 0: {why}" in str(told.value)
+    results = out / "results" / "given-seed0"
+    assert [one.name for one in results.iterdir()] == ["knn-store-sex-1-draws.json"]
+    text = (out / "tables.md").read_text()
+    assert f"- As initialised, seed 0: {why}" in text
+    assert re.search(r"\| store \| sex \| 0\.\d{3} \[", text)
+    trace = (out / "failed" / "given-seed0.txt").read_text()
+    assert trace.startswith(why)
+    assert "Traceback" in trace
+    before = (results / "knn-store-sex-1-draws.json").stat().st_mtime_ns
+    with pytest.raises(RunError, match="tries what is missing again"):
+        go(definition, guided_store, out, **given)
+    assert (results / "knn-store-sex-1-draws.json").stat().st_mtime_ns == before
 
 
 def test_what_cannot_be_planned_is_left_out_and_told(

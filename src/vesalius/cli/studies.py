@@ -16,8 +16,8 @@ __all__ = ["study"]
 @app.command()
 def study(
     name: Annotated[str, typer.Argument(help="Shipped study (methods, medino-small) or YAML file.")],
-    data: Stores,
     out: Annotated[Path, typer.Option(help="Folder of the study; the same command goes on with it.")],
+    data: Stores = [],  # noqa: B006 (typer copies it)
     masks: Annotated[list[Path] | None, typer.Option(help="Store whose masks are scored by; repeatable.")] = None,
     label: Annotated[
         list[str] | None, typer.Option(metavar="STORE=LABEL", help="Store and label of a probe; repeatable.")
@@ -27,7 +27,7 @@ def study(
     ] = None,
     tasks: Annotated[str, typer.Option(help="Which of the study's tasks, by commas; all by default.")] = "",
     arms: Annotated[str, typer.Option(help="Which arms, by commas; all by default.")] = "",
-    seeds: Annotated[int, typer.Option(help="Trainings an arm.")] = 1,
+    seeds: Annotated[int | None, typer.Option(help="Trainings an arm; one by default.")] = None,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     budget_minutes: Annotated[
         float | None, typer.Option(help="Minutes for every arm instead of the recipes' epochs.")
@@ -38,7 +38,10 @@ def study(
         bool, typer.Option("--plan", "--dry-run", help="Count every arm's steps, say what they cost, and stop.")
     ] = False,
 ) -> None:
-    """Train the arms of a study at equal budget, score them, and write tables beside the published figures."""
+    """Train the arms of a study at equal budget, score them, and write tables beside the published figures.
+
+    Stores, labels and seeds that are not given are those that the study's file names.
+    """
     from rich.markdown import Markdown
 
     from vesalius import pipeline

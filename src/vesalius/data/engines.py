@@ -18,11 +18,12 @@ import psutil
 
 from vesalius.errors import ConfigError, VesaliusError, nearest
 
-__all__ = ["check_engine", "run_in_order", "worker_count"]
+__all__ = ["call_for", "check_engine", "dask_client", "run_in_order", "worker_count"]
 
 Result = TypeVar("Result")
 
 _ENGINES = ("local", "ray", "dask")
+_AHEAD = 8  # calls a worker that are handed to Ray or Dask together
 _LOOK_EVERY = 1.0  # second, of a worker for the process that it works for
 
 
@@ -64,7 +65,6 @@ def run_in_order(
     *,
     workers: int,
     engine: str = "local",
-    ahead: int = 8,
 ) -> Iterator[Result]:
     """Call the function for each tuple of arguments, several at a time, and yield the results in order.
 
@@ -75,7 +75,6 @@ def run_in_order(
         arguments: One tuple a call.
         workers: How many calls at a time; 1 runs them in this process.
         engine: See `check_engine`.
-        ahead: Calls a worker that are handed to Ray or Dask together; their results come together as well.
 
     Raises:
         ConfigError: See `check_engine`.
@@ -87,16 +86,15 @@ def run_in_order(
             yield from _local(function, arguments, workers)
             return
         calls = iter(arguments)
-        while batch := list(itertools.islice(calls, ahead * workers)):  # these backends give lists only
-            parallel = joblib.Parallel(batch_size=1 if ahead == 1 else "auto")
-            yield from parallel(joblib.delayed(function)(*call) for call in batch)
+        while batch := list(itertools.islice(calls, _AHEAD * workers)):  # these backends give lists only
+            yield from joblib.Parallel()(joblib.delayed(function)(*call) for call in batch)
 
 
 def _local(function: Callable[..., Result], arguments: Iterable[Sequence[Any]], workers: int) -> Iterator[Result]:
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     parallel = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch="3*n_jobs", batch_size=1)
-    calls = (joblib.delayed(_call_for)(os.getpid(), function, *call) for call in arguments)
+    calls = (joblib.delayed(call_for)(os.getpid(), function, *call) for call in arguments)
     try:
         yield from parallel(calls)
     except TerminatedWorkerError as error:
@@ -106,7 +104,7 @@ def _local(function: Callable[..., Result], arguments: Iterable[Sequence[Any]], 
         ) from error
 
 
-def _call_for(owner: int, function: Callable[..., Result], *arguments: Any) -> Result:
+def call_for(owner: int, function: Callable[..., Result], *arguments: Any) -> Result:
     """Call the function for a process, which may be this one; another one's end is this one's end."""
     if owner != os.getpid():
         _end_with(owner)
@@ -137,8 +135,13 @@ def _enter_backend(stack: ExitStack, engine: str, workers: int) -> None:
     if backend == "ray":
         importlib.import_module("ray.util.joblib").register_ray()
     else:
-        client = importlib.import_module("distributed").Client
-        address = engine.partition("://")[2]
-        local = {"n_workers": workers, "threads_per_worker": 1}
-        stack.enter_context(client(f"tcp://{address}") if address else client(**local))
+        stack.enter_context(dask_client(engine, workers))
     stack.enter_context(joblib.parallel_config(backend=backend, n_jobs=workers))
+
+
+def dask_client(engine: str, workers: int) -> Any:
+    """Return a client of the Dask cluster at the engine's address, or of one on this machine; a context."""
+    client = importlib.import_module("distributed").Client
+    address = engine.partition("://")[2]
+    local = {"n_workers": workers, "threads_per_worker": 1}
+    return client(f"tcp://{address}") if address else client(**local)

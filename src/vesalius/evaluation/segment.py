@@ -138,7 +138,8 @@ def _check_test_side(job: SegmentCounts) -> None:
     if missing:
         raise LabelError(
             f"{job.store.path}: none of the {len(job.sides.test)} images of the test side shows {', '.join(missing)}, "
-            "so that there is nothing to score; leave it out by --parts, or take --protocol folds"
+            "so that there is nothing to score; name the others (--label; in a study's table parts: [...]), "
+            "or take --protocol folds"
         )
 
 

@@ -70,20 +70,20 @@ def check_draws(job: SegmentCounts) -> None:
                 raise LabelError(
                     f"{job.store.path}: at {labels_words(draw.fraction)} the {len(places)} {what} lack "
                     f"{', '.join(missing) or 'a second image'}; use a larger share, fewer folds, or name the parts "
-                    "that more patients have"
+                    "that more patients have (--label; in a study's table parts: [...])"
                 )
 
 
 def segment_cost(
-    backbone: Backbone, store: Store, *, options: SegmentOptions, device: str = "auto"
+    backbone: Backbone, store: Store, *, parts: Sequence[str] = (), options: SegmentOptions, device: str = "auto"
 ) -> tuple[int, Callable[[], float]]:
     """Return how many steps one encoder's networks have at most, and what times one, in seconds, on a copy.
 
     Raises:
         See `vesalius.evaluation.segment.evaluate_segment`.
     """
-    parts, rows = mask_parts(store, ())
-    job, where = SegmentCounts(store, rows, parts, options=options, batch_size=1), choose_device(device)
+    there, rows = mask_parts(store, parts)
+    job, where = SegmentCounts(store, rows, there, options=options, batch_size=1), choose_device(device)
     setup = Setup(where, autocast_bf16(options.precision, where), image_side(backbone, options.image_size))
     arm = TrainedArm(job, [backbone], True, setup, Path())
     return arm.steps(), arm.seconds_a_step

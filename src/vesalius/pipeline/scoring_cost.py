@@ -43,7 +43,7 @@ def label_training(study: Study, arm: StudyArm, overrides: Sequence[str], task: 
     network = config.model_copy(update={"pretrained": False, "weights": None}).model_dump_json()
     # Labels of one store are as fast as each other; few of them make small batches, and stores are read as they are.
     amount = "" if task.task == "detect" else f"{task.fraction:g}"  # its batches are as large of few images
-    what = (str(task.store), amount, task.task, task.decoder, str(study.image_size))
+    what = (str(task.store), amount, task.task, task.decoder, *task.parts, str(study.image_size))
     kind = (network, *what, *study.finetune, *study.segment, *study.detect)
     if kind not in _SECONDS:
         _SECONDS[kind] = timer()
@@ -62,4 +62,5 @@ def _cost(study: Study, backbone: Backbone, task: Scored) -> tuple[int, Callable
         tuning = build(FinetuneOptions, apply_overrides({}, study.finetune), source="finetune")
         return finetune_cost(backbone, store, label=task.label, options=EvaluationOptions(finetune=tuning, **shared))
     networks = build(SegmentTraining, apply_overrides({}, study.segment), source="segment")
-    return segment_cost(backbone, store, options=SegmentOptions(decoder=task.decoder, training=networks, **shared))
+    learning = SegmentOptions(decoder=task.decoder, training=networks, **shared)
+    return segment_cost(backbone, store, parts=task.parts, options=learning)

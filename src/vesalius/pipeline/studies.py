@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vesalius.errors import RunError
+from vesalius.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,14 +22,14 @@ __all__ = ["study"]
 def study(
     name: str | Path,
     *,
-    data: Data,
+    data: Data = (),
     out: str | Path,
     masks: Sequence[str | Path] = (),
     labels: Sequence[tuple[str | Path, str]] = (),
     objects: Sequence[str | Path] = (),
     tasks: Sequence[str] = (),
     arms: Sequence[str] = (),
-    seeds: int = 1,
+    seeds: int | None = None,
     overrides: Sequence[str] = (),
     budget_minutes: float | None = None,
     engine: str = "local",
@@ -39,13 +39,14 @@ def study(
 ) -> Path:
     """Train every arm of a study at equal budget, score them all, and write the tables; what is done stays done.
 
-    An arm that fails is told, and the others go on. Several processes may be given the same study: each takes what no
-    other is at.
+    An arm that fails is told, or a task of it that cannot be scored, and the others go on. Several processes may be
+    given the same study: each takes what no other is at.
 
     Args:
         name: Shipped study (`medino`) or YAML file.
         data: Unlabelled stores to pretrain on, as for `pretrain`; with the knowledge maps that the arms name. A study
-            whose `pool` is `own` trains its arms on each by itself.
+            whose `pool` is `own` trains its arms on each by itself. Of this, of masks, labels, objects and seeds, what
+            is not given is as the study's file says.
         out: Folder of the study; the same command again goes on with it, and a further arm joins those there.
         masks: Stores whose masks attention, regions and segmentation are scored by.
         labels: (store, label) pairs for the probes and fine-tuning.
@@ -53,7 +54,7 @@ def study(
         tasks: Of `attention`, `coordinates`, `regions`, `segment`, `detect`, `knn`, `linear`, `finetune`; by default
             all that the tables show.
         arms: Which; by default all.
-        seeds: Trainings an arm.
+        seeds: Trainings an arm; one where nothing says more.
         overrides: Assignments for every arm, after its own, as in `training.epochs=10`.
         budget_minutes: Minutes for every arm instead of the recipes' epochs.
         engine: `local`, `ray` or `dask`, see `vesalius.data.engines.check_engine`.
@@ -66,7 +67,7 @@ def study(
         (the first store's).
 
     Raises:
-        ConfigError: No such study, arm, task or engine.
+        ConfigError: No such study, arm, task or engine, or nothing to pretrain on.
         KnowledgeError: A store lacks maps that an arm needs; found before anything is trained.
         RunError: The folder holds a study of other data or another budget, or scored another store of the same name;
             or arms failed, told when the others are done and the tables are written.
@@ -82,16 +83,21 @@ def study(
     check_jobs(engine, jobs)
     here = engine == "local"
     definition = load_study(name)
+    stores = data or definition.data
+    if not stores:
+        raise ConfigError(f"{name}: nothing to pretrain on; give --data STORE, or data: [STORE] in the study's file")
     work = StudyWork(
         study=definition,
-        data=data if here else _whole_paths(data),
+        data=stores if here else _whole_paths(stores),
         out=Path(out) if here else Path(out).resolve(),
-        masks=tuple(Path(store) if here else Path(store).resolve() for store in masks),
-        labels=tuple((Path(store) if here else Path(store).resolve(), label) for store, label in labels),
-        objects=tuple(Path(folder) if here else Path(folder).resolve() for folder in objects),
+        masks=tuple(Path(store) if here else Path(store).resolve() for store in masks or definition.masks),
+        labels=tuple(
+            (Path(store) if here else Path(store).resolve(), label) for store, label in labels or definition.labelled
+        ),
+        objects=tuple(Path(folder) if here else Path(folder).resolve() for folder in objects or definition.objects),
         tasks=tuple(tasks),
         arms=tuple(arms),
-        seeds=seeds,
+        seeds=definition.seeds if seeds is None else seeds,
         overrides=tuple(overrides),
         budget_minutes=budget_minutes,
         threads=_share_of_cores(jobs) if here else None,
@@ -103,7 +109,7 @@ def study(
     for part in parts:
         if definition.pool == "own":
             say(f"{part.out.name}:")
-        runs.append(part.begin(say))
+        runs.append(part.begin(say, jobs))
     found: list[tuple[StudyRun, Outcome]] = []
     files = []
     for part, run in zip(parts, runs, strict=True):
@@ -150,8 +156,8 @@ def _tell_failed(out: Path, file: Path, found: Sequence[tuple[StudyRun, Outcome]
     if lines:
         count = f"{len(lines)} training{'s' if len(lines) > 1 else ''}"
         raise RunError(
-            f"{out}: {count} failed (traces in {folder}failed/); what could be done is in {file}. The same command "
-            "tries these again:\n" + "\n".join(lines)
+            f"{out}: {count} failed, in whole or in the tasks named (traces in {folder}failed/); what could be done is "
+            f"in {file}. The same command tries what is missing again:\n" + "\n".join(lines)
         )
 
 

@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vesalius.data.engines import check_engine, run_in_order
-from vesalius.errors import ConfigError, VesaliusError
+from vesalius.data.engines import check_engine
+from vesalius.data.run_apart import run_apart
+from vesalius.errors import ConfigError
 from vesalius.pipeline.pretraining import plan_pretrainings, pretrain
 from vesalius.pipeline.scoring import (
     evaluate,
@@ -25,6 +26,7 @@ from vesalius.pipeline.scoring_cost import label_training
 from vesalius.study.about import all_tasks
 from vesalius.study.definition import Study, StudyArm
 from vesalius.study.label_trainings import LabelTraining
+from vesalius.study.plan_words import plan_words
 from vesalius.study.preparation import check_arms, check_scored, planned_tasks, stores_scored
 from vesalius.study.run_study import Outcome, StudyRun
 from vesalius.study.scored import ON_LABELS, Scored
@@ -90,8 +92,8 @@ class StudyWork:
         tasks = all_tasks(self.out, self._run_of(shown).tasks)
         return replace(run, study=shown, tasks=tasks, seeds=run.seeds_scored())
 
-    def begin(self, say: _Say) -> StudyRun:
-        """Look at all that the study needs, begin its folder, and count every arm's steps."""
+    def begin(self, say: _Say, jobs: int = 1) -> StudyRun:
+        """Look at all that the study needs, begin its folder, count every arm's steps and say what they cost."""
         run = self.run()
         idle = [arm for arm in self.arms if arm not in run.study.arms]
         if idle:
@@ -101,6 +103,8 @@ class StudyWork:
         run.begin(self.shared(pool), maps, stores_scored(run.tasks))
         with _threads(self.threads):
             run.plan(self.verbs(None), say)
+            for line in plan_words(run, self.verbs(None), jobs):
+                say(line)
         return run
 
     def one_by_one(self, run: StudyRun, console: Console, say: _Say) -> list[Outcome]:
@@ -115,22 +119,18 @@ class StudyWork:
     def together(self, run: StudyRun, *, engine: str, jobs: int, say: _Say) -> list[Outcome]:
         """Do several trainings at a time, each in a process that writes its own log (`logs/`).
 
-        Where a process dies, for want of memory, those that were not done are told as failed.
+        One whose process dies, for want of memory, is told as failed, and the others go on.
         """
         planned = run.trainings()
         calls = [(self, name, seed, jobs) for name, seed in planned]
-        found = []
-        outcomes = run_in_order(_do_elsewhere, calls, workers=min(jobs, max(1, len(calls))), engine=engine, ahead=1)
-        try:
-            for number, outcome in enumerate(outcomes, 1):
-                about = f"{number} of {len(planned)}: {run.title(outcome.arm, outcome.seed)}"
-                if outcome.state == "done":
-                    say(f"{about}: done")
-                _tell(outcome, about, say)
-                found.append(outcome)
-        except VesaliusError as error:
-            why = f"not done, since a process died ({error}); give fewer --jobs"
-            found += [Outcome(name, seed, "failed", why) for name, seed in planned[len(found) :]]
+        found: list[Outcome] = []
+        for place, told in run_apart(_do_elsewhere, calls, workers=jobs, engine=engine):
+            outcome = told if isinstance(told, Outcome) else run.fail(*planned[place], told)
+            found.append(outcome)
+            about = f"{len(found)} of {len(planned)}: {run.title(outcome.arm, outcome.seed)}"
+            if outcome.state == "done":
+                say(f"{about}: done")
+            _tell(outcome, about, say)
         return found
 
     def verbs(self, console: Console | None) -> Verbs:
@@ -184,7 +184,7 @@ def _score(study: Study, cache: Path, folder: Path, task: Scored) -> Sequence[Re
         return [evaluate(folder, task=task.task, label=task.label, **how, **few)]
     if task.task == "segment":
         trained = task.decoder != "linear"
-        how |= {"decoder": task.decoder, "overrides": study.segment if trained else ()}
+        how |= {"parts": task.parts, "decoder": task.decoder, "overrides": study.segment if trained else ()}
         return evaluate_segment(folder, **how, **few)
     if task.task == "detect":
         return [evaluate_detect(folder, data=task.store, overrides=study.detect, **amounts)]

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from vesalius.config import StrictModel, apply_overrides, build, load_yaml
 from vesalius.errors import ConfigError, nearest
@@ -15,9 +15,13 @@ from vesalius.evaluation.amounts import ALL, in_order
 from vesalius.evaluation.detection_options import DetectTraining
 from vesalius.evaluation.finetune_options import FinetuneOptions
 from vesalius.evaluation.segment_options import SegmentTraining
+from vesalius.study.written import check_written
 
-__all__ = ["ON_MAPS", "Study", "StudyArm", "StudyTable", "available_studies", "load_study", "usual_draws"]
+__all__ = ["ON_LABELS", "ON_MAPS", "Study", "StudyArm", "StudyTable", "available_studies", "load_study", "usual_draws"]
 
+
+ON_LABELS = ("knn", "linear", "finetune")
+"""Classifiers, whose figures are of all images together."""
 
 ON_MAPS = ("attention", "coordinates", "regions")
 """Tasks that learn from no labels."""
@@ -50,7 +54,7 @@ class StudyTable(StrictModel):
     Attributes:
         title: Above it.
         task: `attention`, `coordinates`, `segment`, `regions`, `detect`, `knn`, `linear` or `finetune`.
-        metric: Of that task.
+        metric: Of that task, see `vesalius.study.written`.
         decoder: Of segmentation, see `vesalius.evaluation.segment_options`; another than `linear` is trained.
         features: Kind of frozen features of a probe, see `vesalius.evaluation.feature_kinds`.
         k: Neighbours of k-NN.
@@ -61,7 +65,8 @@ class StudyTable(StrictModel):
         fractions: Several amounts in its place: a row each, and a curve.
         draws: How often labels are drawn; of what is trained on them also trainings on all of them. By default
             three, of detection one.
-        labels: Labels of a probe that the table shows; empty for all that are asked for.
+        labels: Labels of a probe or fine-tuning that the table shows; empty for all that are asked for.
+        parts: Of the masks, that segmentation learns and is scored by, in stores that have them; empty for all.
         arms: By name, in the order in which they are expected to grow better.
         rows: `labels`, or `arms` where there are many of them.
         beside: A baseline of every arm's own (`random_init`, where backbones differ) shown in the arm's cell.
@@ -84,6 +89,7 @@ class StudyTable(StrictModel):
     fractions: tuple[float, ...] = ()
     draws: int = Field(default=3, ge=1)
     labels: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
     arms: tuple[str, ...] = Field(min_length=1)
     rows: Literal["labels", "arms"] = "labels"
     beside: str = ""
@@ -118,6 +124,20 @@ class StudyTable(StrictModel):
             raise ValueError(f"k = {self.k}: belongs to task knn, not {self.task}")
         return self
 
+    @model_validator(mode="after")
+    def _check_what_is_shown(self) -> StudyTable:
+        if self.labels and self.task not in ON_LABELS:
+            parts = "; name parts of the masks as parts: [...]" if self.task == "segment" else ""
+            raise ValueError(f"labels: task {self.task} predicts none; leave them out{parts}")
+        if self.parts and self.task != "segment":
+            raise ValueError(f"parts: belong to task segment, not {self.task}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_written(self) -> StudyTable:
+        check_written(self.task, self.metric, (*self.baselines, *([self.beside] if self.beside else [])))
+        return self
+
     @property
     def amounts(self) -> tuple[float, ...]:
         """Amounts of labels, from few to all."""
@@ -141,6 +161,11 @@ class Study(StrictModel):
         finetune: Assignments for every fine-tuning, see `vesalius.evaluation.finetune_options`.
         segment: Assignments for every segmentation network, see `vesalius.evaluation.segment_options`.
         detect: Assignments for every detector, see `vesalius.evaluation.detection_options`.
+        data: Stores to pretrain on, `STORE` or `STORE@all`; these and the next three by their paths from the file.
+        masks: Stores whose masks are scored by.
+        labels: `STORE=LABEL` of probes and fine-tuning.
+        objects: Folders in COCO's format.
+        seeds: Trainings an arm.
     """
 
     about: str
@@ -151,6 +176,20 @@ class Study(StrictModel):
     finetune: tuple[str, ...] = ()
     segment: tuple[str, ...] = ()
     detect: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
+    seeds: int = Field(default=1, ge=1)
+
+    @field_validator("labels")
+    @classmethod
+    def _check_labels(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for text in given:
+            store, _, label = text.rpartition("=")
+            if not (store and label):
+                raise ValueError(f"{text}: expected STORE=LABEL")
+        return given
 
     @model_validator(mode="after")
     def _check_titles(self) -> Study:
@@ -191,6 +230,17 @@ class Study(StrictModel):
                     raise ValueError(f"table {name}: against '{other}', no arm or baseline{nearest(other, known)}")
         return self
 
+    @property
+    def labelled(self) -> tuple[tuple[str, str], ...]:
+        """Stores and labels."""
+        return tuple((text.rpartition("=")[0], text.rpartition("=")[2]) for text in self.labels)
+
+    def placed(self, folder: Path) -> Study:
+        """Return it with the paths of its stores as they are from a folder."""
+        paths = {kind: tuple(str(folder / one) for one in getattr(self, kind)) for kind in ("data", "masks", "objects")}
+        labels = tuple(f"{folder / store}={label}" for store, label in self.labelled)
+        return self.model_copy(update={**paths, "labels": labels})
+
     def some(self, arms: tuple[str, ...]) -> Study:
         """Return the study of these arms alone, in the order of the study.
 
@@ -228,4 +278,4 @@ def load_study(name: str | Path) -> Study:
     path = shipped.get(str(name), Path(name))
     if not path.is_file():
         raise ConfigError(f"no study '{name}'{nearest(str(name), shipped)}; shipped are {', '.join(shipped)}")
-    return build(Study, load_yaml(path), source=str(path))
+    return build(Study, load_yaml(path), source=str(path)).placed(path.parent)

@@ -12,12 +12,13 @@ from vesalius.data.knowledge_pool import open_knowledge
 from vesalius.data.open_pool import Data, open_pool
 from vesalius.data.region_maps import open_regions
 from vesalius.data.store import Store, open_store
-from vesalius.errors import ConfigError, SplitError, nearest
+from vesalius.errors import ConfigError, LabelError, SplitError, nearest
 from vesalius.evaluation.average_precision import check_installed
 from vesalius.evaluation.coco_objects import read_objects
 from vesalius.evaluation.detect import draw_images
 from vesalius.evaluation.detection_options import DetectOptions
 from vesalius.evaluation.mask_parts import check_mirrors, mask_parts
+from vesalius.evaluation.metrics import default_metrics
 from vesalius.evaluation.segment_options import SegmentTraining
 from vesalius.evaluation.targets import read_targets
 from vesalius.study.definition import Study, StudyTable
@@ -50,7 +51,7 @@ def planned_tasks(
         ConfigError: An unknown task, or detection where pycocotools is not installed.
         NothingScoredError: No task that what is given can serve.
         StoreError: A store that is not there, or has no masks.
-        LabelError: A label that a store does not have.
+        LabelError: A label that a store does not have, or parts that none of them has.
         ManifestError: A folder that is not in COCO's format.
     """
     known = (*ON_MASKS, *ON_LABELS, *ON_OBJECTS)
@@ -64,6 +65,9 @@ def planned_tasks(
     for folder in objects:
         check_installed()
         read_objects(folder)
+    for table in study.tables.values():
+        if study.pool == "shared" and masks and not any(_has(store, table.parts) for store in masks):
+            mask_parts(open_store(masks[-1]), table.parts)  # refuses parts that no store has
     _check_names([*masks, *(store for store, _ in labels), *objects])
     planned = [
         one
@@ -86,14 +90,16 @@ def check_scored(study: Study, tasks: Sequence[Scored]) -> None:
 
     Raises:
         SplitError: A table keeps to a store's own sides, and one of them has no such label or mask.
-        LabelError: A detector would learn from more images than there are.
+        LabelError: A detector would learn from more images than there are, or a table's metric says nothing of a label.
         EvaluationError: Masks, and no image that has one.
         ConfigError: Networks would learn from mirrored images of parts that are the patient's left and right.
     """
     networks = build(SegmentTraining, apply_overrides({}, study.segment), source="segment")
     for task in tasks:
+        if task.task in ON_LABELS:
+            _check_metrics(study, task)
         if task.task == "segment" and task.decoder != "linear":
-            check_mirrors(mask_parts(open_store(task.store), ())[0], networks)
+            check_mirrors(mask_parts(open_store(task.store), task.parts)[0], networks)
         if task.task in ON_OBJECTS:
             draw_images(read_objects(task.store), DetectOptions(fractions=(task.fraction,)))
         if task.protocol != "split":
@@ -116,13 +122,34 @@ def _with_sides(store: Store) -> str:
     return "--option score=val: papers score that side of this set" if val else "--split patient"
 
 
+def _check_metrics(study: Study, task: Scored) -> None:
+    """Refuse a table whose metric is not computed for a label's kind.
+
+    Raises:
+        LabelError: So it is.
+    """
+    kind = read_targets(open_store(task.store), task.label).kind
+    for name, table in study.tables.items():
+        if task.is_of(table) and table.metric not in default_metrics(kind):
+            raise LabelError(
+                f"{task.store}: table {name} shows {table.metric}, which says nothing of label '{task.label}' of kind "
+                f"{kind}; use one of {', '.join(default_metrics(kind))}, or keep the table to others (labels: [...])"
+            )
+
+
 def _tasks_of(
     table: StudyTable, *, masks: Sequence[Path], labels: Sequence[tuple[Path, str]], objects: Sequence[Path]
 ) -> list[Scored]:
     """Return what one table asks for of all that is given."""
     if table.task in ON_LABELS:
         return [one for store, label in labels if table.shows(label) for one in Scored.of(table, store, label)]
-    return [one for given in (masks if table.task in ON_MASKS else objects) for one in Scored.of(table, given)]
+    given = [store for store in masks if _has(store, table.parts)] if table.task in ON_MASKS else objects
+    return [one for store in given for one in Scored.of(table, store)]
+
+
+def _has(store: Path, parts: Sequence[str]) -> bool:
+    """Whether a store's masks have all these parts."""
+    return not parts or set(parts) <= set(mask_parts(open_store(store), ())[0])
 
 
 def stores_scored(tasks: Sequence[Scored]) -> dict[str, list[str]]:

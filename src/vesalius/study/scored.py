@@ -9,15 +9,12 @@ from typing import Any
 
 from vesalius.data.store import open_store
 from vesalius.evaluation.coco_objects import read_objects
-from vesalius.study.definition import ON_MAPS, StudyTable, usual_draws
+from vesalius.study.definition import ON_LABELS, ON_MAPS, StudyTable, usual_draws
 
 __all__ = ["ON_LABELS", "ON_MASKS", "ON_OBJECTS", "Scored"]
 
 ON_MASKS = (*ON_MAPS, "segment")
 """Tasks whose figures every image, or patient, has of its own, by its mask."""
-
-ON_LABELS = ("knn", "linear", "finetune")
-"""Classifiers, whose figures are of all images together."""
 
 ON_OBJECTS = ("detect",)
 """Tasks on a folder in COCO's format."""
@@ -30,7 +27,8 @@ class Scored:
     Attributes:
         task: Of `ON_MASKS`, `ON_LABELS` or `ON_OBJECTS`.
         store: Where; of detection the folder.
-        label: To predict; empty for tasks on masks, which take all parts.
+        label: To predict; empty for tasks on masks.
+        parts: Of the masks, that segmentation learns and is scored by; empty for all.
         features: Kind of frozen features of a probe.
         fraction: Amount of training labels that is learned from.
         draws: How often they are drawn.
@@ -43,6 +41,7 @@ class Scored:
     task: str
     store: Path
     label: str = ""
+    parts: tuple[str, ...] = ()
     features: str = "auto"
     fraction: float = 1.0
     draws: int = 3
@@ -59,6 +58,7 @@ class Scored:
                 task=table.task,
                 store=store,
                 label=label,
+                parts=table.parts,
                 features=table.features,
                 fraction=amount,
                 draws=table.draws,
@@ -80,7 +80,8 @@ class Scored:
         neighbours = "" if self.k == 20 else f"k{self.k}"
         protocol = "" if self.protocol == "auto" else self.protocol
         folds = "" if self.folds == 5 else f"{self.folds}-folds"
-        words = (self.task, decoder, self.store.name, self.label.replace(",", "+"), features, fraction, draws)
+        what = self.label.replace(",", "+") or "+".join(self.parts)
+        words = (self.task, decoder, self.store.name, what, features, fraction, draws)
         return "-".join(word for word in (*words, neighbours, protocol, folds) if word)
 
     @property
@@ -103,7 +104,7 @@ class Scored:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Scored:
         """Read it from what `as_state` gave."""
-        return cls(**(dict(state) | {"store": Path(state["store"])}))
+        return cls(**(dict(state) | {"store": Path(state["store"]), "parts": tuple(state.get("parts", ()))}))
 
     def is_of(self, table: StudyTable) -> bool:
         """Say whether the table shows it."""

@@ -117,11 +117,11 @@ def study_tables(about: str, filled: Sequence[FilledTable], failures: Mapping[st
     Args:
         about: Above them.
         filled: Which.
-        failures: Trainings that failed, and why.
+        failures: Trainings that failed, in whole or in some tasks, and why.
     """
     parts = [f"# {about}", ""]
     if failures:
-        parts += ["These trainings failed; their figures are missing:", ""]
+        parts += ["These trainings failed, in whole or in the tasks named; those figures are missing:", ""]
         parts += [*(f"- {name}: {reason}" for name, reason in failures.items()), ""]
     for one in filled:
         parts += [f"## {one.table.title}", "", *one.as_markdown()]
