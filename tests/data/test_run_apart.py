@@ -52,8 +52,10 @@ def test_every_call_has_a_process_of_its_own() -> None:
 
 
 _STUDY = """
-    import os, pathlib, sys, time
+    import os, pathlib, signal, sys, time
     from vesalius.data.run_apart import run_apart
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
 
     def work(folder):
         (pathlib.Path(folder) / str(os.getpid())).touch()
@@ -66,16 +68,20 @@ _STUDY = """
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
 def test_processes_end_with_the_one_they_work_for(tmp_path: Path, ending: signal.Signals) -> None:
     program = [sys.executable, "-c", textwrap.dedent(_STUDY), str(tmp_path)]
-    with subprocess.Popen(program, stderr=subprocess.DEVNULL) as ended:
-        _wait(lambda: len(list(tmp_path.iterdir())) == 2)
-        workers = [psutil.Process(int(file.name)) for file in tmp_path.iterdir()]
-        ended.send_signal(ending)
+    ended = subprocess.Popen(program, stderr=subprocess.DEVNULL)
+    workers: list[psutil.Process] = []
     try:
+        _wait(lambda: len(list(tmp_path.iterdir())) == 2)
+        workers += [psutil.Process(int(file.name)) for file in tmp_path.iterdir()]
+        ended.send_signal(ending)
+        ended.wait(timeout=60)
         _wait(lambda: not any(_runs(one) for one in workers))
         assert len(list(tmp_path.iterdir())) == 2
     finally:
         for one in filter(_runs, workers):
             one.kill()
+        ended.kill()
+        ended.wait()
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -74,14 +74,13 @@ def study(
     """
     from rich.console import Console
 
-    from vesalius.pipeline.study_parts import joined_runs, parts_of
     from vesalius.pipeline.study_work import StudyWork, check_jobs
     from vesalius.study.definition import load_study
-    from vesalius.study.write_study import write_joined, write_study
 
     console = console or Console()
     check_jobs(engine, jobs)
     here = engine == "local"
+    place: Callable[[str | Path], Path] = Path if here else _whole_path
     definition = load_study(name)
     stores = data or definition.data
     if not stores:
@@ -89,12 +88,10 @@ def study(
     work = StudyWork(
         study=definition,
         data=stores if here else _whole_paths(stores),
-        out=Path(out) if here else Path(out).resolve(),
-        masks=tuple(Path(store) if here else Path(store).resolve() for store in masks or definition.masks),
-        labels=tuple(
-            (Path(store) if here else Path(store).resolve(), label) for store, label in labels or definition.labelled
-        ),
-        objects=tuple(Path(folder) if here else Path(folder).resolve() for folder in objects or definition.objects),
+        out=place(out),
+        masks=tuple(place(store) for store in masks or definition.masks),
+        labels=tuple((place(store), label) for store, label in labels or definition.labelled),
+        objects=tuple(place(folder) for folder in objects or definition.objects),
         tasks=tuple(tasks),
         arms=tuple(arms),
         seeds=definition.seeds if seeds is None else seeds,
@@ -103,11 +100,19 @@ def study(
         threads=_share_of_cores(jobs) if here else None,
     )
 
-    say = _speaker(console)
+    return _done(work, engine=engine, jobs=jobs, plan_only=plan_only, console=console)
+
+
+def _done(work: StudyWork, *, engine: str, jobs: int, plan_only: bool, console: Console) -> Path:
+    """Do the study, store by store where each is one of its own, and return the file of its tables or plan."""
+    from vesalius.pipeline.study_parts import joined_runs, parts_of
+    from vesalius.study.write_study import write_joined, write_study
+
+    say, own = _speaker(console), work.study.pool == "own"
     parts = parts_of(work, say)
     runs = []
     for part in parts:
-        if definition.pool == "own":
+        if own:
             say(f"{part.out.name}:")
         runs.append(part.begin(say, jobs))
     found: list[tuple[StudyRun, Outcome]] = []
@@ -121,7 +126,7 @@ def study(
     if left:
         say(f"left to other processes: {left}; the tables lack what those have not done")
     file = files[0]
-    if definition.pool == "own" and not plan_only:
+    if own and not plan_only:
         file = write_joined(lambda: joined_runs(work, parts, say), work.out)
     _tell_failed(work.out, file, found)
     return file
@@ -164,8 +169,12 @@ def _tell_failed(out: Path, file: Path, found: Sequence[tuple[StudyRun, Outcome]
 def _whole_paths(data: Data) -> Data:
     """Return stores as processes elsewhere find them, their `@split` kept."""
     if isinstance(data, str | Path):
-        return str(Path(data).resolve())
-    return [str(Path(store).resolve()) for store in data]
+        return str(_whole_path(data))
+    return [str(_whole_path(store)) for store in data]
+
+
+def _whole_path(path: str | Path) -> Path:
+    return Path(path).resolve()
 
 
 def _share_of_cores(jobs: int) -> int | None:
