@@ -36,7 +36,8 @@ def _table(**options: object) -> StudyTable:
 
 
 @pytest.mark.parametrize(
-    "options", [{"k": 200}, {"protocol": "folds"}, {"folds": 2}, {"fractions": (5, 1)}, {"features": "grid"}]
+    "options",
+    [{"k": 200}, {"protocol": "folds"}, {"folds": 2}, {"fractions": (5, 1)}, {"features": "grid"}, {"image_size": 96}],
 )
 def test_tables_of_other_options_show_other_tasks(options: dict[str, object]) -> None:
     usual, other = _table(), _table(**options)
@@ -67,13 +68,15 @@ def test_a_table_of_parts_is_of_them_alone(
     segment = 'segment: ["rounds=1", "round_steps=2", "batch_size=4"]\n'
     head = segment + NEIGHBOURS.partition("tables:")[0] + "tables:\n"
     of = "task: segment, metric: dice, draws: 1, arms: [given]"
-    lines = [f"  linear: {{title: L, {of}, parts: [heart]}}\n", f"  all: {{title: A, {of}}}\n"]
+    lines = [f"  linear: {{title: L, {of}, parts: [heart], image_size: 48}}\n", f"  all: {{title: A, {of}}}\n"]
     lines += [f"  trained: {{title: F, {of}, decoder: fcn, parts: [heart, left_lung]}}\n"]
     definition.write_text(head + "".join(lines))
     go(definition, guided_store, out, masks=[guided_store], labels=[])
     rows = pd.read_csv(out / "results.csv", keep_default_na=False)
     shown = {str(parts): set(found["label"]) for parts, found in rows.groupby("parts")}
     assert shown["heart"] == {"heart"}
+    [linear] = json.loads((out / "results" / "given-seed0" / "segment-store-heart-48px-1-draws.json").read_text())
+    assert linear["settings"]["image_size"] == 48
     assert shown["heart+left_lung"] == {"heart", "left_lung", "mean"}
     assert shown[""] >= {"heart", "left_lung", "right_lung", "mean"}
     assert (out / "results" / "given-seed0" / "segment-fcn-store-heart+left_lung-1-draws.json").is_file()

@@ -174,7 +174,7 @@ def check_jobs(engine: str, jobs: int) -> None:
 
 
 def _score(study: Study, cache: Path, folder: Path, task: Scored) -> Sequence[Result]:
-    how: dict[str, Any] = {"data": task.store, "image_size": study.image_size}
+    how: dict[str, Any] = {"data": task.store, "image_size": task.image_size or study.image_size}
     # Arms share the untrained network's features, fits and maps.
     amounts: dict[str, Any] = {"fractions": (task.fraction,), "seeds": task.draws, "cache": cache}
     few = amounts | {"random_inits": 1, "protocol": task.protocol, "folds": task.folds}

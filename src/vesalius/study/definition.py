@@ -67,6 +67,7 @@ class StudyTable(StrictModel):
             three, of detection one.
         labels: Labels of a probe or fine-tuning that the table shows; empty for all that are asked for.
         parts: Of the masks, that segmentation learns and is scored by, in stores that have them; empty for all.
+        image_size: Side of the input at scoring; by default the study's. Not of detection, see its options.
         arms: By name, in the order in which they are expected to grow better.
         rows: `labels`, or `arms` where there are many of them.
         beside: A baseline of every arm's own (`random_init`, where backbones differ) shown in the arm's cell.
@@ -90,6 +91,7 @@ class StudyTable(StrictModel):
     draws: int = Field(default=3, ge=1)
     labels: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    image_size: int | None = Field(default=None, ge=1)
     arms: tuple[str, ...] = Field(min_length=1)
     rows: Literal["labels", "arms"] = "labels"
     beside: str = ""
@@ -131,6 +133,8 @@ class StudyTable(StrictModel):
             raise ValueError(f"labels: task {self.task} predicts none; leave them out{parts}")
         if self.parts and self.task != "segment":
             raise ValueError(f"parts: belong to task segment, not {self.task}")
+        if self.image_size is not None and self.task == "detect":
+            raise ValueError('image_size: of task detect it is among its options; write detect: ["size=..."]')
         return self
 
     @model_validator(mode="after")
@@ -157,7 +161,7 @@ class Study(StrictModel):
         tables: By name.
         pool: `shared`: all arms are trained on all stores of `--data`. `own`: every store is a study of its own, whose
             arms are trained on its images and scored on it alone; the tables show all of them (Matsoukas 2022).
-        image_size: Side of the input at scoring; None for the size of the training.
+        image_size: Side of the input at scoring where a table has none; None for the size of the training.
         finetune: Assignments for every fine-tuning, see `vesalius.evaluation.finetune_options`.
         segment: Assignments for every segmentation network, see `vesalius.evaluation.segment_options`.
         detect: Assignments for every detector, see `vesalius.evaluation.detection_options`.

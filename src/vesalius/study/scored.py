@@ -29,6 +29,7 @@ class Scored:
         store: Where; of detection the folder.
         label: To predict; empty for tasks on masks.
         parts: Of the masks, that segmentation learns and is scored by; empty for all.
+        image_size: Side of the input; None for the study's.
         features: Kind of frozen features of a probe.
         fraction: Amount of training labels that is learned from.
         draws: How often they are drawn.
@@ -42,6 +43,7 @@ class Scored:
     store: Path
     label: str = ""
     parts: tuple[str, ...] = ()
+    image_size: int | None = None
     features: str = "auto"
     fraction: float = 1.0
     draws: int = 3
@@ -59,6 +61,7 @@ class Scored:
                 store=store,
                 label=label,
                 parts=table.parts,
+                image_size=table.image_size,
                 features=table.features,
                 fraction=amount,
                 draws=table.draws,
@@ -81,7 +84,8 @@ class Scored:
         protocol = "" if self.protocol == "auto" else self.protocol
         folds = "" if self.folds == 5 else f"{self.folds}-folds"
         what = self.label.replace(",", "+") or "+".join(self.parts)
-        words = (self.task, decoder, self.store.name, what, features, fraction, draws)
+        size = "" if self.image_size is None else f"{self.image_size}px"
+        words = (self.task, decoder, self.store.name, what, size, features, fraction, draws)
         return "-".join(word for word in (*words, neighbours, protocol, folds) if word)
 
     @property

@@ -21,7 +21,7 @@ __all__ = ["long_results", "write_joined", "write_study"]
 
 _FOLDER = "tables"
 _ARM = ("arm", "title", "recipe", "set", "seed")
-_TASK = ("task", "decoder", "parts", "features", "k", "folds", "draws", "data")
+_TASK = ("task", "decoder", "parts", "image_size", "features", "k", "folds", "draws", "data")
 _SIDES = ("label", "kind", "protocol", "train_images", "test_images", "train_patients", "test_patients")
 _FIGURE = ("scored", "of", "metric", "value", "low", "high", "fraction", "spread", "median", "images")
 _COLUMNS = (*_ARM, *_TASK, *_SIDES, *_FIGURE)
@@ -73,7 +73,7 @@ def long_results(run: StudyRun) -> pd.DataFrame:
     for name, arm in run.study.arms.items():
         about = {"arm": name, "title": arm.title, "recipe": arm.recipe, "set": json.dumps(list(arm.set))}
         for task in run.tasks:
-            how = {key: getattr(task, key) for key in ("task", "decoder", "features", "folds", "draws")}
+            how = {key: getattr(task, key) for key in ("task", "decoder", "image_size", "features", "folds", "draws")}
             how["parts"] = "+".join(task.parts)
             how["k"] = task.k if task.task == "knn" else None
             for seed, results in run.results(name, task).items():
