@@ -28,7 +28,8 @@ def plan_words(run: StudyRun, verbs: Verbs, jobs: int) -> list[str]:
     ]
     trainings = run.trainings()
     left = [own[name].minutes for name, seed in trainings if not run.is_trained(name, seed)]
-    count = f"{len(left)} trainings" + (f" left of {len(trainings)}" if len(left) < len(trainings) else "")
+    count = f"{len(left)} training{'' if len(left) == 1 else 's'}"
+    count += f" left of {len(trainings)}" if len(left) < len(trainings) else ""
     told = f"{count}, {sum(left):.0f} minutes in one process"
     if jobs > 1:
         told += f", {_with_several(left, jobs):.0f} with {jobs} at a time"

@@ -15,7 +15,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "attention": ("average_precision", "pointing_game", "iou_at_60pct_mass", "best_dice"),
     "coordinates": ("dice", "iou", "error_px", "error_mm"),
     "regions": ("iou",),
-    "segment": ("dice", "iou", "hd95_mm", "hd95_px", POOLED),
+    "segment": ("dice", "iou", "hd95_mm", "hd95_px", "hd95_3d_mm", POOLED),
     "detect": OF_DETECTORS,
     **dict.fromkeys(("knn", "linear", "finetune"), OF_CLASSIFIERS),
 }
