@@ -33,8 +33,8 @@ def test_what_is_known_is_what_is_written(go: Callable[..., Path], guided_store:
     definition.write_text(ARMS + "".join(tables))
     go(definition, guided_store, out, labels=[(guided_store, "sex")])
     rows = pd.read_csv(out / "results.csv")
-    untold = {"average_precision_pooled", "hd95_mm", "hd95_px", "hd95_3d_mm", "error_mm", "quadratic_kappa"}  # of some stores alone
-    untold |= {"ece", "brier"}  # of the first draw of labels, without the interval that a table shows
+    of_some_stores = {"average_precision_pooled", "hd95_mm", "hd95_px", "hd95_3d_mm", "error_mm", "quadratic_kappa"}
+    untold = of_some_stores | {"ece", "brier"}  # these without the interval that a table shows
     for task, found in rows.groupby("task"):
         assert set(found["metric"]) - untold == set(METRICS[str(task)]) - untold
         assert set(found["scored"]) - {"pretrained"} <= set(BASELINES[str(task)])
