@@ -171,6 +171,23 @@ def test_own_sides_that_are_empty_are_refused_before_anything_is_trained(
         check_scored(study, tasks)
 
 
+def test_few_patients_on_the_test_side_are_told(
+    guided_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(guided_store)
+    patients = store.manifest["patient"].unique()
+    monkeypatch.setattr(preparation, "open_store", lambda path: store)
+    definition = tmp_path / "study.yaml"
+    definition.write_text(NEIGHBOURS.replace("protocol: folds, folds: 2", "protocol: split"))
+    study = load_study(definition)
+    tasks = planned_tasks(study, ["knn"], masks=[], labels=[(guided_store, "sex")])
+    for few, told in ((1, "1 patient on"), (9, "9 patients on"), (10, "")):
+        sides = np.where(store.manifest["patient"].isin(patients[:few]), "test", "train")
+        vars(store)["manifest"] = store.manifest.assign(split=sides)
+        warnings = check_scored(study, tasks)
+        assert [told in one for one in warnings] == ([True] if told else [])
+
+
 @pytest.mark.parametrize("option", ["flip", "vertical_flip"])
 def test_mirrored_lungs_are_refused_before_anything_is_trained(
     go: Callable[..., Path], guided_store: Path, tmp_path: Path, option: str

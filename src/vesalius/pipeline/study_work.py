@@ -98,7 +98,8 @@ class StudyWork:
         idle = [arm for arm in self.arms if arm not in run.study.arms]
         if idle:
             say(f"no table of what is given shows {', '.join(idle)}; not trained")
-        check_scored(run.study, run.tasks)
+        for warning in check_scored(run.study, run.tasks):
+            say(warning)
         pool, maps = check_arms(run.study, self.data, self.overrides)
         run.begin(self.shared(pool), maps, stores_scored(run.tasks))
         with _threads(self.threads):

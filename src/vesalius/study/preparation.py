@@ -30,6 +30,7 @@ from vesalius.training.resolve_recipe import resolve_recipe
 __all__ = ["NothingScoredError", "check_arms", "check_scored", "planned_tasks", "stores_scored"]
 
 _SCORED_BY_VAL = ("pascal-voc", "cityscapes")
+_FEWEST_PATIENTS = 10
 """Sets whose test side has no public labels."""
 
 
@@ -85,8 +86,11 @@ def planned_tasks(
     return tuple(dict.fromkeys(planned))
 
 
-def check_scored(study: Study, tasks: Sequence[Scored]) -> None:
+def check_scored(study: Study, tasks: Sequence[Scored]) -> tuple[str, ...]:
     """Refuse stores that a task cannot be scored on, before anything is trained.
+
+    Returns:
+        A warning for each store whose own test side has so few patients that intervals over them tell little.
 
     Raises:
         SplitError: A table keeps to a store's own sides, and one of them has no such label or mask.
@@ -95,6 +99,7 @@ def check_scored(study: Study, tasks: Sequence[Scored]) -> None:
         ConfigError: Networks would learn from mirrored images of parts that are the patient's left and right.
     """
     networks = build(SegmentTraining, apply_overrides({}, study.segment), source="segment")
+    warnings: dict[Path, str] = {}
     for task in tasks:
         if task.task in ON_LABELS:
             _check_metrics(study, task)
@@ -114,6 +119,13 @@ def check_scored(study: Study, tasks: Sequence[Scored]) -> None:
                 f"{store.path}: no image of the {side} side has {what}, and the study keeps to the store's own sides; "
                 f"prepare it with {_with_sides(store)}"
             )
+        patients = table["patient"].iloc[rows][test].nunique()
+        if patients < _FEWEST_PATIENTS:
+            warnings[task.store] = (
+                f"{store.path.name}: {patients} patient{'' if patients == 1 else 's'} on the test side, and intervals over "
+                "so few tell little; prepare it with more patients there"
+            )
+    return tuple(warnings.values())
 
 
 def _with_sides(store: Store) -> str:
