@@ -123,8 +123,8 @@ def check_scored(study: Study, tasks: Sequence[Scored]) -> tuple[str, ...]:
         if patients < _FEWEST_PATIENTS:
             count = f"{patients} patient{'' if patients == 1 else 's'}"
             warnings[task.store] = (
-                f"{store.path.name}: {count} on the test side, and intervals over so few tell little; prepare it with more "
-                "patients there"
+                f"{store.path.name}: {count} on the test side, and intervals over so few tell little; prepare it with "
+                "more patients there"
             )
     return tuple(warnings.values())
 
