@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import textwrap
+import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from vesalius.data.engines import run_in_order
@@ -80,24 +76,5 @@ _STUDY = """
 """
 
 
-def test_workers_end_with_a_process_that_is_killed(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(_STUDY), str(tmp_path)]) as killed:
-        _wait(lambda: len(list(tmp_path.iterdir())) == 2)
-        workers = [psutil.Process(int(file.name)) for file in tmp_path.iterdir()]
-        killed.kill()
-    try:
-        _wait(lambda: not any(_runs(one) for one in workers))
-    finally:
-        for one in filter(_runs, workers):
-            one.kill()
-
-
-def _runs(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-
-
-def _wait(what: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.1)
+def test_workers_end_with_a_process_that_is_killed(workers_of_ended: Callable[[str, signal.Signals], int]) -> None:
+    assert workers_of_ended(_STUDY, signal.SIGKILL) == 2

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import psutil
 import pytest
@@ -66,30 +62,7 @@ _STUDY = """
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
-def test_processes_end_with_the_one_they_work_for(tmp_path: Path, ending: signal.Signals) -> None:
-    program = [sys.executable, "-c", textwrap.dedent(_STUDY), str(tmp_path)]
-    ended = subprocess.Popen(program, stderr=subprocess.DEVNULL)
-    workers: list[psutil.Process] = []
-    try:
-        _wait(lambda: len(list(tmp_path.iterdir())) == 2)
-        workers += [psutil.Process(int(file.name)) for file in tmp_path.iterdir()]
-        ended.send_signal(ending)
-        ended.wait(timeout=60)
-        _wait(lambda: not any(_runs(one) for one in workers))
-        assert len(list(tmp_path.iterdir())) == 2
-    finally:
-        for one in filter(_runs, workers):
-            one.kill()
-        ended.kill()
-        ended.wait()
-
-
-def _runs(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-
-
-def _wait(what: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.1)
+def test_processes_end_with_the_one_they_work_for(
+    workers_of_ended: Callable[[str, signal.Signals], int], ending: signal.Signals
+) -> None:
+    assert workers_of_ended(_STUDY, ending) == 2
