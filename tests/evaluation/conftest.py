@@ -1,6 +1,11 @@
-"""Images whose label is a side, for what learns from labels."""
+"""Images whose label is a side, for what learns from labels, and patients of tables in COCO's format."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,3 +35,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     (root / "salt").write_text("one salt, so that folds are the same every time\n")
     prepare(root / "scans", root / "store", size=32, workers=1, salt_file=root / "salt", progress=False)
     return open_store(root / "store")
+
+
+@pytest.fixture(scope="session")
+def name_patients() -> Callable[[Path, str, list[Any]], None]:
+    """Write `patient_id` into a table's images, one after the other; None leaves it out."""
+
+    def name_all(folder: Path, table: str, names: list[Any]) -> None:
+        path = folder / "annotations" / f"instances_{table}.json"
+        content = json.loads(path.read_text())
+        for image, name in zip(content["images"], names, strict=True):
+            image.update({} if name is None else {"patient_id": name})
+        path.write_text(json.dumps(content))
+
+    return name_all

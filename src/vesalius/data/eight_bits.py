@@ -12,4 +12,4 @@ __all__ = ["eight_bits"]
 
 def eight_bits(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Bring stored pixels, uint8 or uint16, to 8 bits over the whole range."""
-    return pixels.astype(np.uint8) if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
+    return pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)

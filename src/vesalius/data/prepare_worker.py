@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vesalius.data.fit import fit
+from vesalius.data.fit import Placement, fit
 from vesalius.data.frames import ARRAY_FORMATS, frame_count
 from vesalius.data.masks import read_masks
 from vesalius.data.read import read_image, sniff
@@ -146,19 +146,7 @@ def _decode(
     mask, has_masks = np.zeros((options.size, options.size), dtype=np.uint8), False
     if sample.masks or sample.outlines:
         try:
-            mask = read_masks(
-                sample.mask_files,
-                parts=options.parts,
-                values=options.mask_values,
-                on_top=options.on_top,
-                shape=(pixels.shape[0], pixels.shape[1]),
-                frame=frame,
-                frames=decoded.frames,
-                placement=placement,
-                size=options.size,
-                axis=sample.reader.get("axis", "axial"),
-                outlines=sample.outlines,
-            )
+            mask = _masks(sample, frame, decoded, placement, options)
             has_masks = True
         except UnreadableImageError as error:
             advice = f"{error.advice}. The image is kept without masks"
@@ -187,6 +175,24 @@ def _decode(
         **_whose(decoded),
     }
     return image, mask, record
+
+
+def _masks(
+    sample: Sample, frame: int, decoded: DecodedImage, placement: Placement, options: DecodeOptions
+) -> npt.NDArray[np.uint8]:
+    return read_masks(
+        sample.mask_files,
+        parts=options.parts,
+        values=options.mask_values,
+        on_top=options.on_top,
+        shape=(decoded.pixels.shape[0], decoded.pixels.shape[1]),
+        frame=frame,
+        frames=decoded.frames,
+        placement=placement,
+        size=options.size,
+        axis=sample.reader.get("axis", "axial"),
+        outlines=sample.outlines,
+    )
 
 
 def _whose(decoded: DecodedImage) -> dict[str, str]:

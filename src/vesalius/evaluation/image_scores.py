@@ -75,7 +75,16 @@ def score_images(figures: Mapping[str, Mapping[str, Figures]], resamples: Patien
 def score_draws(arm: str, metric: str, values: Sequence[float], draws: Sequence[Figures]) -> Score:
     """Return the mean over draws of labels, with the interval of their bootstrap distributions together."""
     low, high = percentile_interval(np.concatenate(draws))
-    return Score(arm=arm, metric=metric, value=float(np.mean(values)), low=low, high=high).over_draws(values)
+    return Score(
+        arm=arm,
+        metric=metric,
+        value=float(np.mean(values)),
+        low=low,
+        high=high,
+        seeds=len(values),
+        spread=float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
+        median=float(np.median(values)),
+    )
 
 
 def resampled_means(values: npt.NDArray[np.float64], resamples: PatientResamples) -> npt.NDArray[np.float64]:

@@ -13,7 +13,8 @@ from jaxtyping import Num, Shaped
 from vesalius.evaluation.amounts import ALL
 from vesalius.evaluation.calibration import calibration_of
 from vesalius.evaluation.delong import compare_aucs
-from vesalius.evaluation.intervals import PatientResamples, bootstrap_metrics, draw_resamples, percentile_interval
+from vesalius.evaluation.image_scores import score_draws
+from vesalius.evaluation.intervals import PatientResamples, bootstrap_metrics, draw_resamples
 from vesalius.evaluation.metrics import binary_problems, compute_metrics, rank_in_folds
 from vesalius.evaluation.probes import Prediction, ProbeOptions
 from vesalius.evaluation.protocol import Sides
@@ -80,17 +81,8 @@ def _score_group(
     scores = []
     for metric in options.metrics:
         values = [values[metric] for values, _ in points]
-        low, high = percentile_interval(np.concatenate([draw[metric] for draw in draws]))
-        score = Score(
-            arm=group[0].arm,
-            metric=metric,
-            value=float(np.mean(values)),
-            low=low,
-            high=high,
-            fraction=group[0].fraction,
-            images=learned,
-        )
-        scores.append(score.over_draws(values))
+        score = score_draws(group[0].arm, metric, values, [draw[metric] for draw in draws])
+        scores.append(replace(score, fraction=group[0].fraction, images=learned))
     return scores, draws, points[0][1]
 
 

@@ -43,7 +43,7 @@ def label_training(study: Study, arm: StudyArm, overrides: Sequence[str], task: 
     network = config.model_copy(update={"pretrained": False, "weights": None}).model_dump_json()
     # Labels of one store are as fast as each other; few of them make small batches, and stores are read as they are.
     amount = "" if task.task == "detect" else f"{task.fraction:g}"  # its batches are as large of few images
-    what = (str(task.store), amount, task.task, task.decoder, *task.parts, str(task.image_size or study.image_size))
+    what = (str(task.store), amount, task.task, task.decoder, *task.parts, str(task.input_size(study)))
     kind = (network, *what, *study.finetune, *study.segment, *study.detect)
     if kind not in _SECONDS:
         _SECONDS[kind] = timer()
@@ -57,7 +57,7 @@ def _cost(study: Study, backbone: Backbone, task: Scored) -> tuple[int, Callable
         return detect_cost(backbone, Path(task.store), options=options)
     store = open_store(task.store)
     shared: dict[str, Any] = {"protocol": task.protocol, "folds": task.folds, "seeds": task.draws}
-    shared |= {"fractions": (task.fraction,), "image_size": task.image_size or study.image_size}
+    shared |= {"fractions": (task.fraction,), "image_size": task.input_size(study)}
     if task.task == "finetune":
         tuning = build(FinetuneOptions, apply_overrides({}, study.finetune), source="finetune")
         return finetune_cost(backbone, store, label=task.label, options=EvaluationOptions(finetune=tuning, **shared))

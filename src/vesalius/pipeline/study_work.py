@@ -103,8 +103,9 @@ class StudyWork:
         pool, maps = check_arms(run.study, self.data, self.overrides)
         run.begin(self.shared(pool), maps, stores_scored(run.tasks))
         with _threads(self.threads):
-            run.plan(self.verbs(None), say)
-            for line in plan_words(run, self.verbs(None), jobs):
+            verbs = self.verbs(None)
+            run.plan(verbs, say)
+            for line in plan_words(run, verbs, jobs):
                 say(line)
         return run
 
@@ -175,7 +176,7 @@ def check_jobs(engine: str, jobs: int) -> None:
 
 
 def _score(study: Study, cache: Path, folder: Path, task: Scored) -> Sequence[Result]:
-    how: dict[str, Any] = {"data": task.store, "image_size": task.image_size or study.image_size}
+    how: dict[str, Any] = {"data": task.store, "image_size": task.input_size(study)}
     # Arms share the untrained network's features, fits and maps.
     amounts: dict[str, Any] = {"fractions": (task.fraction,), "seeds": task.draws, "cache": cache}
     few = amounts | {"random_inits": 1, "protocol": task.protocol, "folds": task.folds}

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
-
-import numpy as np
 
 __all__ = ["Result", "Score"]
 
@@ -44,11 +42,6 @@ class Score:
     spread: float = 0.0
     images: float = 0.0
     median: float = math.nan
-
-    def over_draws(self, values: Sequence[float]) -> Score:
-        """Return the score with how it spreads over draws of labels, of which each has a value."""
-        spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-        return replace(self, seeds=len(values), spread=spread, median=float(np.median(values)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

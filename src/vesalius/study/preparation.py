@@ -30,8 +30,10 @@ from vesalius.training.resolve_recipe import resolve_recipe
 __all__ = ["NothingScoredError", "check_arms", "check_scored", "planned_tasks", "stores_scored"]
 
 _SCORED_BY_VAL = ("pascal-voc", "cityscapes")
-_FEWEST_PATIENTS = 10
 """Sets whose test side has no public labels."""
+
+_FEWEST_PATIENTS = 10
+"""Scored without a warning."""
 
 
 class NothingScoredError(ConfigError):

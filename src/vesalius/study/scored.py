@@ -9,7 +9,7 @@ from typing import Any
 
 from vesalius.data.store import open_store
 from vesalius.evaluation.coco_objects import read_objects
-from vesalius.study.definition import ON_LABELS, ON_MAPS, StudyTable, usual_draws
+from vesalius.study.definition import ON_LABELS, ON_MAPS, Study, StudyTable, usual_draws
 
 __all__ = ["ON_LABELS", "ON_MASKS", "ON_OBJECTS", "Scored"]
 
@@ -87,6 +87,10 @@ class Scored:
         size = "" if self.image_size is None else f"{self.image_size}px"
         words = (self.task, decoder, self.store.name, what, size, features, fraction, draws)
         return "-".join(word for word in (*words, neighbours, protocol, folds) if word)
+
+    def input_size(self, study: Study) -> int | None:
+        """Return the side of the input; None for the size of the training."""
+        return self.image_size or study.image_size
 
     @property
     def fingerprints(self) -> list[str]:

@@ -76,6 +76,7 @@ class Trainings:
         self._run, self._table, self._task, self._label = run, table, task, label
         self._fingerprint = task.fingerprints[0]
         self._known: dict[tuple[str, str, frozenset[str] | None], dict[int, Training]] = {}
+        self._read: dict[tuple[str, int], pd.DataFrame] = {}
 
     def of(self, arm: str, baseline: str = "", shared: frozenset[str] | None = None) -> Mapping[int, Training]:
         """Return the trainings of an arm by seed, or a baseline that stands in their results.
@@ -158,7 +159,9 @@ class Trainings:
 
     def _predictions(self, arm: str, seed: int, result: Result) -> pd.DataFrame:
         """Return what the evaluation of one training wrote."""
-        return pd.read_parquet(self._folder(arm, seed, result) / _PREDICTIONS)
+        if (arm, seed) not in self._read:
+            self._read[arm, seed] = pd.read_parquet(self._folder(arm, seed, result) / _PREDICTIONS)
+        return self._read[arm, seed]
 
     def _folder(self, arm: str, seed: int, result: Result) -> Path:
         return result_folder(
