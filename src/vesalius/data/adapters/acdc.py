@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.listing import source_of
 from vesalius.data.labels import LabelSpec
 from vesalius.data.read import count_frames
 from vesalius.errors import UnreadableImageError
@@ -53,15 +53,14 @@ class AcdcAdapter(Adapter):
         """Return one sample a slice; with a folder `testing` the set has its own sides, without one it is not split."""
         self.parts = {1: "right_ventricle", 2: "myocardium", 3: "left_ventricle"}
         base = self.base(root)
-        listing = list_images(base)
-        self.ignored = tuple(source_of(base / file, root) for file in listing.ignored)
-        cines = sum("_4d.nii" in path.name for path in listing.images)
+        listed = self.list_images(base, root)
+        cines = sum("_4d.nii" in path.name for path in listed)
         if cines:
             self.note(
                 f"{cines} cine files (_4d) are passed over: their frames have no labels but the two that stand beside"
             )
         found: list[Sample] = []
-        for path in listing.images:
+        for path in listed:
             named = _FRAME.match(path.name)
             if named is not None:
                 found += self._slices(path, root, patient=named[1], frame=int(named[2]))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.listing import source_of
 from vesalius.data.adapters.tables import column, has_columns, number, read_table
 from vesalius.data.labels import LabelSpec
 from vesalius.errors import ManifestError
@@ -46,11 +46,10 @@ class AptosAdapter(Adapter):
         """Return one sample an image; no patients are published, so each image counts as its own."""
         base = self.base(root)
         self.warn("no patient ids are published: both eyes of a patient may sit on two sides")
-        listing = list_images(base)
-        self.ignored = tuple(source_of(base / file, root) for file in listing.ignored)
+        listed = self.list_images(base, root)
         tables = _tables(base)
         rows = [row for table in tables for row in _grades(table)]
-        by_stem = {path.stem: path for path in listing.images}
+        by_stem = {path.stem: path for path in listed}
         twice = len(rows) - len({name for name, _, _ in rows})
         if twice:
             raise ManifestError(f"{base}: {twice} ids have two rows in its tables; keep one of each image")
@@ -64,7 +63,7 @@ class AptosAdapter(Adapter):
             for name, grade, side in rows
         ]
         graded = {name for name, _, _ in rows}
-        others = [path for path in listing.images if path.stem not in graded]
+        others = [path for path in listed if path.stem not in graded]
         if others:
             self.note(f"{len(others)} images have no grade (the competition's test images) and stay unlabelled")
         found += [Sample(path=path, source=source_of(path, root), labels={"retinopathy": None}) for path in others]

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.listing import source_of
 from vesalius.data.adapters.tables import column, has_columns, number, read_table
 from vesalius.data.dicom_pixels import read_header
 from vesalius.data.labels import LabelSpec
@@ -82,9 +82,8 @@ class CbisDdsmAdapter(Adapter):
         tables = _tables(base, kinds)
         if not tables:
             raise DatasetError(f"{base}: no {abnormalities}_case_description_*_set.csv in it")
-        listing = list_images(base)
-        self.ignored = tuple(source_of(base / file, root) for file in listing.ignored)
-        there = _by_case(listing.images, base)
+        listed = self.list_images(base, root)
+        there = _by_case(listed, base)
         mammograms = _joined(tables)
         if not any(case in there for one in mammograms.values() for case in one.cases):
             first = next(iter(mammograms.values())).cases[0]

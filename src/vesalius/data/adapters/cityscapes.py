@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.listing import source_of
 from vesalius.data.adapters.score_val import score_val
 from vesalius.data.masks import VOID
 from vesalius.records.sample import Sample
@@ -71,11 +71,10 @@ class CityscapesAdapter(Adapter):
         base = self.base(root)
         others = {value: VOID for value in (*range(_LAST + 1), _LICENCE_PLATE) if value not in _TRAIN_CLASSES}
         self.parts = _TRAIN_CLASSES | others
-        listing = list_images(base / "leftImg8bit")
-        self.ignored = tuple(source_of(base / "leftImg8bit" / file, root) for file in listing.ignored)
+        listed = self.list_images(base / "leftImg8bit", root)
         found: list[Sample] = []
         elsewhere = []
-        for path in listing.images:
+        for path in listed:
             side, *between = path.relative_to(base / "leftImg8bit").parts[:-1] or ("",)
             if not path.stem.endswith(_IMAGE) or side not in _SIDES or len(between) != 1:
                 elsewhere.append(path.name)

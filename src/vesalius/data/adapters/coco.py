@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import inside, list_images, source_of
+from vesalius.data.adapters.listing import inside, source_of
 from vesalius.data.labels import LabelSpec
 from vesalius.data.masks import VOID
 from vesalius.data.splits import SPLITS
@@ -49,9 +49,8 @@ class CocoAdapter(Adapter):
         self.labels = {name: LabelSpec(kind="binary", description=f"shows a {name}") for name in names}
         found = [sample for table, one in content for sample in self._samples(table, one, base, root)]
         known = {sample.path for sample in found}
-        listing = list_images(base)
-        self.ignored = tuple(source_of(base / file, root) for file in listing.ignored)
-        unnamed = sum(path not in known for path in listing.images)
+        listed = self.list_images(base, root)
+        unnamed = sum(path not in known for path in listed)
         if unnamed:
             self.note(f"{unnamed} images that no table names are passed over")
         return sorted(found, key=lambda sample: sample.source)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import child_folders, list_images, source_of
+from vesalius.data.adapters.listing import child_folders, source_of
 from vesalius.data.labels import LabelSpec
 from vesalius.records.sample import Sample
 
@@ -55,9 +55,8 @@ class CovidRadiographyAdapter(Adapter):
             if label is None:
                 continue
             folder = child / "images" if (child / "images").is_dir() else child
-            listing = list_images(folder)
-            self.ignored += tuple(source_of(folder / file, root) for file in listing.ignored)
-            for path in listing.images:
+            listed = self.list_images(folder, root)
+            for path in listed:
                 if "masks" in path.relative_to(child).parts:
                     continue
                 mask = child / "masks" / path.name

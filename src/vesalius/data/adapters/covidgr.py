@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import child_folders, list_images, source_of
+from vesalius.data.adapters.listing import child_folders, source_of
 from vesalius.data.labels import LabelSpec
 from vesalius.records.sample import Sample
 
@@ -37,9 +37,7 @@ class CovidgrAdapter(Adapter):
         base = self.base(root)
         found: list[Sample] = []
         for name, value in (("N", 0), ("P", 1)):
-            listing = list_images(base / name)
-            self.ignored += tuple(source_of(base / name / file, root) for file in listing.ignored)
-            for path in listing.images:
+            for path in self.list_images(base / name, root):
                 source = source_of(path, root)
                 found.append(Sample(path=path, source=source, patient=source, labels={"covid": value}))
         return found

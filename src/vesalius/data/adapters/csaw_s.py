@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.listing import source_of
 from vesalius.records.sample import Sample
 
 __all__ = ["CsawSAdapter"]
@@ -60,11 +60,10 @@ class CsawSAdapter(Adapter):
 
     def _side(self, folder: Path, drawn: tuple[Path, ...], root: Path, *, split: str | None) -> list[Sample]:
         """List one side; masks of later folders stand in for those of earlier ones."""
-        listing = list_images(folder)
-        self.ignored += tuple(source_of(folder / file, root) for file in listing.ignored)
+        listed = self.list_images(folder, root)
         masks: dict[tuple[str, str], dict[str, Path]] = {}
         for place in drawn:
-            for path in list_images(place).images if place.is_dir() else ():
+            for path in self.list_images(place, root) if place.is_dir() else ():
                 named = _MASK.match(path.stem)
                 if named is not None and not (
                     place.name == "annotator_1" and place != drawn[-1] and named[2] == "cancer"
@@ -79,6 +78,6 @@ class CsawSAdapter(Adapter):
                 split=split,
                 masks=masks.get((path.parent.name, path.stem), {}),
             )
-            for path in listing.images
+            for path in listed
             if _IMAGE.match(path.stem)
         ]

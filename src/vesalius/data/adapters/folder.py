@@ -11,7 +11,7 @@ import pandas as pd
 
 from vesalius.data.adapters.interface import Adapter
 from vesalius.data.adapters.label_tables import TableColumns, choose_columns
-from vesalius.data.adapters.listing import inside, list_images, source_of
+from vesalius.data.adapters.listing import inside, source_of
 from vesalius.data.adapters.part_values import read_part_values
 from vesalius.data.adapters.tables import column, read_table
 from vesalius.data.labels import LabelSpec, guess_label
@@ -77,15 +77,12 @@ class FolderAdapter(Adapter):
             DatasetError: If an option is unknown, the folder holds nothing that may be an image, or no label maps.
             ManifestError: If the table is malformed or names an image twice, or none of its images is there.
         """
-        listing = list_images(root)
-        self.ignored = listing.ignored
-        if listing.links:
-            self.warn(f"{len(listing.links)} linked folders were not entered (first: {listing.links[0]})")
-        masks = self._masks(listing.images, root)
+        listed = self.list_images(root, root)
+        masks = self._masks(listed, root)
         self.parts = read_part_values(parts or ())
         if self.parts and not masks:
             raise DatasetError(f"{root}: parts is given, and no masks are there; put them in masks/ beside images/")
-        images = [path for path in listing.images if path not in set(masks.values())]
+        images = [path for path in listed if path not in set(masks.values())]
         wanted = TableColumns(
             image=image_column, patient=patient_column, study=study_column, split=split_column, labels=label_columns
         )
@@ -94,7 +91,7 @@ class FolderAdapter(Adapter):
             return self._from_table(table, wanted, images, masks, root)
         if not images:
             raise DatasetError(
-                f"{root}: no images in it ({len(listing.ignored)} other files); give the folder that has them"
+                f"{root}: no images in it ({len(self.ignored)} other files); give the folder that has them"
             )
         labels: list[_Labels] = self._from_folders(images, root) if labels_from == "folders" else [{} for _ in images]
         return [

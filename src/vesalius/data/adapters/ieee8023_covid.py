@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import inside, list_images, source_of
+from vesalius.data.adapters.listing import inside, source_of
 from vesalius.data.adapters.tables import has_columns, number, read_table
 from vesalius.data.labels import LabelSpec, guess_label
 from vesalius.records.sample import Sample
@@ -78,12 +78,11 @@ class Ieee8023CovidAdapter(Adapter):
         return found
 
     def _compare(self, base: Path, named: set[Path], filenames: list[str], root: Path) -> None:
-        listing = list_images(base / "images") if (base / "images").is_dir() else None
-        if listing is None:
+        if not (base / "images").is_dir():
             return
-        self.ignored = tuple(source_of(base / "images" / file, root) for file in listing.ignored)
+        listed = self.list_images(base / "images", root)
         known = set(filenames)
-        extra = [path.name for path in listing.images if path not in named and path.name not in known]
+        extra = [path.name for path in listed if path not in named and path.name not in known]
         if extra:
             self.warn(f"{len(extra)} images have no row in metadata.csv and are left out (first: {extra[0]})")
 

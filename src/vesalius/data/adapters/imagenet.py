@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import child_folders, list_images, source_of
+from vesalius.data.adapters.listing import child_folders, source_of
 from vesalius.data.adapters.tables import column, has_columns, read_lines, read_table
 from vesalius.data.labels import LabelSpec
 from vesalius.errors import DatasetError, ManifestError
@@ -44,7 +44,7 @@ class ImageNetAdapter(Adapter):
         """Return one sample an image, each its own patient; classes are those of the training side."""
         base = _inner(self.base(root))
         train = [
-            (path, path.parent.name, "train") for side in _sides(base, "train") for path in self._images(side, root)
+            (path, path.parent.name, "train") for side in _sides(base, "train") for path in self.list_images(side, root)
         ]
         train = [one for one in train if _SYNSET.match(one[1])]
         if not train:
@@ -53,7 +53,7 @@ class ImageNetAdapter(Adapter):
         solved = _solution(base)
         val = []
         for side in _sides(base, "val"):
-            for path in self._images(side, root):
+            for path in self.list_images(side, root):
                 synset = path.parent.name if _SYNSET.match(path.parent.name) else solved.get(path.stem, "")
                 val.append((path, synset, "val"))
         unknown = sum(synset not in synsets for _, synset, _ in val)
@@ -75,11 +75,6 @@ class ImageNetAdapter(Adapter):
             )
             for path, synset, side in (*train, *val)
         ]
-
-    def _images(self, folder: Path, root: Path) -> tuple[Path, ...]:
-        listing = list_images(folder)
-        self.ignored += tuple(source_of(folder / file, root) for file in listing.ignored)
-        return listing.images
 
 
 def _inner(folder: Path) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, get_type_hints
 
-from vesalius.data.adapters.listing import child_folders
+from vesalius.data.adapters.listing import child_folders, list_images, source_of
 from vesalius.data.adapters.options import converted
 from vesalius.data.labels import LabelSpec
 from vesalius.errors import DatasetError, nearest
@@ -119,6 +119,22 @@ class Adapter(ABC):
                 "Give the folder that holds these, or --dataset folder to read any folder of images"
             )
         return found
+
+    def list_images(self, folder: Path, root: Path) -> tuple[Path, ...]:
+        """List what may be images below a folder, and tell what was passed over: `ignored` files and linked folders.
+
+        Raises:
+            DatasetError: If the folder, or a folder in it, cannot be read.
+        """
+        listing = list_images(folder)
+        passed_over = (source_of(folder / file, root) for file in listing.ignored)
+        self.ignored = tuple(dict.fromkeys((*self.ignored, *passed_over)))
+        if listing.links:
+            first = source_of(folder / listing.links[0], root)
+            self.warn(
+                f"{len(listing.links)} linked folder(s) not entered (first: {first}); put the files there instead"
+            )
+        return listing.images
 
     def warn(self, text: str) -> None:
         """Add a warning, once."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import child_folders, list_images, source_of
+from vesalius.data.adapters.listing import child_folders, source_of
 from vesalius.data.adapters.tables import column, has_columns, number, read_table, table_columns
 from vesalius.data.labels import LabelSpec
 from vesalius.errors import ManifestError
@@ -72,10 +72,9 @@ class IsicAdapter(Adapter):
     def collect(self, root: Path) -> list[Sample]:
         """Return one sample an image; it carries the published side where more than one side is there."""
         base = self.base(root)
-        listing = list_images(base)
-        self.ignored = tuple(source_of(base / file, root) for file in listing.ignored)
-        images = [path for path in listing.images if _IMAGE.match(path.stem)]
-        masks = {path.stem.removesuffix(_MASK): path for path in listing.images if path.stem.endswith(_MASK)}
+        listed = self.list_images(base, root)
+        images = [path for path in listed if _IMAGE.match(path.stem)]
+        masks = {path.stem.removesuffix(_MASK): path for path in listed if path.stem.endswith(_MASK)}
         tables = sorted(base.rglob("*.csv"))
         diagnosis = _diagnoses([table for table in tables if has_columns(table, "image", "MEL", "NV")])
         lesions = _lesions([table for table in tables if has_columns(table, "image", "lesion_id")])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.listing import source_of
 from vesalius.data.labels import LabelSpec
 from vesalius.records.sample import Sample
 
@@ -56,9 +56,8 @@ class JsrtAdapter(Adapter):
     def collect(self, root: Path) -> list[Sample]:
         """Return one sample an image; each image is its own patient, as in the set."""
         base = self.base(root)
-        listing = list_images(base)
-        self.ignored = tuple(source_of(base / file, root) for file in listing.ignored)
-        radiographs = [path for path in listing.images if _NAME.match(path.stem)]
+        listed = self.list_images(base, root)
+        radiographs = [path for path in listed if _NAME.match(path.stem)]
         raw = [path for path in radiographs if path.suffix.lower() == _RAW]
         organs = _organ_masks([path for path in radiographs if path.suffix.lower() != _RAW])
         if raw:

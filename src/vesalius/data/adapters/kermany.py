@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.listing import source_of
 from vesalius.data.labels import LabelSpec
 from vesalius.records.sample import Sample
 
@@ -63,9 +63,8 @@ class KermanyAdapter(Adapter):
                 folder = base / split / name
                 if not folder.is_dir():
                     continue
-                listing = list_images(folder)
-                self.ignored += tuple(source_of(folder / file, root) for file in listing.ignored)
-                found += [self._sample(path, root, split, name, person_scope) for path in listing.images]
+                listed = self.list_images(folder, root)
+                found += [self._sample(path, root, split, name, person_scope) for path in listed]
         return found
 
     def _sample(self, path: Path, root: Path, split: str, folder: str, scope: str) -> Sample:

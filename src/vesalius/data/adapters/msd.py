@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import inside, list_images, source_of
+from vesalius.data.adapters.listing import inside, source_of
 from vesalius.data.read import count_frames
 from vesalius.errors import DatasetError, ManifestError, UnreadableImageError
 from vesalius.records.sample import Sample
@@ -59,8 +59,7 @@ class MsdAdapter(Adapter):
         self.parts, pairs, tests = content.parts, content.training, content.test
         if tests:
             self.note(f"{len(tests)} test volumes have no masks: they can be learned from without labels")
-        listing = list_images(base)
-        self.ignored = tuple(source_of(base / file, root) for file in listing.ignored)
+        self.list_images(base, root)
         reader = {"axis": axis, "volume": volume}
         found = []
         for image, label in [*pairs, *((one, "") for one in tests)]:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import pandas as pd
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.listing import source_of
 from vesalius.data.adapters.tables import has_columns, number, read_table
 from vesalius.data.labels import LabelSpec
 from vesalius.errors import ManifestError, nearest
@@ -92,9 +92,8 @@ class NihAdapter(Adapter):
         base = self.base(root)
         table, columns = _find_table(base) or (base / "labels.csv", _REDUCED)
         frame = read_table(table, required=columns.values())
-        listing = list_images(base)
-        self.ignored = tuple(source_of(base / file, root) for file in listing.ignored)
-        by_name = {path.name: path for path in listing.images}
+        listed = self.list_images(base, root)
+        by_name = {path.name: path for path in listed}
         splits = _given_split(base)
         self.warn("labels were read from reports by a program and are wrong in roughly one case of ten")
         found: list[Sample] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vesalius.data.adapters.clinical_readings import read_clinical
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.listing import source_of
 from vesalius.records.sample import Sample
 
 __all__ = ["collect_radiographs"]
@@ -27,10 +27,8 @@ def collect_radiographs(
     """
     base = adapter.base(root)
     named = re.compile(rf"^({prefix}_\d+)_([01])$")
-    listing = list_images(base / "CXR_png")
-    adapter.ignored = tuple(source_of(base / "CXR_png" / file, root) for file in listing.ignored)
     found: list[Sample] = []
-    for path in listing.images:
+    for path in adapter.list_images(base / "CXR_png", root):
         match = named.match(path.stem)
         if match is None:
             adapter.warn(f"{path.name}: not named {prefix}_NNNN_0 or _1, so its label is unknown")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.listing import source_of
 from vesalius.data.adapters.score_val import score_val
 from vesalius.data.adapters.tables import read_lines
 from vesalius.data.labels import LabelSpec
@@ -75,9 +75,8 @@ class PascalVocAdapter(Adapter):
             )
         self.parts = dict(enumerate(_CLASSES, start=1)) | {_VOID: VOID}
         labels = {name: _shown(base / "ImageSets" / "Main", name) for name in _CLASSES}
-        listing = list_images(base / "JPEGImages")
-        self.ignored = tuple(source_of(base / "JPEGImages" / file, root) for file in listing.ignored)
-        unlisted = sum(path.stem not in sides for path in listing.images)
+        listed = self.list_images(base / "JPEGImages", root)
+        unlisted = sum(path.stem not in sides for path in listed)
         if unlisted:
             self.note(f"{unlisted} images that the lists of {lists.name} do not name are passed over")
         if score == "val":

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.listing import source_of
 from vesalius.data.adapters.tables import column, read_table
 from vesalius.data.labels import LabelSpec
 from vesalius.data.read import count_frames
@@ -51,9 +51,8 @@ class PatchCamelyonAdapter(Adapter):
             ManifestError: Labels or slides that do not fit the patches.
         """
         base = self.base(root)
-        listing = list_images(base)
-        self.ignored = tuple(source_of(base / file, root) for file in listing.ignored)
-        files = {path.name: path for path in (*listing.images, *base.rglob(f"{_STEM}_*_meta.csv"))}
+        listed = self.list_images(base, root)
+        files = {path.name: path for path in (*listed, *base.rglob(f"{_STEM}_*_meta.csv"))}
         found = []
         for word, side in _SIDES.items():
             patches, labels = files.get(f"{_STEM}_{word}_x.h5"), files.get(f"{_STEM}_{word}_y.h5")

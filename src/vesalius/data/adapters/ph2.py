@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import list_images, source_of
+from vesalius.data.adapters.listing import source_of
 from vesalius.data.adapters.tables import column, number, read_table
 from vesalius.data.labels import LabelSpec
 from vesalius.errors import ManifestError
@@ -51,12 +51,11 @@ class Ph2Adapter(Adapter):
     def collect(self, root: Path) -> list[Sample]:
         """Return one sample an image; rows without an image are passed over, as mirrors hold a part of the set."""
         base = self.base(root)
-        listing = list_images(base)
-        self.ignored = tuple(source_of(base / file, root) for file in listing.ignored)
+        listed = self.list_images(base, root)
         table = next(base / name for name in _TABLES if (base / name).is_file())
         known = _diagnoses(table)
-        masks = {path.stem.removesuffix("_lesion"): path for path in listing.images if _is_mask(path)}
-        images = [path for path in listing.images if _IMAGE.match(path.stem) and not _is_mask(path)]
+        masks = {path.stem.removesuffix("_lesion"): path for path in listed if _is_mask(path)}
+        images = [path for path in listed if _IMAGE.match(path.stem) and not _is_mask(path)]
         absent = len(set(known) - {path.stem for path in images})
         if absent:
             self.note(f"{absent} rows of {table.name} have no image here and are passed over")
