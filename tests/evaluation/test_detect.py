@@ -205,7 +205,7 @@ def test_bad_input(write_shapes: Callable[..., Path], run: Path, objects: Path, 
     told(
         {"images": [image | {"id": str(image["id"])} for image in good["images"]]},
         ManifestError,
-        "'10', no whole number",
+        "has the id '10', no whole number",
     )
     told(
         {"categories": [{"id": 3, "name": "round"}, good["categories"][1]]}, ManifestError, "class 3 is tall, and else"

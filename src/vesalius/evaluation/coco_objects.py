@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vesalius.data.coco_table import read_coco_table
 from vesalius.data.read import read_image
 from vesalius.data.splits import check_no_overlap, folds_by_patient
 from vesalius.data.windows import apply_window
 from vesalius.errors import LabelError, ManifestError, SplitError
-from vesalius.evaluation.coco_tables import ObjectImage, class_names, images_of, read_table, truth_of
+from vesalius.evaluation.coco_tables import DETECTION_KEYS, ObjectImage, class_names, images_of, truth_of
 from vesalius.evaluation.files_apart import check_files_apart
 
 __all__ = ["ObjectSet", "masks_of", "pixels_of", "read_objects"]
@@ -80,7 +81,7 @@ def read_objects(folder: Path, *, seed: int = 0) -> ObjectSet:
             "one instances_val..."
         )
     used = tables if len(tables) == 1 else [*named["train"], *named["val"]]
-    content = {table: read_table(table) for table in used}
+    content = {table: read_coco_table(table, needs=DETECTION_KEYS) for table in used}
     names = class_names(content)
     categories = tuple(sorted(names))
     images = {table: images_of(table, one, folder, categories) for table, one in content.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from vesalius.data.adapters.listing import inside
+from vesalius.data.coco_table import COCO_FORMAT, patient_of
 from vesalius.errors import ManifestError
 
-__all__ = ["ObjectImage", "class_names", "images_of", "read_table", "truth_of"]
+__all__ = ["DETECTION_KEYS", "ObjectImage", "class_names", "images_of", "truth_of"]
+
+DETECTION_KEYS = {
+    "images": ("id", "file_name", "height", "width"),
+    "annotations": ("image_id", "category_id", "bbox", "segmentation", "area"),
+    "categories": ("id", "name"),
+}
+"""What detection needs of each image, object and class of a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ def images_of(table: Path, content: Mapping[str, Any], folder: Path, categories:
     for one in content["annotations"]:
         why = _wrong(one, sizes, categories)
         if why:
-            raise ManifestError(f"{table}: object {one.get('id')} {why}; {_FORMAT}")
+            raise ManifestError(f"{table}: object {one.get('id')} {why}; {COCO_FORMAT}")
         if not one.get("iscrowd") and one["bbox"][2] > 0 and one["bbox"][3] > 0:
             objects[one["image_id"]].append(one)
     found = []
@@ -74,17 +81,10 @@ def images_of(table: Path, content: Mapping[str, Any], folder: Path, categories:
                 boxes=boxes,
                 classes=np.array([1 + categories.index(one["category_id"]) for one in own], dtype=np.int64),
                 outlines=tuple(one["segmentation"] for one in own),
-                patient=_patient(image, table),
+                patient=patient_of(image, table),
             )
         )
     return sorted(found, key=lambda one: one.number)
-
-
-def _patient(image: Mapping[str, Any], table: Path) -> str | None:
-    found = image.get("patient_id")
-    if found is None or isinstance(found, str | int):
-        return None if found in (None, "") else str(found)
-    raise ManifestError(f"{table}: patient_id of image {image['id']} is {found!r}; give a text or a whole number")
 
 
 def _wrong(one: Mapping[str, Any], sizes: Mapping[int, list[int]], categories: Sequence[int]) -> str:
@@ -128,31 +128,4 @@ def truth_of(content: Mapping[str, Any], numbers: set[int]) -> dict[str, Any]:
     }
 
 
-def read_table(table: Path) -> dict[str, Any]:
-    """Read a table.
-
-    Raises:
-        ManifestError: It is damaged, or lacks what COCO's format has.
-    """
-    try:
-        content = json.loads(table.read_text(encoding="utf-8"))
-        for kind, keys in _KEYS.items():
-            for one in content[kind]:
-                missing = [key for key in keys if key not in one]
-                if missing:
-                    raise ManifestError(f"{table}: one of {kind} lacks {', '.join(missing)}; {_FORMAT}")
-                words = [key for key in keys if key.endswith("id") and not isinstance(one[key], int)]
-                if words:
-                    raise ManifestError(f"{table}: {words[0]} of one of {kind} is {one[words[0]]!r}, no whole number")
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ManifestError(f"{table}: is no table of COCO ({error}); {_FORMAT}") from error
-    return dict(content)
-
-
-_FORMAT = "expected COCO's instances format"
 _CORNERS, _FEWEST = 4, 6
-_KEYS = {
-    "images": ("id", "file_name", "height", "width"),
-    "annotations": ("image_id", "category_id", "bbox", "segmentation", "area"),
-    "categories": ("id", "name"),
-}

@@ -163,7 +163,7 @@ def test_tables_that_are_not_coco(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="lacks annotations, categories"):
         find_adapter("coco", tmp_path / "coco").samples(tmp_path / "coco")
     table.write_text("no json")
-    with pytest.raises(ManifestError, match="not a table of COCO"):
+    with pytest.raises(ManifestError, match="is no table of COCO"):
         find_adapter("coco", tmp_path / "coco").samples(tmp_path / "coco")
     write_coco(tmp_path / "other", [])
     content = json.loads((tmp_path / "other/annotations/instances_val2017.json").read_text())
@@ -171,6 +171,44 @@ def test_tables_that_are_not_coco(tmp_path: Path) -> None:
     (tmp_path / "other/annotations/instances_val2017.json").write_text(json.dumps(content))
     with pytest.raises(ManifestError, match="leads out of"):
         find_adapter("coco", tmp_path / "other").samples(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"annotations": [{"id": 1, "image_id": 1}]}, "one of annotations lacks category_id"),
+        ({"images": [{"id": 1}]}, "one of images lacks file_name"),
+        ({"images": [{"id": 1.5, "file_name": "1.jpg"}]}, "has the id 1.5, no whole number"),
+        ({"categories": 3}, "is no table of COCO"),
+        ({"annotations": ["dog"]}, "one of annotations is 'dog'"),
+        (
+            {"annotations": [{"id": 4, "image_id": 1, "category_id": 1, "segmentation": [[1, 2, 3, 4, 5, "six"]]}]},
+            "object 4 has an outline that is no list of numbers",
+        ),
+        (
+            {"images": [{"id": 1, "file_name": "1.jpg", "patient_id": [3]}]},
+            r"patient_id of image 1 is \[3\]; give a text or a whole number",
+        ),
+    ],
+)
+def test_what_a_table_lacks_is_told(tmp_path: Path, change: dict[str, object], why: str) -> None:
+    write_coco(tmp_path / "coco", [])
+    table = tmp_path / "coco/annotations/instances_val2017.json"
+    table.write_text(json.dumps(json.loads(table.read_text()) | change))
+    with pytest.raises(ManifestError, match=rf"instances_val2017.json: .*{why}"):
+        find_adapter("coco", tmp_path / "coco").samples(tmp_path / "coco")
+
+
+def test_patients_are_read_and_objects_without_an_image_are_told(tmp_path: Path) -> None:
+    outline = {"id": 1, "category_id": 1, "area": 9, "segmentation": []}
+    write_coco(tmp_path / "coco", [outline | {"image_id": 1}, outline | {"image_id": 9}])
+    table = tmp_path / "coco/annotations/instances_val2017.json"
+    content = json.loads(table.read_text())
+    content["images"][0]["patient_id"] = 17
+    table.write_text(json.dumps(content))
+    adapter = find_adapter("coco", tmp_path / "coco")
+    assert [one.patient for one in adapter.samples(tmp_path / "coco")] == ["17", "val2017_2"]
+    assert any("1 objects are of images that it does not list" in text for text in adapter.warnings)
 
 
 @pytest.mark.real

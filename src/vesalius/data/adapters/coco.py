@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, ClassVar
 
 from vesalius.data.adapters.interface import Adapter
 from vesalius.data.adapters.listing import inside, source_of
+from vesalius.data.coco_table import patient_of, read_coco_table
 from vesalius.data.labels import LabelSpec
 from vesalius.data.masks import VOID
 from vesalius.data.splits import SPLITS
@@ -18,6 +18,7 @@ from vesalius.records.sample import RunLengths, Sample
 
 __all__ = ["CocoAdapter"]
 
+_KEYS = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id", "name")}
 _FEWEST = 6
 """Numbers of a polygon: three corners."""
 
@@ -26,7 +27,8 @@ class CocoAdapter(Adapter):
     """`annotations/instances_<set>.json` with the images in `<set>/`; any set in this format.
 
     An object's outline, corners or run lengths, is part of the image's masks by its class, smaller objects over larger
-    ones; crowds, of many objects at once, are `void`. Each image is its own patient.
+    ones; crowds, of many objects at once, are `void`. An image's patient is its `patient_id`, which is no part of
+    COCO's format; without one it is its own patient.
     """
 
     name: ClassVar[str] = "coco"
@@ -44,7 +46,7 @@ class CocoAdapter(Adapter):
         """Return one sample an image of every table, each class a binary label."""
         base = self.base(root)
         tables = sorted((base / "annotations").glob("instances_*.json"))
-        content = [(table, _read(table)) for table in tables]
+        content = [(table, read_coco_table(table, needs=_KEYS, words=True)) for table in tables]
         names = sorted({str(one["name"]).replace(" ", "_") for _, table in content for one in table["categories"]})
         self.labels = {name: LabelSpec(kind="binary", description=f"shows a {name}") for name in names}
         found = [sample for table, one in content for sample in self._samples(table, one, base, root)]
@@ -66,6 +68,10 @@ class CocoAdapter(Adapter):
                     f"{table}: object {one.get('id')} is of class {one['category_id']}, which is not listed"
                 )
             objects.setdefault(one["image_id"], []).append(one)
+        listed = {image["id"] for image in content["images"]}
+        lost = sum(len(many) for number, many in objects.items() if number not in listed)
+        if lost:
+            self.warn(f"{table.name}: {lost} objects are of images that it does not list, and are left out")
         crowds = sum(bool(one.get("iscrowd")) for many in objects.values() for one in many)
         if crowds:
             self.note(f"{table.name}: {crowds} crowds are void in the masks: nothing is learned or scored there")
@@ -78,7 +84,7 @@ class CocoAdapter(Adapter):
                 Sample(
                     path=path,
                     source=source_of(path, root),
-                    patient=f"{kind}_{image['id']}",
+                    patient=patient_of(image, table) or f"{kind}_{image['id']}",
                     split=split,
                     labels={name: int(name in shown) for name in self.labels},
                     outlines=tuple(
@@ -95,7 +101,12 @@ def _outlines(one: Mapping[str, Any], table: Path) -> list[tuple[float, ...] | R
     """Return an object's polygons of three corners and more, or its run lengths."""
     told = one.get("segmentation") or []
     if isinstance(told, list):
-        return [tuple(float(at) for at in corners) for corners in told if len(corners) >= _FEWEST]
+        try:
+            return [tuple(float(at) for at in corners) for corners in told if len(corners) >= _FEWEST]
+        except (TypeError, ValueError) as error:
+            raise ManifestError(
+                f"{table}: object {one.get('id')} has an outline that is no list of numbers ({error})"
+            ) from error
     runs: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     counts: Any = runs.get("counts")
     size: Any = runs.get("size")
@@ -114,14 +125,3 @@ def _fill(counts: Any, size: Sequence[int]) -> bool:
     """Say whether lengths of runs add up to the pixels."""
     lengths = isinstance(counts, list) and all(isinstance(one, int) and one >= 0 for one in counts)
     return lengths and sum(counts) == size[0] * size[1]
-
-
-def _read(table: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(table.read_text(encoding="utf-8"))
-        missing = {"images", "annotations", "categories"} - content.keys()
-    except (ValueError, AttributeError, OSError) as error:
-        raise ManifestError(f"{table}: is not a table of COCO ({error}); copy it again") from error
-    if missing:
-        raise ManifestError(f"{table}: lacks {', '.join(sorted(missing))}; expected COCO's instances format")
-    return dict(content)
