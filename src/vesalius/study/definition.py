@@ -15,6 +15,7 @@ from vesalius.evaluation.amounts import ALL, in_order
 from vesalius.evaluation.detection_options import DetectTraining
 from vesalius.evaluation.finetune_options import FinetuneOptions
 from vesalius.evaluation.segment_options import SegmentTraining
+from vesalius.study.arm_product import spelled_out
 from vesalius.study.written import check_written
 
 __all__ = ["ON_LABELS", "ON_MAPS", "Study", "StudyArm", "StudyTable", "available_studies", "load_study", "usual_draws"]
@@ -282,4 +283,4 @@ def load_study(name: str | Path) -> Study:
     path = shipped.get(str(name), Path(name))
     if not path.is_file():
         raise ConfigError(f"no study '{name}'{nearest(str(name), shipped)}; shipped are {', '.join(shipped)}")
-    return build(Study, load_yaml(path), source=str(path)).placed(path.parent)
+    return build(Study, spelled_out(load_yaml(path), source=str(path)), source=str(path)).placed(path.parent)
