@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
+from vesalius.evaluation.kept_arrays import MadeElsewhereError, digest_of, free_ones_first, kept_arrays
+from vesalius.locks import holding
 
 
 def computing(calls: list[str]) -> Callable[[], dict[str, np.ndarray]]:
@@ -38,6 +40,44 @@ def test_a_damaged_file_is_made_again_and_counted_once(tmp_path: Path, damage: s
     assert calls == ["computed", "computed"]
     np.testing.assert_array_equal(again["scores"], np.arange(6.0).reshape(2, 3))
     assert path.read_bytes() == whole
+
+
+def test_of_those_that_want_the_same_one_makes_it(tmp_path: Path) -> None:
+    path, calls = tmp_path / "one.npz", []
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow() -> dict[str, np.ndarray]:
+        asked.set()
+        assert go_on.wait(20)
+        return computing(calls)()
+
+    first = threading.Thread(target=kept_arrays, args=(path, slow))
+    first.start()
+    assert asked.wait(20)
+    with pytest.raises(MadeElsewhereError):
+        kept_arrays(path, computing(calls), wait=False)
+    second = threading.Thread(target=kept_arrays, args=(path, slow), kwargs={"found": lambda: calls.append("found")})
+    second.start()
+    go_on.set()
+    for one in (first, second):
+        one.join(20)
+    assert calls == ["computed", "found"]
+    assert str(kept_arrays(path, computing(calls), wait=False)["told"]) == "a word"
+
+
+def test_what_another_process_is_at_comes_last(tmp_path: Path) -> None:
+    order: list[tuple[int, bool]] = []
+
+    def do(place: int, wait: bool) -> int:
+        order.append((place, wait))
+        if wait:
+            held.__exit__(None, None, None)
+        return int(kept_arrays(tmp_path / f"{place}.npz", lambda: {"place": np.array(place)}, wait=wait)["place"])
+
+    held = holding(tmp_path / ".locks" / "1")
+    assert held.__enter__()
+    assert free_ones_first(3, do) == [0, 1, 2]
+    assert order == [(0, False), (1, False), (2, False), (1, True)]
 
 
 def test_a_name_follows_from_everything_that_was_given() -> None:

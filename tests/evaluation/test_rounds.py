@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from vesalius.evaluation.kept_arrays import MadeElsewhereError
 from vesalius.evaluation.round_options import RoundOptions
-from vesalius.evaluation.rounds import Fit, build_optimizer, optimizer_step, train_in_rounds
+from vesalius.evaluation.rounds import ChosenRates, Fit, build_optimizer, optimizer_step, train_in_rounds
 
 
 def _train(values: Sequence[float], **options: object) -> tuple[Fit, list[float], float, list[int]]:
@@ -77,3 +78,15 @@ def test_what_is_frozen_does_not_learn() -> None:
     network["backbone"].requires_grad_(False)
     groups = build_optimizer(network, network["backbone"], RoundOptions()).param_groups
     assert [len(group["params"]) for group in groups] == [2]
+
+
+def test_draws_after_the_first_learn_at_the_rate_that_it_chose() -> None:
+    rates = ChosenRates((0.1, 0.01))
+    assert rates.of((1.0, 0), first=True, wait=False) == (0.1, 0.01)
+    with pytest.raises(MadeElsewhereError):  # another process tries them
+        rates.of((1.0, 0), first=False, wait=False)
+    assert rates.of((1.0, 0), first=False, wait=True) == (0.1, 0.01)
+    rates.choose((1.0, 0), 0.01)
+    assert rates.of((1.0, 0), first=False, wait=False) == (0.01,)
+    assert rates.of((0.5, 0), first=True, wait=False) == (0.1, 0.01)
+    assert ChosenRates((0.1,)).of((1.0, 0), first=False, wait=False) == (0.1,)  # nothing is to be chosen

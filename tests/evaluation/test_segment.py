@@ -98,7 +98,7 @@ def test_baselines_are_counted_once_in_a_shared_folder(
     """A damaged file is made again; another backbone's run finds the twin and the pixels, not the maps of the first."""
     options = {"data": phantom_store, "parts": ["heart"], "cache": tmp_path / "cache"} | QUICK
     first = pipeline.evaluate_segment(run, **options)
-    kept = sorted((tmp_path / "cache" / "segmented").iterdir())
+    kept = sorted((tmp_path / "cache" / "segmented").glob("*.npz"))
     assert len(kept) == 3
     kept[0].write_bytes(kept[0].read_bytes()[:50])
     counted: list[int] = []

@@ -30,7 +30,6 @@ from vesalius.evaluation.fit_detection import detections_of, fit_detection
 from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
 from vesalius.evaluation.label_amounts import draw_label_amounts
 from vesalius.evaluation.untrained_twin import TWIN_SEED, random_twin
-from vesalius.locks import holding
 from vesalius.progress import bar, say
 from vesalius.records.result import Result
 from vesalius.seeding import seeded
@@ -172,9 +171,8 @@ class _Training:
             text = json.dumps(detections_of(network, objects, **where))
             return {"detections": np.frombuffer(text.encode(), dtype=np.uint8)}
 
-        with holding(self.folder / ".locks" / file.stem, wait=True):  # others that share the folder wait
-            kept = kept_arrays(file, found, found=lambda: advance(self.steps([draw]) + len(objects.test)))
-            checkpoint.unlink(missing_ok=True)
+        kept = kept_arrays(file, found, found=lambda: advance(self.steps([draw]) + len(objects.test)))
+        checkpoint.unlink(missing_ok=True)
         return list(json.loads(kept["detections"].tobytes().decode()))
 
     def kept(self, backbone: Backbone, draw: ImageDraw) -> bool:

@@ -23,9 +23,10 @@ from vesalius.evaluation.finetune_one import Drawn, Fitted, Fitting
 from vesalius.evaluation.finetune_options import FinetuneOptions
 from vesalius.evaluation.fit_classifier import finetune_plan, training_step
 from vesalius.evaluation.gather import EvaluationTask
+from vesalius.evaluation.kept_arrays import free_ones_first
 from vesalius.evaluation.label_amounts import draw_label_amounts, hold_out
 from vesalius.evaluation.probes import Prediction, ProbeOptions
-from vesalius.evaluation.rounds import build_optimizer, longest_steps
+from vesalius.evaluation.rounds import ChosenRates, build_optimizer, longest_steps
 from vesalius.evaluation.untrained_twin import calibrate_batch_norm
 from vesalius.seeding import seeded
 from vesalius.training.precision import suit_accelerator
@@ -79,26 +80,23 @@ class Finetuning:
             advance: Told the steps that are done, of `steps`.
         """
         predictions, told = [], []
+        draws = [(fraction, seed) for fraction in self.probe.fractions for seed in range(self.probe.seeds)]
+        drawn = [self._drawn(fraction, seed) for fraction, seed in draws]
         for arm, inits in backbones.items():
-            for fraction in self.probe.fractions:
-                rates = [self.options.rates(pretrained=arm not in self.untrained)] * len(self.job.sides.pairs)
-                for seed in range(self.probe.seeds):
-                    fits = self._fit_pairs(
-                        arm, inits[seed % len(inits)], fraction=fraction, seed=seed, rates=rates, advance=advance
+            fitted = self._fit_all(arm, inits, draws, drawn, advance)
+            for (fraction, seed), sides, fits in zip(draws, drawn, fitted, strict=True):
+                about = {"arm": arm, "fraction": fraction, "seed": seed}
+                told += [about | {"pair": place} | fit.told() for place, fit in enumerate(fits)]
+                predictions.append(
+                    Prediction(
+                        arm=arm,
+                        fraction=fraction,
+                        seed=seed,
+                        scores=np.concatenate([one.scores for one in fits]),
+                        learned=tuple(len(one.train) for one in sides),
+                        chosen=tuple(one.fit.lr for one in fits),
                     )
-                    rates = [(one.fit.lr,) for one in fits]
-                    about = {"arm": arm, "fraction": fraction, "seed": seed}
-                    told += [about | {"pair": place} | fit.told() for place, fit in enumerate(fits)]
-                    predictions.append(
-                        Prediction(
-                            arm=arm,
-                            fraction=fraction,
-                            seed=seed,
-                            scores=np.concatenate([one.scores for one in fits]),
-                            learned=tuple(len(one.train) for one in self._drawn(fraction, seed)),
-                            chosen=tuple(one.fit.lr for one in fits),
-                        )
-                    )
+                )
         return predictions, told
 
     def steps(self, arms: Sequence[str]) -> int:
@@ -162,25 +160,33 @@ class Finetuning:
         values = targets.taught if taught and targets.taught is not None else targets.values
         return Labelled(store, targets.rows[places], values[places], targets.kind, len(targets.classes))
 
-    def _fit_pairs(
+    def _fit_all(
         self,
         arm: str,
-        backbone: Backbone,
-        *,
-        fraction: float,
-        seed: int,
-        rates: Sequence[Sequence[float]],
+        inits: Sequence[Backbone],
+        draws: Sequence[tuple[float, int]],
+        drawn: Sequence[Sequence[Drawn]],
         advance: Callable[[int], None],
-    ) -> list[Fitted]:
-        """Fit every pair of sides of one draw at its own rates: what is scored in one fold may choose none for it."""
-        fingerprint, own_seed = backbone_fingerprint(backbone), step_seed(self.probe.seed, seed)
-        found = []
-        for pair, (drawn, own_rates) in enumerate(zip(self._drawn(fraction, seed), rates, strict=True)):
-            encoder = self._encoder(backbone, drawn, arm)
-            told = fingerprint if encoder is backbone else f"{fingerprint}, calibrated"  # statistics differ by rounding
+    ) -> list[list[Fitted]]:
+        """Fit every pair of sides of every draw at its own rates: what is scored in one fold may choose none for it."""
+        every = [(draw, pair) for draw, sides in enumerate(drawn) for pair in range(len(sides))]
+        prints = [backbone_fingerprint(one) for one in inits]
+        rates = ChosenRates(self.options.rates(pretrained=arm not in self.untrained))
+
+        def fit(place: int, wait: bool) -> Fitted:
+            draw, pair = every[place]
+            (fraction, seed), own = draws[draw], drawn[draw][pair]
+            backbone, told = inits[seed % len(inits)], prints[seed % len(inits)]
+            encoder = self._encoder(backbone, own, arm)
+            told += "" if encoder is backbone else ", calibrated"  # statistics differ by rounding
             which = {"arm": arm, "fraction": fraction, "seed": seed, "pair": pair}
-            found.append(Fitting(self, encoder, told, drawn, own_seed, which).best(own_rates, advance))
-        return found
+            one = Fitting(self, encoder, told, own, step_seed(self.probe.seed, seed), which, wait)
+            best = one.best(rates.of((fraction, pair), first=seed == 0, wait=wait), advance)
+            rates.choose((fraction, pair), best.fit.lr)
+            return best
+
+        fitted = iter(free_ones_first(len(every), fit))
+        return [[next(fitted) for _ in sides] for sides in drawn]
 
     def _encoder(self, backbone: Backbone, drawn: Drawn, arm: str) -> Backbone:
         """Return the initialisation; untrained and never to learn, it needs statistics of what it will see."""

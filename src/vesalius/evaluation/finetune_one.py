@@ -70,6 +70,7 @@ class Fitting:
         drawn: What it learns from and is scored on.
         seed: Of its training.
         which: Arm, fraction, seed and pair, for the kept network.
+        wait: For another process that trains it.
     """
 
     whole: Finetuning
@@ -78,6 +79,7 @@ class Fitting:
     drawn: Drawn
     seed: int
     which: Mapping[str, Any]
+    wait: bool = True
 
     def best(self, rates: Sequence[float], advance: Callable[[int], None]) -> Fitted:
         """Return the fit that did best on the images held out; of a search whose network is kept it is trained anew."""
@@ -105,6 +107,7 @@ class Fitting:
             lambda: self._fitted(lr, advance, network),
             found=lambda: advance(steps),
             renew=network is not None and not network.is_file(),
+            wait=self.wait,
         )
         fit = Fit(**json.loads(str(there["fit"])))
         return Fitted(fit, there["scores"], None if network is None else network.name)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,10 +13,19 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from vesalius.errors import EvaluationError
+from vesalius.evaluation.kept_arrays import MadeElsewhereError
 from vesalius.evaluation.round_options import RoundOptions
 from vesalius.schedules import Progress, warmup_cosine
 
-__all__ = ["Fit", "best_of_rates", "build_optimizer", "longest_steps", "optimizer_step", "train_in_rounds"]
+__all__ = [
+    "ChosenRates",
+    "Fit",
+    "best_of_rates",
+    "build_optimizer",
+    "longest_steps",
+    "optimizer_step",
+    "train_in_rounds",
+]
 
 _Places = npt.NDArray[np.int64]
 _Kept = TypeVar("_Kept")
@@ -140,6 +149,39 @@ def best_of_rates(rates: Sequence[float], fit: Callable[[float], tuple[Fit, _Kep
     if not found and failed is not None:
         raise failed
     return max(found, key=lambda it: it[0].goodness)
+
+
+@dataclass(slots=True)
+class ChosenRates:
+    """Learning rates to try: all of them in the first draw of labels, in those after it the one that did best there.
+
+    Attributes:
+        rates: To try.
+    """
+
+    rates: Sequence[float]
+    _best: dict[Hashable, float] = field(default_factory=dict)
+
+    def of(self, sides: Hashable, *, first: bool, wait: bool) -> Sequence[float]:
+        """Return the rates of a draw.
+
+        Args:
+            sides: What the rate is chosen by: the amount of labels and who is held out.
+            first: Whether it is the first draw of these.
+            wait: Try all rates where none is chosen yet.
+
+        Raises:
+            MadeElsewhereError: None is, since another process is at the first draw.
+        """
+        if sides in self._best:
+            return (self._best[sides],)
+        if not first and not wait and len(self.rates) > 1:
+            raise MadeElsewhereError(sides)
+        return self.rates
+
+    def choose(self, sides: Hashable, lr: float) -> None:
+        """Note which rate did best."""
+        self._best[sides] = lr
 
 
 def optimizer_step(optimizer: Optimizer, loss: Tensor, *, lr: float, task: str) -> None:

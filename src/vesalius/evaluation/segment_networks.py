@@ -26,10 +26,10 @@ from vesalius.evaluation.classifier import Setup
 from vesalius.evaluation.features import autocast_bf16, backbone_fingerprint
 from vesalius.evaluation.finetune import image_side
 from vesalius.evaluation.fit_segmentation import Masked, fit_segmentation, logits_of, segmentation_loss
-from vesalius.evaluation.kept_arrays import digest_of, kept_arrays
+from vesalius.evaluation.kept_arrays import digest_of, free_ones_first, kept_arrays
 from vesalius.evaluation.kept_network import NetworkAbout, save_network
 from vesalius.evaluation.mask_parts import check_mirrors, mask_parts
-from vesalius.evaluation.rounds import Fit, best_of_rates, longest_steps
+from vesalius.evaluation.rounds import ChosenRates, Fit, best_of_rates, longest_steps
 from vesalius.evaluation.segment_counts import Draw, Predict, SegmentCounts
 from vesalius.evaluation.segment_figures import figures_of
 from vesalius.evaluation.segment_options import SegmentOptions, SegmentTraining
@@ -119,13 +119,18 @@ class TrainedArm:
         Args:
             advance: Told the steps that are done, of `steps`.
         """
+        rates = ChosenRates(self.training.rates(pretrained=self.pretrained))
+
+        def train(place: int, wait: bool) -> tuple[Fit, _Array, str | None]:
+            draw = self.job.draws[place]
+            sides = (draw.fraction, draw.pair)
+            best = self._best(draw, rates.of(sides, first=draw.seed == 0, wait=wait), advance, wait=wait)
+            rates.choose(sides, best[0].lr)
+            return best
+
         found: dict[float, dict[int, _Array]] = {}
-        chosen: dict[tuple[float, int], float] = {}
-        for draw in self.job.draws:
-            rates = self.training.rates(pretrained=self.pretrained)
-            known = chosen.get((draw.fraction, draw.pair))
-            fit, counted, network = self._best(draw, rates if known is None else (known,), advance)
-            chosen[draw.fraction, draw.pair] = fit.lr
+        trained = free_ones_first(len(self.job.draws), train)
+        for draw, (fit, counted, network) in zip(self.job.draws, trained, strict=True):
             told = {"fraction": draw.fraction, "seed": draw.seed, "pair": draw.pair} | asdict(fit)
             self.fits.append(told | ({} if network is None else {"network": network}))
             by_seed = found.setdefault(draw.fraction, {})
@@ -165,18 +170,18 @@ class TrainedArm:
         return calibrate_batch_norm(copy.deepcopy(backbone), self.job.store, rows, image_size=size, device=device)
 
     def _best(
-        self, draw: Draw, rates: Sequence[float], advance: Callable[[int], None]
+        self, draw: Draw, rates: Sequence[float], advance: Callable[[int], None], *, wait: bool
     ) -> tuple[Fit, _Array, str | None]:
         """Train at every rate; of a search whose network is kept the best is trained anew."""
         first = draw.seed == 0 and draw.fraction == largest_of(self.job.options.fractions)
         keep = self.keep if first else None
         if keep is not None and len(rates) == 1:
-            return self._kept(draw, rates[0], advance, keep)
-        found = best_of_rates(rates, lambda lr: ((one := self._kept(draw, lr, advance))[0], one))[1]
-        return found if keep is None else self._kept(draw, found[0].lr, lambda _: None, keep)
+            return self._kept(draw, rates[0], advance, keep, wait=wait)
+        found = best_of_rates(rates, lambda lr: ((one := self._kept(draw, lr, advance, wait=wait))[0], one))[1]
+        return found if keep is None else self._kept(draw, found[0].lr, lambda _: None, keep, wait=wait)
 
     def _kept(
-        self, draw: Draw, lr: float, advance: Callable[[int], None], keep: Path | None = None
+        self, draw: Draw, lr: float, advance: Callable[[int], None], keep: Path | None = None, *, wait: bool
     ) -> tuple[Fit, _Array, str | None]:
         """Return how the training went and what it counted, from the folder or trained now, and its network's file."""
         backbone = self._encoder(draw)
@@ -187,6 +192,7 @@ class TrainedArm:
             lambda: self._fitted(backbone, draw, lr, advance, network),
             found=lambda: advance(longest_steps(len(draw.train), self.job.options.training)),
             renew=network is not None and not network.is_file(),
+            wait=wait,
         )
         return Fit(**json.loads(str(there["fit"]))), there["counts"], None if network is None else network.name
 
