@@ -25,6 +25,7 @@ from vesalius.errors import DatasetError
         ("a, b", Sequence[str] | None, ["a", "b"]),
         (["a", 2], Sequence[str], ["a", "2"]),
         ("ones", Literal["ones", "zeros"], "ones"),
+        (2, Literal["1", "2", "3"], "2"),
         ("0.5", float, 0.5),
     ],
 )

@@ -31,8 +31,9 @@ def converted(name: str, value: Any, hint: Any) -> Any:
             return None
         return converted(name, value, next(one for one in choices if one is not type(None)))
     if get_origin(hint) is Literal:
-        if value in choices:
-            return value
+        named = {str(one): one for one in choices}
+        if str(value) in named:  # YAML makes a number of 2 where the choice is "2"
+            return named[str(value)]
         listed = ", ".join(map(str, choices))
         raise DatasetError(f"{name}={value!r}{nearest(str(value), map(str, choices))}; expected one of {listed}")
     if get_origin(hint) is not None and issubclass(get_origin(hint), Sequence):
