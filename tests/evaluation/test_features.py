@@ -130,7 +130,7 @@ def test_training_mode_is_put_back_and_batch_norm_untouched() -> None:
 def test_the_cache_is_read_and_renewed_when_anything_changes(tmp_path, monkeypatch) -> None:
     backbone, store, rows = _vit(), _Pixels(_images()), np.arange(4)
     first = cached_features(backbone, store, rows, folder=tmp_path, **CPU)
-    [path] = tmp_path.iterdir()
+    [path] = tmp_path.glob("*.npz")
     np.savez(path, features=first + 1)
     np.testing.assert_array_equal(cached_features(backbone, store, rows, folder=tmp_path, **CPU), first + 1)
     path.write_bytes(path.read_bytes()[:100])
@@ -142,7 +142,7 @@ def test_the_cache_is_read_and_renewed_when_anything_changes(tmp_path, monkeypat
     with torch.no_grad():
         next(backbone.parameters()).add_(1e-3)
     cached_features(backbone, store, rows, folder=tmp_path, **CPU)
-    assert len(list(tmp_path.iterdir())) == 6
+    assert len(list(tmp_path.glob("*.npz"))) == 6
 
 
 def test_the_twin_is_untrained_seeded_and_leaves_the_generator_alone() -> None:
