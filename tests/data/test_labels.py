@@ -18,6 +18,10 @@ from vesalius.data.labels import LabelSpec, guess_label
         (["61", "62", "75", "61"], "number", [61.0, 62.0, 75.0, 61.0]),
         (["a long story", "another", "a third"], "text", ["a long story", "another", "a third"]),
         (["b", "a", "c", "a"], "multiclass", [1, 0, 2, 0]),
+        (["none", "mild", "severe", "mild"], "multiclass", [1, 0, 2, 0]),
+        (["mild", "None", "severe", "", "mild", "None"], "multiclass", [1, 0, 2, None, 1, 0]),
+        (["none", "1.5", "2"], "number", [None, 1.5, 2.0]),
+        (["none", "yes", "no"], "binary", [None, 1, 0]),
     ],
 )
 def test_kinds(cells: list[str], kind: str, values: list[object]) -> None:

@@ -95,6 +95,41 @@ def test_labels_of_a_table_join_a_known_set(tmp_path: Path) -> None:
     assert manifest["label_pneumonia"].notna().all()
 
 
+def test_a_table_of_a_known_set_tells_patients_under_their_usual_names(tmp_path: Path) -> None:
+    source = tmp_path / "covidgr"
+    for number in range(12):
+        write_png(source / ("N" if number % 2 else "P") / f"i{number}.png")
+    table = tmp_path / "more.csv"
+    table.write_text("image,patient_id,smoker\n" + "".join(f"i{one},p{one // 4},{one % 2}\n" for one in range(12)))
+    summary = run(source, tmp_path / "s", labels_csv=table)
+    manifest = open_store(tmp_path / "s").manifest
+    assert (summary.patients, summary.patients_unknown) == (3, 0)
+    assert "label_patient_id" not in manifest
+    assert manifest.groupby("patient")["split"].nunique().max() == 1
+
+
+def test_images_of_a_study_stay_together_where_no_patient_is_known(tmp_path: Path) -> None:
+    for number in range(12):
+        write_png(tmp_path / "f" / f"{number}.png")
+    rows = "".join(f"{one}.png,s{one // 3},{one % 2}\n" for one in range(12))
+    (tmp_path / "f" / "t.csv").write_text(f"image,study_id,y\n{rows}")
+    summary = run(tmp_path / "f", tmp_path / "s")
+    manifest = open_store(tmp_path / "s").manifest
+    assert (manifest["patient"].nunique(), summary.patients_unknown) == (4, 12)
+    assert manifest.groupby("study")["split"].nunique().max() == 1
+
+
+def test_a_split_of_some_images_is_told_to_be_drawn_anew(tmp_path: Path) -> None:
+    for number in range(10):
+        write_png(tmp_path / "f" / f"{number}.png")
+    (tmp_path / "f" / "t.csv").write_text("image,split\n" + "".join(f"{one}.png,train\n" for one in range(9)))
+    summary = run(tmp_path / "f", tmp_path / "s")
+    assert any(
+        "a side for 9 of 10 images (not for 9.png), so all sides are drawn anew" in text for text in summary.warnings
+    )
+    assert set(open_store(tmp_path / "s").manifest["split"]) == {"train", "val", "test"}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

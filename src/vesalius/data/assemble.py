@@ -19,7 +19,7 @@ from vesalius.data.splits import check_no_overlap, split_by_image, split_by_pati
 from vesalius.errors import ConfigError, SplitError, nearest
 from vesalius.records.sample import Sample
 
-__all__ = ["SPLIT_MODES", "Tables", "assemble", "check_split_mode", "pseudonyms", "resolve_split"]
+__all__ = ["SPLIT_MODES", "Tables", "assemble", "check_split_mode", "partly_split", "pseudonyms", "resolve_split"]
 
 SPLIT_MODES = ("auto", "patient", "given", "given+val", "image")
 """`given`: the set's own. `given+val`: the same, with val cut out of train by patient where the set has none.
@@ -70,19 +70,25 @@ def check_split_mode(split: str) -> None:
 def pseudonyms(sample: Sample, record: Mapping[str, Any], *, dataset: str, salt: bytes) -> dict[str, Any]:
     """Return `image_id`, `patient`, `patient_known`, `study` and `volume` of a record, hashed.
 
-    The patient is the sample's, else the one in the file's header, else the file itself, so that all slices of a
-    volume of an unknown patient stay together. The data set's name is part of it: two sets may both have a patient 1.
+    The patient is the sample's, else the one in the file's header, else nobody knows it, and the images of a study, or
+    else the slices of a series, or of a file, stay together. The data set's name is part of it: two sets may both have
+    a patient 1.
     A volume is a stack of a file, or of a series of files with one slice each; what tells no place in one has none.
     """
     patient = sample.patient or record.get("header_patient") or None
     study = sample.study or record.get("header_study") or None
-    by_file = hashed_id(salt, "file", dataset, sample.source)
     stack = record.get("header_stack", "")
     of_series = record.get("frames", 1) == 1 and stack
     volume = hashed_id(salt, "volume", dataset, "" if of_series else sample.source, stack)
+    if patient is not None:
+        whose = ("patient", str(patient))
+    elif study:
+        whose = ("patient of a study", str(study))
+    else:
+        whose = ("patient of a series", str(stack)) if of_series else ("file", sample.source)
     return {
         "image_id": hashed_id(salt, "image", dataset, sample.source, str(record["frame"])),
-        "patient": by_file if patient is None else hashed_id(salt, "patient", dataset, str(patient)),
+        "patient": hashed_id(salt, whose[0], dataset, whose[1]),
         "patient_known": patient is not None,
         "study": hashed_id(salt, "study", dataset, str(study)) if study else None,
         "volume": None if record.get("slice_mm") is None else volume,
@@ -107,6 +113,18 @@ def resolve_split(samples: Sequence[Sample], split: str) -> str:
         known = [sample for sample in samples if sample.patient is not None]
         check_no_overlap([str(s.patient) for s in known], [str(s.split) for s in known], advice=_OVERRIDE)
     return split
+
+
+def partly_split(samples: Sequence[Sample], split: str) -> str | None:
+    """Return what is to be said where `auto` draws sides anew though the set gives some, or None."""
+    without = [sample for sample in samples if sample.split is None]
+    if split != "auto" or not without or len(without) == len(samples):
+        return None
+    some = f"{len(samples) - len(without)} of {len(samples)} images (not for {without[0].source})"
+    return (
+        f"the set gives a side for {some}, so all sides are drawn anew; complete it, or take these images out, to keep "
+        "the set's own"
+    )
 
 
 def assemble(
@@ -148,7 +166,7 @@ def assemble(
     unknown = int((~table["patient_known"].astype(bool)).sum())
     if unknown:
         said.append(
-            f"{unknown} of {len(table)} images have no known patient; each file counts as a patient of its own, "
+            f"{unknown} of {len(table)} images have no known patient; each study, series or file counts as a patient, "
             "so images of one person may be on both sides of the split"
         )
     counts = {

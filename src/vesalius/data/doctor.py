@@ -16,7 +16,7 @@ from PIL import Image
 from vesalius.data.adapters.interface import Adapter
 from vesalius.data.adapters.listing import list_images, source_of
 from vesalius.data.adapters.registry import find_adapter
-from vesalius.data.assemble import resolve_split
+from vesalius.data.assemble import partly_split, resolve_split
 from vesalius.data.doctor_report import DoctorReport
 from vesalius.data.engines import worker_count
 from vesalius.data.fit import fit
@@ -165,6 +165,9 @@ def _samples(adapter: Adapter, root: Path, dataset: str) -> tuple[tuple[Sample, 
         images = list_images(root).images
         return tuple(Sample(path=path, source=source_of(path, root)) for path in images), [str(error)]
     adapter.labels, adapter.warnings, adapter.notes = listed.labels, listed.warnings, listed.notes
+    redrawn = partly_split(samples, "auto")
+    if redrawn is not None:
+        adapter.warn(redrawn)
     try:
         resolve_split(samples, "auto")
     except VesaliusError as error:

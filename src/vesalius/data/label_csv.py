@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from vesalius.data.adapters.label_tables import patient_column
 from vesalius.data.adapters.tables import column, read_table
-from vesalius.data.labels import LabelSpec, guess_label
+from vesalius.data.labels import LabelSpec, guess_label, or_missing
 from vesalius.errors import ManifestError
 from vesalius.records.sample import Sample
 
 __all__ = ["join_labels"]
 
 _IMAGE = "image"
-_PATIENT = "patient"
 _SHOWN = 5
 
 
@@ -27,7 +27,7 @@ def join_labels(
     Args:
         samples: The images.
         table: CSV with a column `image` (path inside the set, file name, or name without extension), optionally
-            `patient`, and one column a label. Images without a row stay unlabelled.
+            `patient` (or `patient_id`, `subject`, ...), and one column a label. Images without a row stay unlabelled.
         known: Labels the set already has.
 
     Raises:
@@ -46,14 +46,15 @@ def join_labels(
     vague = [name for name in names if len(by_name[name]) > 1]
     if vague:
         raise ManifestError(f"{table}: {_some(vague)} borne by several images; write their paths inside the data set")
-    labels = [str(name) for name in frame.columns if name not in (_IMAGE, _PATIENT)]
+    whose = patient_column(frame, image=_IMAGE, table=table)
+    labels = [str(name) for name in frame.columns if name not in (_IMAGE, whose)]
     if clash := sorted(set(labels) & set(known)):
         raise ManifestError(f"{table}: the data set already has labels {clash}; rename the columns")
     specs: dict[str, LabelSpec] = {}
     values: dict[str, list[float | int | str | None]] = {}
     for label in labels:
         specs[label], values[label] = guess_label(frame[label], description=f"column {label} of {table.name}")
-    patients = [cell.strip() or None for cell in frame[_PATIENT]] if _PATIENT in frame.columns else [None] * len(names)
+    patients = [None] * len(names) if whose is None else [or_missing(cell) for cell in frame[whose]]
     row_of = {by_name[name][0]: row for row, name in enumerate(names)}
     joined = []
     for sample in samples:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-__all__ = ["LabelKind", "LabelSpec", "guess_label"]
+__all__ = ["LabelKind", "LabelSpec", "guess_label", "or_missing"]
 
 LabelKind = Literal["binary", "multiclass", "ordinal", "multilabel", "number", "text"]
 
@@ -46,6 +46,12 @@ class LabelSpec:
         return {"kind": self.kind, "classes": list(self.classes), "description": self.description}
 
 
+def or_missing(cell: object) -> str | None:
+    """Return a cell's text, or None where it is empty or says that nothing is known (NaN, `NA`, `none`, `?`, ...)."""
+    text = str(cell).strip()
+    return None if text.lower() in _MISSING else text
+
+
 def guess_label(values: Iterable[object], *, description: str = "") -> tuple[LabelSpec, list[float | int | str | None]]:
     """Guess the kind of a label from its raw values and return the spec and the values in that kind's terms.
 
@@ -53,10 +59,14 @@ def guess_label(values: Iterable[object], *, description: str = "") -> tuple[Lab
     `number`, the rest `text`.
 
     Args:
-        values: The raw cells, in order; empty, NaN, `NA`, `none`, `unknown` and `?` count as missing.
+        values: The raw cells, in order; empty, NaN, `NA`, `unknown` and `?` count as missing, and `none` does where the
+            other cells are numbers, yes or no: beside words (`mild`, `severe`) it is one of them.
         description: Passed on to the spec.
     """
-    cells = [None if (text := str(value).strip()).lower() in _MISSING else text for value in values]
+    texts = [str(value).strip() for value in values]
+    cells = [or_missing(text) for text in texts]
+    if _are_words({cell for cell in cells if cell is not None}):
+        cells = [text if text.lower() == "none" else cell for text, cell in zip(texts, cells, strict=True)]
     present = [cell for cell in cells if cell is not None]
     distinct = sorted(set(present))
     lowered = {cell.lower() for cell in distinct}
@@ -69,6 +79,12 @@ def guess_label(values: Iterable[object], *, description: str = "") -> tuple[Lab
     if len(distinct) > _MOST_CLASSES or len(distinct) == len(present) > 2:
         return LabelSpec(kind="text", description=description), list(cells)
     return _by_class(cells, distinct, description)
+
+
+def _are_words(cells: set[str]) -> bool:
+    """Say whether none of the values is a number, and they are not yes and no."""
+    words = {cell.lower() for cell in cells}
+    return bool(words - _TRUE - _FALSE) and bool(pd.to_numeric(pd.Series(sorted(words)), errors="coerce").isna().all())
 
 
 def _guess_number(

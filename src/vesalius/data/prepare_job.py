@@ -12,7 +12,7 @@ from typing import Any
 from vesalius.data.adapters.interface import Adapter
 from vesalius.data.adapters.registry import find_adapter
 from vesalius.data.array_writer import ArrayLayout
-from vesalius.data.assemble import resolve_split
+from vesalius.data.assemble import partly_split, resolve_split
 from vesalius.data.fit import placement
 from vesalius.data.frames import FRAME_MODES, expand_frames
 from vesalius.data.label_csv import join_labels
@@ -114,6 +114,9 @@ def plan_job(
     """
     adapter, samples = list_samples(root, dataset, labels_csv=labels_csv, adapter_options=adapter_options)
     resolved = resolve_split(samples, split)
+    redrawn = partly_split(samples, split)
+    if redrawn is not None:
+        adapter.warn(redrawn)
     samples = with_reader(samples, reader)
     samples, frames = expand_frames(samples, options.frames) if adapter.name == "folder" else (samples, "given")
     settled = replace(

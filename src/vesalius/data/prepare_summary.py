@@ -51,7 +51,7 @@ class PrepareSummary:
         resumed: Images that an earlier, interrupted call had already decoded.
         already_complete: The store was there, made from the same source with the same options.
         patients: Patients (or files, where nobody knows) in the store.
-        patients_unknown: Images whose patient is unknown; each file counts as a patient of its own.
+        patients_unknown: Images whose patient is unknown; each study, series or file counts as a patient.
         splits: Split to number of images.
         warnings: What must be known before trusting a score.
         notes: What was guessed or chosen.

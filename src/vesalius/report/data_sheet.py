@@ -31,7 +31,7 @@ class DataSheet:
         roles: What it was used for, in words.
         facts: Name and text.
         dealt: How images came to be in a split, in words.
-        splits: Split, images, patients; where a patient is not known each file counts as one.
+        splits: Split, images, patients; where a patient is not known each study, series or file counts as one.
         unknown: Images whose patient is not known.
         labels: Label, kind, class, then counts by split.
         refused: Reason and count, most frequent first.

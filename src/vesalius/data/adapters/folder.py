@@ -9,20 +9,19 @@ from typing import ClassVar, Literal
 
 import pandas as pd
 
+from vesalius.data.adapters.folder_masks import FolderMasks, find_masks
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.label_tables import TableColumns, choose_columns
-from vesalius.data.adapters.listing import inside, source_of
+from vesalius.data.adapters.label_tables import TableColumns, choose_columns, names_in
+from vesalius.data.adapters.listing import inside, source_of, stem_of
 from vesalius.data.adapters.part_values import read_part_values
 from vesalius.data.adapters.tables import column, read_table
-from vesalius.data.labels import LabelSpec, guess_label
+from vesalius.data.labels import LabelSpec, guess_label, or_missing
 from vesalius.data.masks import LABEL_MAP
 from vesalius.errors import DatasetError, ManifestError
 from vesalius.records.sample import Sample
 
 __all__ = ["FolderAdapter"]
 
-_MASK_FOLDERS = frozenset({"masks", "mask", "labels", "segmentations", "annotations"})
-_MASK_ENDINGS = ("_mask", "_segmentation", "_seg", "-mask", "")
 _ONE_PART = "mask"
 _SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _Labels = dict[str, "float | int | str | None"]
@@ -74,15 +73,18 @@ class FolderAdapter(Adapter):
                 part.
 
         Raises:
-            DatasetError: If an option is unknown, the folder holds nothing that may be an image, or no label maps.
+            DatasetError: If an option is unknown, the folder holds nothing that may be an image, or no label maps;
+                masks that cannot be told from images, see `find_masks`.
             ManifestError: If the table is malformed or names an image twice, or none of its images is there.
         """
         listed = self.list_images(root, root)
-        masks = self._masks(listed, root)
+        found = find_masks(listed, root)
+        masks = dict(found.of)
+        self._tell_masks(found, root)
         self.parts = read_part_values(parts or ())
         if self.parts and not masks:
             raise DatasetError(f"{root}: parts is given, and no masks are there; put them in masks/ beside images/")
-        images = [path for path in listed if path not in set(masks.values())]
+        images = [path for path in listed if path not in found.files]
         wanted = TableColumns(
             image=image_column, patient=patient_column, study=study_column, split=split_column, labels=label_columns
         )
@@ -99,23 +101,13 @@ class FolderAdapter(Adapter):
             for path, known in zip(images, labels, strict=True)
         ]
 
-    def _masks(self, images: Sequence[Path], root: Path) -> dict[Path, Path]:
-        """Pair `images/a.png` with `masks/a.png` or `masks/a_mask.png`; only folders that pair nearly wholly count."""
-        by_stem = {(path.parent, path.stem): path for path in images if path.parent.name == "images"}
-        candidates = [path for path in images if path.parent.name.lower() in _MASK_FOLDERS]
-        pairs: dict[Path, Path] = {}
-        for mask in candidates:
-            for ending in _MASK_ENDINGS:
-                stem = mask.stem.removesuffix(ending) if mask.stem.endswith(ending) else None
-                image = by_stem.get((mask.parent.parent / "images", stem)) if stem else None
-                if image is not None:
-                    pairs[image] = mask
-                    break
-        if not pairs or len(pairs) < 0.8 * len(candidates):
-            return {}
-        folders = sorted({source_of(mask.parent, root) for mask in pairs.values()})
-        self.note(f"{len(pairs)} files in {', '.join(folders)} taken as masks of the images of the same name (guessed)")
-        return pairs
+    def _tell_masks(self, found: FolderMasks, root: Path) -> None:
+        if found.of:
+            folders = ", ".join(sorted({source_of(mask.parent, root) for mask in found.of.values()}))
+            self.note(f"{len(found.of)} files in {folders} taken as masks of the images of the same name (guessed)")
+        if found.lost:
+            first = source_of(found.lost[0], root)
+            self.warn(f"{len(found.lost)} files beside masks are named as no image, and left out (first: {first})")
 
     def _mask_of(self, path: Path, masks: dict[Path, Path]) -> dict[str, Path]:
         return {LABEL_MAP if self.parts else _ONE_PART: masks[path]} if path in masks else {}
@@ -123,16 +115,24 @@ class FolderAdapter(Adapter):
     def _find_table(self, root: Path, images: Sequence[Path], labels_from: str) -> Path | None:
         if labels_from != "csv":
             return None
-        stems = {path.stem for path in images}
+        known = {name for path in images for name in (path.name, stem_of(path))}
         fitting: list[Path] = []
-        for table in sorted(path for path in root.glob("*.csv") if not path.name.startswith(".")):
+        tables = [
+            one for one in root.iterdir() if one.suffix.lower() in (".csv", ".tsv") and not one.name.startswith(".")
+        ]
+        for table in sorted(tables):
             try:
                 frame = read_table(table)
             except ManifestError as error:
                 self.warn(f"table passed over: {error}")
                 continue
-            if any({Path(str(cell)).stem for cell in frame[name]} & stems for name in frame.columns):
+            if any(names_in(frame[name]) & known for name in frame.columns):
                 fitting.append(table)
+            else:
+                self.warn(
+                    f"table passed over: {table.name} names no image of the folder (its columns: "
+                    f"{', '.join(map(str, frame.columns[:5]))}); name it with labels_csv if it should"
+                )
         if len(fitting) > 1:
             names = ", ".join(table.name for table in fitting)
             raise DatasetError(f"{root}: several tables speak of its images ({names}); name one with labels_csv")
@@ -203,9 +203,7 @@ class FolderAdapter(Adapter):
                 column(frame, name, table=table), description=f"column {name}"
             )
         ids = {
-            role: [str(cell).strip() or None for cell in column(frame, name, table=table)]
-            if name
-            else [None] * len(paths)
+            role: [or_missing(cell) for cell in column(frame, name, table=table)] if name else [None] * len(paths)
             for role, name in (("patient", columns.patient), ("study", columns.study), ("split", columns.split))
         }
         return [
@@ -234,7 +232,7 @@ class FolderAdapter(Adapter):
 def _by_key(images: Sequence[Path], root: Path) -> dict[str, Path]:
     """Index by path, file name and stem; a name or stem that two files share leads to neither."""
     found: dict[str, Path] = {}
-    for keys in ([path.stem for path in images], [path.name for path in images]):
+    for keys in ([stem_of(path) for path in images], [path.name for path in images]):
         counts = Counter(keys)
         found |= {key: path for key, path in zip(keys, images, strict=True) if counts[key] == 1}
     return found | {source_of(path, root): path for path in images}

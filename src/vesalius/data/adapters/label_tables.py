@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
+from vesalius.data.adapters.listing import stem_of
 from vesalius.data.adapters.tables import column
 from vesalius.errors import ManifestError
 
-__all__ = ["TableColumns", "choose_columns"]
+__all__ = ["TableColumns", "choose_columns", "names_in", "patient_column"]
 
 _NAMES = {
     "patient": ("patient", "patientid", "subject", "subjectid", "person", "personid", "case", "caseid"),
     "study": ("study", "studyid", "studyinstanceuid", "accession", "accessionnumber"),
     "split": ("split", "fold", "subset", "partition", "set"),
 }
+_LONGEST = 1024
+"""Letters of a path; longer cells are texts."""
 _SPLIT_WORDS = frozenset({"train", "training", "val", "valid", "validation", "test", ""})
 
 
@@ -57,12 +60,10 @@ def choose_columns(
     if chosen.image is None:
         chosen = replace(chosen, image=_image_column(frame, images, table))
         notes.append(f"{table.name}: column '{chosen.image}' taken as the image (guessed)")
-    for role, names in _NAMES.items():
+    for role in _NAMES:
         if getattr(chosen, role) is not None:
             continue
-        guess = next((name for name in frame.columns if _plain(str(name)) in names and name != chosen.image), None)
-        if guess is not None and role == "split" and not set(frame[guess].str.strip().str.lower()) <= _SPLIT_WORDS:
-            guess = None
+        guess = _guess(frame, role, str(chosen.image), table)
         if guess is not None:
             chosen = replace(chosen, **{role: guess})
             notes.append(f"{table.name}: column '{guess}' taken as the {role} (guessed)")
@@ -74,12 +75,42 @@ def choose_columns(
     return chosen, notes
 
 
+def patient_column(frame: pd.DataFrame, *, image: str, table: Path) -> str | None:
+    """Return the column whose name says that it holds patients, or None.
+
+    Raises:
+        ManifestError: Several do, and do not group the rows alike.
+    """
+    return _guess(frame, "patient", image, table)
+
+
+def _guess(frame: pd.DataFrame, role: str, image: str, table: Path) -> str | None:
+    """Return the column of a role by its name, the likeliest name first; a split must also hold the words of one."""
+    fitting = [
+        str(name) for known in _NAMES[role] for name in frame.columns if _plain(str(name)) == known and name != image
+    ]
+    if role == "split":
+        fitting = [one for one in fitting if set(frame[one].str.strip().str.lower()) <= _SPLIT_WORDS]
+    others = [one for one in fitting[1:] if role == "patient" and not _alike(frame, fitting[0], one)]
+    if others:
+        raise ManifestError(
+            f"{table}: columns '{fitting[0]}' and '{others[0]}' may both be the patient, and group the images "
+            "otherwise; say which with patient_column, or take one out"
+        )
+    return fitting[0] if fitting else None
+
+
+def _alike(frame: pd.DataFrame, one: str, other: str) -> bool:
+    """Say whether two columns group the rows alike."""
+    pairs = len(frame[[one, other]].drop_duplicates())
+    return pairs == frame[one].nunique() == frame[other].nunique()
+
+
 def _image_column(frame: pd.DataFrame, images: Sequence[Path], table: Path) -> str:
-    known = {path.name for path in images} | {path.stem for path in images}
+    known = {name for path in images for name in (path.name, stem_of(path))}
     best, score = "", 0.0
     for name in frame.columns:
-        cells = [Path(str(cell).replace("\\", "/")).name for cell in frame[name]]
-        share = sum(cell in known for cell in cells) / max(len(cells), 1)
+        share = sum(bool(names_in([cell]) & known) for cell in frame[name]) / max(len(frame), 1)
         if share > score:
             best, score = str(name), share
     if not best:
@@ -88,6 +119,12 @@ def _image_column(frame: pd.DataFrame, images: Sequence[Path], table: Path) -> s
             f"{table}: no column names images of the folder (columns: {listed}); say which with image_column"
         )
     return best
+
+
+def names_in(cells: Iterable[object]) -> set[str]:
+    """Return what cells may call images: the file's name, and that without its extension."""
+    paths = [Path(text.replace("\\", "/")) for cell in cells if 0 < len(text := str(cell).strip()) <= _LONGEST]
+    return {name for path in paths for name in (path.name, stem_of(path))}
 
 
 def _plain(name: str) -> str:

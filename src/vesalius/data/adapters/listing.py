@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from vesalius.errors import DatasetError, ManifestError
 
-__all__ = ["FolderListing", "child_folders", "inside", "list_images", "source_of"]
+__all__ = ["FolderListing", "child_folders", "inside", "list_images", "source_of", "stem_of"]
 
 _TABLES_AND_TEXT = (
     ".csv .tsv .txt .md .rst .json .jsonl .xml .yaml .yml .toml .html .htm .pdf .log .xlsx .xls .doc .docx"
@@ -21,6 +21,7 @@ _NOT_IMAGES = frozenset(f"{_TABLES_AND_TEXT} {_CODE} {_ARCHIVES} {_WORK}".split(
 _NOT_IMAGE_NAMES = frozenset({"thumbs.db", "desktop.ini", "dicomdir", "license", "licence", "readme", "makefile"})
 _NOT_IMAGE_FOLDERS = frozenset({"__MACOSX", "__pycache__"})
 _MOST_CHILDREN = 200
+_PACKED = ".nii.gz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,7 @@ def _is_candidate(name: str) -> bool:
     if name.startswith((".", "~$")) or lowered in _NOT_IMAGE_NAMES:
         return False
     suffix = Path(lowered).suffix
-    return suffix not in _NOT_IMAGES and not (suffix == ".gz" and not lowered.endswith(".nii.gz"))
+    return suffix not in _NOT_IMAGES and not (suffix == ".gz" and not lowered.endswith(_PACKED))
 
 
 def _unreadable(error: OSError) -> None:
@@ -79,6 +80,11 @@ def child_folders(folder: Path) -> list[Path]:
     except OSError as error:
         _unreadable(error)
     return [folder / name for name in found[:_MOST_CHILDREN]]
+
+
+def stem_of(path: Path) -> str:
+    """Return a file's name without its extension; `.nii.gz` is one."""
+    return path.name[: -len(_PACKED)] if path.name.lower().endswith(_PACKED) else path.stem
 
 
 def source_of(path: Path, root: Path) -> str:

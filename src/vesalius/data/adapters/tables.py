@@ -18,7 +18,7 @@ def read_table(path: Path, *, required: Iterable[str] = ()) -> pd.DataFrame:
     """Read a CSV (or TSV) as text cells; empty cells are empty strings.
 
     Args:
-        path: The table. A byte-order mark is dropped, the separator follows the extension.
+        path: The table. A byte-order mark is dropped; the separator follows the extension, and of a CSV its header.
         required: Columns that must be there.
 
     Raises:
@@ -28,7 +28,9 @@ def read_table(path: Path, *, required: Iterable[str] = ()) -> pd.DataFrame:
         raise ManifestError(f"{path}: not a regular file; name a table in CSV")
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
-            rows = [row for row in csv.reader(lines, delimiter=_separator(path)) if any(map(str.strip, row))]
+            head = lines.readline()
+            lines.seek(0)
+            rows = [row for row in csv.reader(lines, delimiter=_separator(path, head)) if any(map(str.strip, row))]
     except FileNotFoundError as error:
         raise ManifestError(f"{path}: no such table") from error
     except (OSError, UnicodeError, csv.Error) as error:
@@ -43,7 +45,7 @@ def read_table(path: Path, *, required: Iterable[str] = ()) -> pd.DataFrame:
         if len(row) != len(header):
             raise ManifestError(
                 f"{path}: row {position} has {len(row)} cells, the header {len(header)}; "
-                "put cells that hold a comma in double quotes"
+                "put cells that hold the separator in double quotes"
             )
     frame = pd.DataFrame(rows[1:], columns=pd.Index(header), dtype=object)
     for name in required:
@@ -64,8 +66,11 @@ def read_lines(path: Path) -> list[str]:
     return [line for line in lines if line.strip()]
 
 
-def _separator(path: Path) -> str:
-    return "\t" if path.suffix.lower() == ".tsv" else ","
+def _separator(path: Path, head: str) -> str:
+    """Return what parts the cells: of a CSV without a comma in its header the semicolon, as spreadsheets write it."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    return ";" if ";" in head and "," not in head else ","
 
 
 def column(frame: pd.DataFrame, name: str, *, table: Path) -> pd.Series[str]:
@@ -88,7 +93,7 @@ def table_columns(path: Path) -> tuple[str, ...]:
             head = lines.readline(65536)
     except (OSError, UnicodeError):
         return ()
-    return tuple(cell.strip().strip('"') for cell in head.rstrip("\r\n").split(","))
+    return tuple(cell.strip().strip('"') for cell in head.rstrip("\r\n").split(_separator(path, head)))
 
 
 def has_columns(path: Path, *names: str) -> bool:
