@@ -199,6 +199,12 @@ def test_bad_input(write_shapes: Callable[..., Path], run: Path, objects: Path, 
     told({"annotations": [one | {"segmentation": []}]}, ManifestError, "object 1 has an outline of fewer than three")
     told({"annotations": [one | {"segmentation": [[1, 2, 3, 4]]}]}, ManifestError, "fewer than three points")
     told({"annotations": [one | {"bbox": [1, 2]}]}, ManifestError, r"has the box \[1, 2\]")
+    told({"annotations": [one | {"bbox": [1, 2, None, 4]}]}, ManifestError, r"has the box \[1, 2, None, 4\]")
+    told({"annotations": [one | {"area": None}]}, ManifestError, "object 1 has the area None")
+    told({"annotations": [one | {"segmentation": [1, 1, 5, 5, 9, 1]}]}, ManifestError, "that is no list of numbers")
+    told(
+        {"images": [one | {"height": None} for one in good["images"]]}, ManifestError, r"image \d+ is 56 x None pixels"
+    )
     runs = {"counts": "abc", "size": [5, 5]}
     told({"annotations": [one | {"segmentation": runs}]}, ManifestError, "run lengths of another size")
     told({"annotations": [one | {"image_id": 99}]}, ManifestError, "is in image 99, which is not listed")

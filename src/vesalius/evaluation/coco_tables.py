@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vesalius.data.adapters.listing import inside
-from vesalius.data.coco_table import COCO_FORMAT, patient_of
+from vesalius.data.coco_table import COCO_FORMAT, finite_numbers, patient_of
 from vesalius.errors import ManifestError
 
 __all__ = ["DETECTION_KEYS", "ObjectImage", "class_names", "images_of", "truth_of"]
@@ -56,6 +56,11 @@ def images_of(table: Path, content: Mapping[str, Any], folder: Path, categories:
         ManifestError: An object that is wrong, a file that is not there, or a patient that is neither text nor number.
     """
     kind = table.stem.removeprefix("instances_")
+    for image in content["images"]:
+        if not all(isinstance(image[side], int) and image[side] > 0 for side in ("height", "width")):
+            raise ManifestError(
+                f"{table}: image {image['id']} is {image['width']!r} x {image['height']!r} pixels; {COCO_FORMAT}"
+            )
     sizes = {image["id"]: [image["height"], image["width"]] for image in content["images"]}
     objects: dict[int, list[Mapping[str, Any]]] = {number: [] for number in sizes}
     for one in content["annotations"]:
@@ -91,15 +96,23 @@ def _wrong(one: Mapping[str, Any], sizes: Mapping[int, list[int]], categories: S
     """Say what is wrong with an object, or nothing; COCO's own code would tell neither table nor object."""
     if one["image_id"] not in sizes:
         return f"is in image {one['image_id']}, which is not listed"
+    if not finite_numbers([one["area"]]):
+        return f"has the area {one['area']!r}"
     if one["category_id"] not in categories:
         return f"is of class {one['category_id']}, which is not listed"
-    if not isinstance(one["bbox"], list) or len(one["bbox"]) != _CORNERS:
+    if not finite_numbers(one["bbox"], _CORNERS):
         return f"has the box {one['bbox']}, which is not x, y, width, height"
+    return _wrong_outline(one, sizes[one["image_id"]])
+
+
+def _wrong_outline(one: Mapping[str, Any], size: list[int]) -> str:
     outline = one["segmentation"]
     if isinstance(outline, Mapping):
-        counted = isinstance(outline.get("counts"), list | str) and outline.get("size") == sizes[one["image_id"]]
+        counted = isinstance(outline.get("counts"), list | str) and outline.get("size") == size
         return "" if counted else "has run lengths of another size than its image"
-    drawn = isinstance(outline, list) and outline and all(len(corners) >= _FEWEST for corners in outline)
+    if not isinstance(outline, list) or not all(finite_numbers(corners) for corners in outline):
+        return f"has an outline that is no list of numbers: {outline!r:.60}"
+    drawn = outline and all(len(corners) >= _FEWEST for corners in outline)
     return "" if drawn else "has an outline of fewer than three points"
 
 

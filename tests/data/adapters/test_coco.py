@@ -180,6 +180,13 @@ def test_tables_that_are_not_coco(tmp_path: Path) -> None:
         ({"images": [{"id": 1}]}, "one of images lacks file_name"),
         ({"images": [{"id": 1.5, "file_name": "1.jpg"}]}, "has the id 1.5, no whole number"),
         ({"categories": 3}, "is no table of COCO"),
+        ({"images": [{"id": 1, "file_name": "1.jpg"}, {"id": 1, "file_name": "2.jpg"}]}, "2 of images have the id 1"),
+        ({"categories": [{"id": 1, "name": "cell"}, {"id": 1, "name": "nucleus"}]}, "2 of categories have the id 1"),
+        ({"annotations": [{"id": 7, "image_id": 1, "category_id": 1, "area": None}]}, "object 7 has the area None"),
+        (
+            {"annotations": [{"id": 6, "image_id": 1, "category_id": 1, "segmentation": [1, 2, 3, 4, 5, 6]}]},
+            "object 6 has an outline that is no list of numbers: 1",
+        ),
         ({"annotations": ["dog"]}, "one of annotations is 'dog'"),
         (
             {"annotations": [{"id": 4, "image_id": 1, "category_id": 1, "segmentation": [[1, 2, 3, 4, 5, "six"]]}]},
@@ -204,11 +211,26 @@ def test_patients_are_read_and_objects_without_an_image_are_told(tmp_path: Path)
     write_coco(tmp_path / "coco", [outline | {"image_id": 1}, outline | {"image_id": 9}])
     table = tmp_path / "coco/annotations/instances_val2017.json"
     content = json.loads(table.read_text())
-    content["images"][0]["patient_id"] = 17
+    content["images"][0]["patient_id"] = "17 "
     table.write_text(json.dumps(content))
     adapter = find_adapter("coco", tmp_path / "coco")
     assert [one.patient for one in adapter.samples(tmp_path / "coco")] == ["17", "val2017_2"]
     assert any("1 objects are of images that it does not list" in text for text in adapter.warnings)
+
+
+def test_a_box_beside_outlines_is_void_and_boxes_alone_are_no_masks(tmp_path: Path) -> None:
+    square = [10, 10, 39, 10, 39, 29, 10, 29]
+    dog = {"id": 1, "image_id": 1, "category_id": 1, "area": 600, "segmentation": [square]}
+    light = {"id": 2, "image_id": 1, "category_id": 7, "area": 100, "segmentation": [], "bbox": [44, 5, 10, 10]}
+    write_coco(tmp_path / "coco", [dog, light, light | {"id": 3, "image_id": 2}])
+    adapter = find_adapter("coco", tmp_path / "coco")
+    first, second = adapter.samples(tmp_path / "coco")
+    assert first.outlines == ((VOID, (44, 5, 54, 5, 54, 15, 44, 15)), ("dog", tuple(map(float, square))))
+    assert (second.outlines, second.labels["traffic_light"]) == ((), 1)
+    assert any("1 objects have a box and no outline beside others" in note for note in adapter.notes)
+    write_coco(tmp_path / "bare", [dog, light | {"bbox": [1, 2]}])
+    with pytest.raises(ManifestError, match=r"object 2 has no outline of three corners, and its box is \[1, 2\]"):
+        find_adapter("coco", tmp_path / "bare").samples(tmp_path / "bare")
 
 
 @pytest.mark.real

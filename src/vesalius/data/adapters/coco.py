@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from vesalius.data.adapters.interface import Adapter
 from vesalius.data.adapters.listing import inside, source_of
-from vesalius.data.coco_table import patient_of, read_coco_table
+from vesalius.data.coco_table import COCO_FORMAT, finite_numbers, patient_of, read_coco_table
 from vesalius.data.labels import LabelSpec
 from vesalius.data.masks import VOID
 from vesalius.data.splits import SPLITS
@@ -67,6 +67,8 @@ class CocoAdapter(Adapter):
                 raise ManifestError(
                     f"{table}: object {one.get('id')} is of class {one['category_id']}, which is not listed"
                 )
+            if not finite_numbers([one.get("area", 0)]):
+                raise ManifestError(f"{table}: object {one.get('id')} has the area {one['area']!r}; {COCO_FORMAT}")
             objects.setdefault(one["image_id"], []).append(one)
         listed = {image["id"] for image in content["images"]}
         lost = sum(len(many) for number, many in objects.items() if number not in listed)
@@ -75,9 +77,11 @@ class CocoAdapter(Adapter):
         crowds = sum(bool(one.get("iscrowd")) for many in objects.values() for one in many)
         if crowds:
             self.note(f"{table.name}: {crowds} crowds are void in the masks: nothing is learned or scored there")
-        found = []
+        found, boxes = [], 0
         for image in content["images"]:
             own = sorted(objects.get(image["id"], []), key=lambda one: -float(one.get("area", 0.0)))
+            outlines, bare = _drawn(own, name_of, table)
+            boxes += bare
             shown = {name_of[one["category_id"]] for one in own}
             path = inside(base / kind, str(image["file_name"]), table=table)
             found.append(
@@ -87,26 +91,55 @@ class CocoAdapter(Adapter):
                     patient=patient_of(image, table) or f"{kind}_{image['id']}",
                     split=split,
                     labels={name: int(name in shown) for name in self.labels},
-                    outlines=tuple(
-                        (VOID if one.get("iscrowd") else name_of[one["category_id"]], outline)
-                        for one in own
-                        for outline in _outlines(one, table)
-                    ),
+                    outlines=outlines,
                 )
             )
+        if boxes:
+            self.note(
+                f"{table.name}: {boxes} objects have a box and no outline beside others that have; boxes are void"
+            )
         return found
+
+
+def _drawn(
+    objects: Sequence[Mapping[str, Any]], name_of: Mapping[Any, str], table: Path
+) -> tuple[tuple[tuple[str, tuple[float, ...] | RunLengths], ...], int]:
+    """Return the outlines of an image by class, and how many objects beside them have none."""
+    drawn: list[tuple[str, tuple[float, ...] | RunLengths]] = []
+    bare = []
+    for one in objects:
+        outlines = _outlines(one, table)
+        part = VOID if one.get("iscrowd") else name_of[one["category_id"]]
+        drawn += [(part, outline) for outline in outlines]
+        if not outlines:
+            bare.append(one)
+    if not drawn:
+        return (), 0
+    boxes: list[tuple[str, tuple[float, ...] | RunLengths]] = [(VOID, _corners(one, table)) for one in bare]
+    return (*boxes, *drawn), len(bare)
+
+
+def _corners(one: Mapping[str, Any], table: Path) -> tuple[float, ...]:
+    box: Any = one.get("bbox")
+    if not finite_numbers(box, 4):
+        raise ManifestError(
+            f"{table}: object {one.get('id')} has no outline of three corners, and its box is {box!r}; take it out, or "
+            "give one of them"
+        )
+    x, y, width, height = map(float, box)
+    return (x, y, x + width, y, x + width, y + height, x, y + height)
 
 
 def _outlines(one: Mapping[str, Any], table: Path) -> list[tuple[float, ...] | RunLengths]:
     """Return an object's polygons of three corners and more, or its run lengths."""
     told = one.get("segmentation") or []
     if isinstance(told, list):
-        try:
-            return [tuple(float(at) for at in corners) for corners in told if len(corners) >= _FEWEST]
-        except (TypeError, ValueError) as error:
+        strange = next((corners for corners in told if not finite_numbers(corners)), None)
+        if strange is not None:
             raise ManifestError(
-                f"{table}: object {one.get('id')} has an outline that is no list of numbers ({error})"
-            ) from error
+                f"{table}: object {one.get('id')} has an outline that is no list of numbers: {strange!r:.60}"
+            )
+        return [tuple(float(at) for at in corners) for corners in told if len(corners) >= _FEWEST]
     runs: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     counts: Any = runs.get("counts")
     size: Any = runs.get("size")
