@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -12,6 +13,7 @@ from PIL import Image
 
 from vesalius.data.fit import placement
 from vesalius.data.masks import LABEL_MAP, read_masks
+from vesalius.data.read import read_image
 from vesalius.errors import UnreadableImageError
 
 
@@ -88,3 +90,32 @@ def test_values_that_mean_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImageError, match=r"mask has the values 700.*0 background, 1 heart"):
         read(tmp_path / "mask.png")
     assert read(tmp_path / "mask.png", values={700: "heart"}).all()
+
+
+def _volume(path: Path, values: np.ndarray, affine: np.ndarray) -> Path:
+    nibabel.save(nibabel.Nifti1Image(values.astype(np.uint8), affine), path)
+    return path
+
+
+@pytest.mark.parametrize("turned", ["image", "mask", "both"])
+def test_voxels_lie_on_voxels_where_an_affine_says_nothing(tmp_path: Path, turned: str) -> None:
+    """The mask of what is bright: on the bright pixels, also where one of the files has no orientation."""
+    values = np.zeros((8, 8, 4))
+    values[1:3, 5:8, 1], values[4, 2, 3] = 1, 1
+    lps = np.diag([-2.0, -2.0, 3.0, 1.0])
+    image = _volume(tmp_path / "image.nii.gz", 200 * values, lps if turned in ("image", "both") else np.eye(4))
+    mask = _volume(tmp_path / "mask.nii.gz", values, lps if turned in ("mask", "both") else np.eye(4))
+    for frame in range(4):
+        bright = read_image(image, frame=frame, window="range", allow_constant=True).pixels > 0
+        found = read_masks(
+            [(LABEL_MAP, mask)],
+            parts=("background", "heart"),
+            values={1: "heart"},
+            shape=(8, 8),
+            frame=frame,
+            frames=4,
+            placement=placement(8, 8, 8),
+            size=8,
+            image=image,
+        )
+        np.testing.assert_array_equal(found, bright)

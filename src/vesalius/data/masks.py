@@ -51,6 +51,7 @@ def read_masks(
     placement: Placement,
     size: int,
     axis: str | int = "axial",
+    image: Path | None = None,
     outlines: Sequence[tuple[str, Sequence[float] | RunLengths]] = (),
     on_top: Sequence[str] = (),
 ) -> npt.NDArray[np.uint8]:
@@ -68,6 +69,7 @@ def read_masks(
         placement: Where the image lies in the store.
         size: Side of the square.
         axis: Slicing of masks that are NIfTI volumes, that of the image.
+        image: The image's file, in whose orientation a NIfTI mask lies that says nothing of its own.
         on_top: Parts drawn after all others.
         outlines: (part, corners or run lengths, see `draw_outlines`), drawn over the rest in their order.
 
@@ -78,7 +80,7 @@ def read_masks(
     out = np.zeros((size, size), dtype=np.uint8)
     last = {name: place for place, name in enumerate((*parts, *on_top))}
     for name, path in sorted(masks, key=lambda one: last.get(one[0], 0)):
-        pixels = _read(path, frame=frame, frames=frames, axis=axis, codes=name == LABEL_MAP)
+        pixels = _read(path, frame=frame, frames=frames, axis=axis, codes=name == LABEL_MAP, like=image)
         height, width = pixels.shape[:2]
         if abs(width * shape[0] / (height * shape[1]) - 1) > _ASPECT_TOLERANCE:
             raise UnreadableImageError(
@@ -128,11 +130,16 @@ def _check_values(path: Path, pixels: npt.NDArray[Any], values: Mapping[int, str
         )
 
 
-def _read(path: Path, *, frame: int, frames: int, axis: str | int, codes: bool) -> npt.NDArray[Any]:
-    there = count_frames(path, axis=axis) if frames > 1 else 1
+def _read(path: Path, *, frame: int, frames: int, axis: str | int, codes: bool, like: Path | None) -> npt.NDArray[Any]:
+    like = like if like is not None and _is_nifti(like) and _is_nifti(path) else None
+    there = count_frames(path, axis=axis, like=like) if frames > 1 else 1
     if there not in (1, frames):
         raise UnreadableImageError(
             path, f"mask has {there} frames, its image {frames}", "Masks need one frame, or those of the image"
         )
     chosen = frame if there > 1 else 0
-    return read_image(path, frame=chosen, window="range", axis=axis, allow_constant=True, codes=codes).pixels
+    return read_image(path, frame=chosen, window="range", axis=axis, allow_constant=True, codes=codes, like=like).pixels
+
+
+def _is_nifti(path: Path) -> bool:
+    return path.name.lower().endswith((".nii", ".nii.gz"))

@@ -239,8 +239,8 @@ def _plan(
     """Return what decides the stored pixels and their records: two runs with equal plans may share their work."""
     listing = hashlib.sha256()
     for sample in samples:
-        size = sample.path.stat().st_size if sample.path.is_file() else -1
-        masks = sorted((name, path.name) for name, path in sample.mask_files)
+        size = _size_of(sample.path)
+        masks = sorted((name, path.name, _size_of(path)) for name, path in sample.mask_files)
         told = (sample.source, sample.frame, size, masks, sorted(sample.reader.items()))
         listing.update(repr((*told, sample.outlines) if sample.outlines else told).encode())
     return {
@@ -259,6 +259,10 @@ def _plan(
         "patients_sha256": hashlib.sha256(repr([(s.patient, s.study) for s in samples]).encode() + salt).hexdigest(),
         "salt_id": salt_id(salt),
     }
+
+
+def _size_of(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
 
 
 def _chosen_values(adapter: Adapter, options: DecodeOptions) -> dict[str, list[str]]:

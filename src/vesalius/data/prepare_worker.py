@@ -191,6 +191,7 @@ def _masks(
         placement=placement,
         size=options.size,
         axis=sample.reader.get("axis", "axial"),
+        image=sample.path,
         outlines=sample.outlines,
     )
 

@@ -26,6 +26,7 @@ def read_image(
     key: str | None = None,
     allow_constant: bool = False,
     codes: bool = False,
+    like: Path | None = None,
 ) -> DecodedImage:
     """Decode one image of a file.
 
@@ -39,6 +40,7 @@ def read_image(
         key: Array of an HDF5 or NPZ file.
         allow_constant: Accept an image whose pixels are all the same (empty masks).
         codes: Of PNG, GIF and BMP with colours from a palette, give its codes in their place (label maps).
+        like: Of NIfTI: the volume whose axes run as this one's where either says nothing of its orientation (masks).
 
     Returns:
         Upright pixels in the file's own units and the window to be applied, see `DecodedImage`.
@@ -51,7 +53,7 @@ def read_image(
     check_request(window)
     kind = _kind(path, format)
     try:
-        image = _read(path, kind, frame=frame, window=window, axis=axis, volume=volume, key=key, codes=codes)
+        image = _read(path, kind, frame=frame, window=window, axis=axis, volume=volume, key=key, codes=codes, like=like)
     except VesaliusError:
         raise
     except MemoryError as error:
@@ -76,6 +78,7 @@ def count_frames(
     format: str | None = None,
     axis: str | int = "axial",
     key: str | None = None,
+    like: Path | None = None,
 ) -> int:
     """Return how many images the file holds, reading headers only.
 
@@ -86,7 +89,7 @@ def count_frames(
     path = Path(path)
     kind = _kind(path, format)
     try:
-        return _count(path, kind, axis=axis, key=key)
+        return _count(path, kind, axis=axis, key=key, like=like)
     except VesaliusError:
         raise
     except OSError as error:
@@ -120,6 +123,7 @@ def _read(
     volume: int,
     key: str | None,
     codes: bool,
+    like: Path | None,
 ) -> DecodedImage:
     # Imported one by one: a worker that reads PNGs should not wait for pydicom, nibabel, h5py and tifffile.
     if kind == "dicom":
@@ -129,7 +133,7 @@ def _read(
     if kind == "nifti":
         from vesalius.data.read_nifti import read_nifti
 
-        return read_nifti(path, frame=frame, window=window, axis=axis, volume=volume)
+        return read_nifti(path, frame=frame, window=window, axis=axis, volume=volume, like=like)
     if kind in {"hdf5", "npz", "npy"}:
         from vesalius.data.read_array import read_array
 
@@ -147,7 +151,7 @@ def _read(
     return read_raster(path, kind, frame=frame, window=window, codes=codes)
 
 
-def _count(path: Path, kind: str, *, axis: str | int, key: str | None) -> int:
+def _count(path: Path, kind: str, *, axis: str | int, key: str | None, like: Path | None) -> int:
     if kind == "dicom":
         from vesalius.data.read_dicom import count_dicom_frames
 
@@ -155,7 +159,7 @@ def _count(path: Path, kind: str, *, axis: str | int, key: str | None) -> int:
     if kind == "nifti":
         from vesalius.data.read_nifti import count_nifti_frames
 
-        return count_nifti_frames(path, axis=axis)
+        return count_nifti_frames(path, axis=axis, like=like)
     if kind in {"hdf5", "npz", "npy"}:
         from vesalius.data.read_array import count_array_frames
 

@@ -52,6 +52,7 @@ def read_nifti(
     window: WindowRequest = "auto",
     axis: str | int = "axial",
     volume: int = 0,
+    like: Path | None = None,
 ) -> DecodedImage:
     """Read one slice of a .nii or .nii.gz file.
 
@@ -63,13 +64,15 @@ def read_nifti(
         window: See `vesalius.data.windows`; cal_min and cal_max are the header's window.
         axis: `axial`, `coronal`, `sagittal`, or the array axis 0, 1, 2 of the file.
         volume: Which volume of a 4-D file.
+        like: The volume whose axes run as this one's, where an affine, of either, is the identity or none: what many
+            programs write beside masks. Voxels then lie on voxels.
 
     Raises:
         ConfigError: Unknown axis.
         UnreadableImageError: Damaged, too large, complex-valued, not finite, or no such slice or volume.
     """
     stat = path.stat()
-    held = _held(path, stat.st_mtime_ns, stat.st_size, volume)
+    held = _held(path, stat.st_mtime_ns, stat.st_size, volume, like)
     if isinstance(held, UnreadableImageError):
         raise UnreadableImageError(path, held.reason, held.advice)
     world = world_axis(axis, held.axes)
@@ -98,7 +101,7 @@ def read_nifti(
     )
 
 
-def count_nifti_frames(path: Path, *, axis: str | int = "axial") -> int:
+def count_nifti_frames(path: Path, *, axis: str | int = "axial", like: Path | None = None) -> int:
     """Return the number of slices along `axis`, reading the header only.
 
     Raises:
@@ -108,7 +111,7 @@ def count_nifti_frames(path: Path, *, axis: str | int = "axial") -> int:
     with quiet("nibabel"), _stream(path) as file:
         image = _open(path, file)
         shape = _shape3(image.shape)
-        order, axes = orientation_of(image.affine)
+        order, axes = orientation_of(_affine(image, like))
         return shape[order[world_axis(axis, axes)][0]]
 
 
@@ -126,15 +129,15 @@ def world_axis(axis: str | int, axes: str) -> int:
 
 
 @lru_cache(maxsize=2)  # an image and its mask, slice by slice
-def _held(path: Path, _modified: int, _size: int, volume: int) -> _Volume | UnreadableImageError:
+def _held(path: Path, _modified: int, _size: int, volume: int, like: Path | None) -> _Volume | UnreadableImageError:
     """Keep the last volume, or why it is none, so that a damaged one is not unpacked again for each slice."""
     try:
-        return _volume(path, volume)
+        return _volume(path, volume, like)
     except UnreadableImageError as error:
         return UnreadableImageError(path, error.reason, error.advice)
 
 
-def _volume(path: Path, volume: int) -> _Volume:
+def _volume(path: Path, volume: int, like: Path | None) -> _Volume:
     with quiet("nibabel"), _stream(path) as file:
         image = _open(path, file)
         shape = _shape3(image.shape)
@@ -146,7 +149,7 @@ def _volume(path: Path, volume: int) -> _Volume:
             )
         _check_complete(path, image, shape)
         values = _load(path, image, shape, volume)
-        order, axes = orientation_of(image.affine)
+        order, axes = orientation_of(_affine(image, like))
         window = _header_window(image.header)
         spacing = _spacing(image, order)
     values = np.transpose(values, [array_axis for array_axis, _ in order])
@@ -155,6 +158,20 @@ def _volume(path: Path, volume: int) -> _Volume:
     sample = flat[:: -(-flat.size // 2**20)]
     sample = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
     return _Volume(values[flips], spacing, window, volumes, axes, sample)
+
+
+def _affine(image: Any, like: Path | None) -> npt.NDArray[Any]:
+    """Return the affine of a volume, or that of `like` where one of the two says nothing."""
+    own = np.asarray(image.affine)
+    if like is None:
+        return own
+    with _stream(like) as file:
+        other = np.asarray(_open(like, file).affine)
+    return other if _says_nothing(own) or _says_nothing(other) else own
+
+
+def _says_nothing(affine: npt.NDArray[Any]) -> bool:
+    return np.array_equal(affine, np.eye(4)) or not np.linalg.det(affine[:3, :3])
 
 
 def _check_complete(path: Path, image: Any, shape: tuple[int, int, int]) -> None:
@@ -225,7 +242,7 @@ def orientation_of(affine: npt.NDArray[Any]) -> tuple[list[tuple[int, bool]], st
 def _spacing(image: Any, order: list[tuple[int, bool]]) -> tuple[float, float, float] | None:
     from nibabel.affines import voxel_sizes
 
-    if np.array_equal(image.affine, np.eye(4)):
+    if _says_nothing(np.asarray(image.affine)):
         return None
     try:
         unit = _MM.get(image.header.get_xyzt_units()[0], 1.0)
