@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from vesalius.data.adapters.interface import Adapter
 from vesalius.data.adapters.listing import source_of
+from vesalius.data.adapters.tables import number, read_lines
 from vesalius.data.labels import LabelSpec
 from vesalius.data.read import count_frames
 from vesalius.errors import UnreadableImageError
@@ -77,8 +78,11 @@ class AcdcAdapter(Adapter):
             slices = count_frames(path, axis=_SLICES)
         except UnreadableImageError:
             slices = 1  # it is refused when it is decoded
-        systole = {info.get("ED"): 0, info.get("ES"): 1}.get(str(frame)) if info else None
-        group = info.get("Group", "")
+        phases = {number(info.get("ED", "")): 0, number(info.get("ES", "")): 1}
+        systole, group = phases.get(float(frame)), info.get("Group", "").upper()
+        if info and (systole is None or group not in _GROUPS):
+            told = f"Group {info.get('Group')}, ED {info.get('ED')}, ES {info.get('ES')}"
+            self.warn(f"{source_of(path.parent / 'Info.cfg', root)}: tells of frame {frame} no group or phase ({told})")
         return [
             Sample(
                 path=path,
@@ -97,8 +101,5 @@ class AcdcAdapter(Adapter):
 
 def _read_info(path: Path) -> dict[str, str]:
     """Read `key: value` lines."""
-    if not path.is_file():
-        return {}
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    pairs = (line.partition(":") for line in lines)
+    pairs = (line.partition(":") for line in read_lines(path))
     return {key.strip(): value.strip() for key, colon, value in pairs if colon}

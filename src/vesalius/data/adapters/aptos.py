@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import source_of
+from vesalius.data.adapters.listing import named_once, source_of
 from vesalius.data.adapters.tables import column, has_columns, number, read_table
 from vesalius.data.labels import LabelSpec
 from vesalius.errors import ManifestError
@@ -49,7 +49,7 @@ class AptosAdapter(Adapter):
         listed = self.list_images(base, root)
         tables = _tables(base)
         rows = [row for table in tables for row in _grades(table)]
-        by_stem = {path.stem: path for path in listed}
+        by_stem = named_once(listed, lambda path: path.stem, root)
         twice = len(rows) - len({name for name, _, _ in rows})
         if twice:
             raise ManifestError(f"{base}: {twice} ids have two rows in its tables; keep one of each image")

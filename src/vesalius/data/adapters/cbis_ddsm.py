@@ -85,6 +85,9 @@ class CbisDdsmAdapter(Adapter):
         listed = self.list_images(base, root)
         there = _by_case(listed, base)
         mammograms = _joined(tables)
+        if not mammograms:
+            names = ", ".join(table.name for _, _, table in tables)
+            raise DatasetError(f"{base}: its tables ({names}) have no rows; copy them again")
         if not any(case in there for one in mammograms.values() for case in one.cases):
             first = next(iter(mammograms.values())).cases[0]
             raise DatasetError(

@@ -92,33 +92,43 @@ class CheXpertAdapter(Adapter):
         """
         base = self.base(root)
         found: list[Sample] = []
-        laterals = 0
+        laterals, named = 0, set[Path]()
         for name, split in _TABLES.items():
             table = base / name
-            if not has_columns(table, "Path"):
+            if not table.is_file():
                 continue
             frame = read_table(table, required=("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT_FINDINGS))
             values = _findings(frame, table, uncertain=uncertain, blank=blank, rng=np.random.default_rng(seed))
             for position, cells in enumerate(frame.to_dict("records")):
-                if frontal_only and str(cells["Frontal/Lateral"]).strip().lower() != "frontal":
+                row = {str(key): str(value) for key, value in cells.items()}
+                path = _path_of(row, base, table)
+                named.add(path)
+                if frontal_only and row["Frontal/Lateral"].strip().lower() != "frontal":
                     laterals += 1
                     continue
                 labels = {key: column[position] for key, column in values.items()}
-                row = {str(key): str(value) for key, value in cells.items()}
-                found.append(_sample(row, labels, root=root, base=base, table=table, split=split))
+                found.append(_sample(row, labels, path, root=root, base=base, split=split))
         self.note(f"uncertain labels: {uncertain}; unmentioned observations: {blank}")
+        unnamed = [path for path in self.list_images(base, root) if path not in named]
+        if unnamed:
+            first = source_of(unnamed[0], root)
+            self.warn(f"{len(unnamed)} images have no row in the tables and are left out (first: {first})")
         if laterals:
             self.note(f"{laterals} lateral images left out (frontal_only=False keeps them)")
         self.warn("train labels were read from reports by a program; only valid and test were read by radiologists")
         return found
 
 
-def _sample(
-    cells: dict[str, str], labels: dict[str, float | None], *, root: Path, base: Path, table: Path, split: str
-) -> Sample:
+def _path_of(cells: dict[str, str], base: Path, table: Path) -> Path:
+    """Return an image's file; the tables' paths begin with the name of the set."""
     written = cells["Path"].strip()
     first, _, rest = written.partition("/")
-    path = inside(base, rest if first.startswith("CheXpert-v1.0") else written, table=table)
+    return inside(base, rest if first.startswith("CheXpert-v1.0") else written, table=table)
+
+
+def _sample(
+    cells: dict[str, str], labels: dict[str, float | None], path: Path, *, root: Path, base: Path, split: str
+) -> Sample:
     parts = path.relative_to(base).parts
     patient = next((part for part in parts if part.startswith("patient")), None)
     study = next((part for part in parts if part.startswith("study")), None)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import child_folders, source_of
+from vesalius.data.adapters.listing import child_folders, source_of, with_any_extension
 from vesalius.data.labels import LabelSpec
 from vesalius.records.sample import Sample
 
@@ -59,7 +59,7 @@ class CovidRadiographyAdapter(Adapter):
             for path in listed:
                 if "masks" in path.relative_to(child).parts:
                     continue
-                mask = child / "masks" / path.name
+                mask = with_any_extension(child / "masks" / path.name)
                 found.append(
                     Sample(
                         path=path,

@@ -18,7 +18,7 @@ _UPWARDS = (
     "thick_vessels", "axillary_lymph_nodes", "calcifications", "cancer",
 )  # fmt: skip
 _IMAGE = re.compile(r"^(.+_\d{1,2})$")
-_MASK = re.compile(r"^(.+_\d{1,2})_([a-z][a-z_-]*)$")
+_MASK = re.compile(r"^(.+_\d{1,2})_([a-z][a-z_-]*)$", re.IGNORECASE)
 
 
 class CsawSAdapter(Adapter):
@@ -66,9 +66,9 @@ class CsawSAdapter(Adapter):
             for path in self.list_images(place, root) if place.is_dir() else ():
                 named = _MASK.match(path.stem)
                 if named is not None and not (
-                    place.name == "annotator_1" and place != drawn[-1] and named[2] == "cancer"
+                    place.name == "annotator_1" and place != drawn[-1] and named[2].lower() == "cancer"
                 ):
-                    part = named[2].replace("-", "_")
+                    part = named[2].lower().replace("-", "_")
                     masks.setdefault((path.parent.name, named[1]), {})[part] = path
         return [
             Sample(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,7 +104,9 @@ class Adapter(ABC):
         """Return the folder that has the layout: `root` itself, else its single child that fits, else None."""
         if self.matches(root):
             return root
-        fitting = [child for child in child_folders(root) if self.matches(child)]
+        fitting = [
+            child for child in child_folders(root) if os.access(child, os.R_OK | os.X_OK) and self.matches(child)
+        ]
         return fitting[0] if len(fitting) == 1 else None
 
     def base(self, root: Path) -> Path:

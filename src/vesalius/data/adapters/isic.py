@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import child_folders, source_of
+from vesalius.data.adapters.listing import child_folders, named_once, source_of
 from vesalius.data.adapters.tables import column, has_columns, number, read_table, table_columns
 from vesalius.data.labels import LabelSpec
 from vesalius.errors import ManifestError
@@ -74,7 +74,8 @@ class IsicAdapter(Adapter):
         base = self.base(root)
         listed = self.list_images(base, root)
         images = [path for path in listed if _IMAGE.match(path.stem)]
-        masks = {path.stem.removesuffix(_MASK): path for path in listed if path.stem.endswith(_MASK)}
+        drawn = [path for path in listed if path.stem.endswith(_MASK)]
+        masks = named_once(drawn, lambda path: path.stem.removesuffix(_MASK), root)
         tables = sorted(base.rglob("*.csv"))
         diagnosis = _diagnoses([table for table in tables if has_columns(table, "image", "MEL", "NV")])
         lesions = _lesions([table for table in tables if has_columns(table, "image", "lesion_id")])

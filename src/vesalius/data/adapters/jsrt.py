@@ -60,15 +60,11 @@ class JsrtAdapter(Adapter):
         radiographs = [path for path in listed if _NAME.match(path.stem)]
         raw = [path for path in radiographs if path.suffix.lower() == _RAW]
         organs = _organ_masks([path for path in radiographs if path.suffix.lower() != _RAW])
-        if raw:
-            return [self._sample(path, root, organs.get(path.stem.upper(), {})) for path in raw]
         maps = {path.stem.upper(): path for path in radiographs if path.parent.name == "labels"}
         if maps:
             self.parts = dict(_LABEL_MAP)
         found: list[Sample] = []
-        for path in radiographs:
-            if path.parent.name != "images":
-                continue
+        for path in raw or [path for path in radiographs if path.parent.name == "images"]:
             stem = path.stem.upper()
             found.append(self._sample(path, root, {"@labelmap": maps[stem]} if stem in maps else organs.get(stem, {})))
         return found

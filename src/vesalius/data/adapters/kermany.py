@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import source_of
+from vesalius.data.adapters.listing import child_folders, source_of
 from vesalius.data.labels import LabelSpec
 from vesalius.records.sample import Sample
 
@@ -57,6 +57,11 @@ class KermanyAdapter(Adapter):
         """
         base = self.base(root)
         self.warn("children of 1 to 5 years only; the classes also differ in framing and exposure, so print raw pixels")
+        sides = [base / split for split in _SPLITS if (base / split).is_dir()]
+        others = [one for side in sides for one in child_folders(side) if one.name not in _CLASSES]
+        if others:
+            told = ", ".join(source_of(one, root) for one in others)
+            self.warn(f"folders of other classes are left out: {told}")
         found: list[Sample] = []
         for split in _SPLITS:
             for name in _CLASSES:

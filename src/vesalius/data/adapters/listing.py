@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from glob import escape
 from pathlib import Path, PurePosixPath
 
 from vesalius.errors import DatasetError, ManifestError
 
-__all__ = ["FolderListing", "child_folders", "inside", "list_images", "source_of", "stem_of"]
+__all__ = [
+    "FolderListing",
+    "child_folders",
+    "inside",
+    "list_images",
+    "named_once",
+    "source_of",
+    "stem_of",
+    "with_any_extension",
+]
 
 _TABLES_AND_TEXT = (
     ".csv .tsv .txt .md .rst .json .jsonl .xml .yaml .yml .toml .html .htm .pdf .log .xlsx .xls .doc .docx"
@@ -85,6 +96,28 @@ def child_folders(folder: Path) -> list[Path]:
 def stem_of(path: Path) -> str:
     """Return a file's name without its extension; `.nii.gz` is one."""
     return path.name[: -len(_PACKED)] if path.name.lower().endswith(_PACKED) else path.stem
+
+
+def named_once(paths: Iterable[Path], name_of: Callable[[Path], str], root: Path) -> dict[str, Path]:
+    """Index files by a name.
+
+    Raises:
+        DatasetError: Two bear the same.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        other = found.setdefault(name_of(path), path)
+        if other is not path:
+            both = " and ".join(source_of(one, root) for one in (other, path))
+            raise DatasetError(f"{root}: {both} are named alike, and one name must be one image; take one of them away")
+    return found
+
+
+def with_any_extension(path: Path) -> Path:
+    """Return the file, or where it is not there one beside it that differs in the extension alone."""
+    if path.is_file():
+        return path
+    return next((one for one in sorted(path.parent.glob(f"{escape(path.stem)}.*")) if one.is_file()), path)
 
 
 def source_of(path: Path, root: Path) -> str:

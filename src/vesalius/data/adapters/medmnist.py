@@ -139,7 +139,7 @@ def _labels(path: Path, side: str) -> npt.NDArray[np.int64]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             labels = np.asarray(arrays[f"{side}_labels"])
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ManifestError(f"{path}: no readable array '{side}_labels' ({error}); download it again") from error
     if labels.ndim > 2 or labels.dtype.kind not in "iub" or not len(labels):
         raise ManifestError(

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from vesalius.data.adapters.clinical_readings import CLINICAL_LABELS
 from vesalius.data.adapters.interface import Adapter
+from vesalius.data.adapters.listing import with_any_extension
 from vesalius.data.adapters.nlm_tuberculosis import collect_radiographs
 from vesalius.data.labels import LabelSpec
 from vesalius.records.sample import Sample
@@ -41,4 +42,4 @@ class MontgomeryAdapter(Adapter):
 
 
 def _masks(base: Path, image: Path) -> dict[str, Path]:
-    return {part: base / "ManualMask" / folder / image.name for part, folder in _MASKS.items()}
+    return {part: with_any_extension(base / "ManualMask" / folder / image.name) for part, folder in _MASKS.items()}

@@ -59,7 +59,12 @@ class MsdAdapter(Adapter):
         self.parts, pairs, tests = content.parts, content.training, content.test
         if tests:
             self.note(f"{len(tests)} test volumes have no masks: they can be learned from without labels")
-        self.list_images(base, root)
+        named = {inside(base, one.removeprefix("./"), table=table) for pair in pairs for one in pair}
+        named |= {inside(base, one.removeprefix("./"), table=table) for one in tests}
+        unnamed = [path for path in self.list_images(base, root) if path not in named]
+        if unnamed:
+            first = source_of(unnamed[0], root)
+            self.warn(f"{len(unnamed)} files that {table.name} does not name are left out (first: {first})")
         reader = {"axis": axis, "volume": volume}
         found = []
         for image, label in [*pairs, *((one, "") for one in tests)]:

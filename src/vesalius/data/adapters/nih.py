@@ -9,8 +9,8 @@ from typing import ClassVar
 import pandas as pd
 
 from vesalius.data.adapters.interface import Adapter
-from vesalius.data.adapters.listing import source_of
-from vesalius.data.adapters.tables import has_columns, number, read_table
+from vesalius.data.adapters.listing import named_once, source_of
+from vesalius.data.adapters.tables import has_columns, number, read_lines, read_table
 from vesalius.data.labels import LabelSpec
 from vesalius.errors import ManifestError, nearest
 from vesalius.records.sample import Sample
@@ -93,7 +93,7 @@ class NihAdapter(Adapter):
         table, columns = _find_table(base) or (base / "labels.csv", _REDUCED)
         frame = read_table(table, required=columns.values())
         listed = self.list_images(base, root)
-        by_name = {path.name: path for path in listed}
+        by_name = named_once(listed, lambda path: path.name, root)
         splits = _given_split(base)
         self.warn("labels were read from reports by a program and are wrong in roughly one case of ten")
         found: list[Sample] = []
@@ -140,8 +140,7 @@ def _find_table(folder: Path) -> tuple[Path, Mapping[str, str]] | None:
 def _given_split(folder: Path) -> dict[str, str]:
     splits: dict[str, str] = {}
     for file, split in (("train_val_list.txt", "train"), ("test_list.txt", "test")):
-        if (folder / file).is_file():
-            splits |= dict.fromkeys((folder / file).read_text(encoding="utf-8").split(), split)
+        splits |= dict.fromkeys((line.strip() for line in read_lines(folder / file)), split)
     return splits
 
 
