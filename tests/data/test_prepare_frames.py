@@ -142,6 +142,13 @@ def test_packed_arrays_are_unpacked_once(tmp_path: Path) -> None:
     assert last < 4 * first  # one by one from the beginning, the last hundred would take seven times the first
 
 
+def test_volumes_of_4d_files_that_are_left_out_are_counted(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "f" / "a.nii.gz", GENERATOR.integers(0, 256, (SIDE, SIDE, 3, 5), dtype=np.uint8))
+    summary = run(tmp_path / "f", tmp_path / "s", frames="all")
+    assert summary.read == 3
+    assert any("4 volumes of 1 4-D files were left out; volume (--volume)" in text for text in summary.warnings)
+
+
 def test_the_axis_and_the_volume_are_chosen_and_recorded(tmp_path: Path) -> None:
     values = GENERATOR.integers(0, 256, (SIDE, 24, 28, 2), dtype=np.uint8)
     write_nifti(tmp_path / "f" / "a.nii", values)

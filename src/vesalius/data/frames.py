@@ -69,12 +69,15 @@ def left_out(records: Iterable[Mapping[str, Any]], refused: Iterable[Mapping[str
     """Say, a kind of file a line, how many frames no one asked for.
 
     Args:
-        records: `source`, `frame` and `frames` of every image that was decoded.
+        records: `source`, `frame`, `frames` and `volumes` of every image that was decoded.
         refused: `file` and `frame` of what was not.
     """
+    several: dict[str, int] = {}
     taken: dict[str, set[int]] = {}
     held: dict[str, int] = {}
     for record in records:
+        if record.get("volumes", 1) > 1:
+            several[record["source"]] = int(record["volumes"])
         if record.get("frames", 1) > 1:
             held[record["source"]] = int(record["frames"])
             taken.setdefault(record["source"], set()).add(int(record["frame"]))
@@ -88,11 +91,17 @@ def left_out(records: Iterable[Mapping[str, Any]], refused: Iterable[Mapping[str
             kind = _ending(source)
             files[kind] += 1
             missing[kind] += frames - len(taken[source])
-    return tuple(
+    said = [
         f"{missing[kind]} frames or slices of {files[kind]} {kind} files were left out; frames='all' (--frames all) "
         "takes every one"
         for kind in sorted(missing)
-    )
+    ]
+    if several:
+        said.append(
+            f"{sum(several.values()) - len(several)} volumes of {len(several)} 4-D files were left out; volume "
+            "(--volume) chooses which one is taken"
+        )
+    return tuple(said)
 
 
 def _ending(source: str) -> str:

@@ -155,6 +155,7 @@ def _decode(
     record = {
         "source": sample.source,
         "frames": decoded.frames,
+        "volumes": int(decoded.header.get("volumes", "1")),
         "pixel_sha256": _pixel_sha256(pixels),
         "original_width": pixels.shape[1],
         "original_height": pixels.shape[0],
