@@ -49,7 +49,7 @@ def read_coco_table(table: Path, *, needs: Mapping[str, Sequence[str]], words: b
 def _wrong(one: Any, keys: Sequence[str], *, words: bool) -> str:
     """Say what an image, an object or a class lacks, or nothing."""
     if not isinstance(one, Mapping):
-        return f"is {one!r}"
+        return f"is {one!r:.60}"
     missing = [key for key in keys if key not in one]
     if missing:
         return f"lacks {', '.join(missing)}"

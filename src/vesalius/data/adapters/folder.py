@@ -84,7 +84,8 @@ class FolderAdapter(Adapter):
         self.parts = read_part_values(parts or ())
         if self.parts and not masks:
             raise DatasetError(f"{root}: parts is given, and no masks are there; put them in masks/ beside images/")
-        images = [path for path in listed if path not in found.files]
+        no_images = found.files
+        images = [path for path in listed if path not in no_images]
         wanted = TableColumns(
             image=image_column, patient=patient_column, study=study_column, split=split_column, labels=label_columns
         )
@@ -126,7 +127,7 @@ class FolderAdapter(Adapter):
             except ManifestError as error:
                 self.warn(f"table passed over: {error}")
                 continue
-            if any(names_in(frame[name]) & known for name in frame.columns):
+            if any(not known.isdisjoint(names_in(frame[name])) for name in frame.columns):
                 fitting.append(table)
             else:
                 self.warn(

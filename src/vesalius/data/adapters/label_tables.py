@@ -110,7 +110,7 @@ def _image_column(frame: pd.DataFrame, images: Sequence[Path], table: Path) -> s
     known = {name for path in images for name in (path.name, stem_of(path))}
     best, score = "", 0.0
     for name in frame.columns:
-        share = sum(bool(names_in([cell]) & known) for cell in frame[name]) / max(len(frame), 1)
+        share = sum(not known.isdisjoint(names_in([cell])) for cell in frame[name]) / max(len(frame), 1)
         if share > score:
             best, score = str(name), share
     if not best:
@@ -123,8 +123,9 @@ def _image_column(frame: pd.DataFrame, images: Sequence[Path], table: Path) -> s
 
 def names_in(cells: Iterable[object]) -> set[str]:
     """Return what cells may call images: the file's name, and that without its extension."""
-    paths = [Path(text.replace("\\", "/")) for cell in cells if 0 < len(text := str(cell).strip()) <= _LONGEST]
-    return {name for path in paths for name in (path.name, stem_of(path))}
+    texts = (text for cell in cells if 0 < len(text := str(cell).strip()) <= _LONGEST)
+    files = {text.replace("\\", "/").rpartition("/")[2] for text in texts}
+    return files | {stem_of(file) for file in files}
 
 
 def _plain(name: str) -> str:

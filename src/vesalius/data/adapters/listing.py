@@ -93,9 +93,13 @@ def child_folders(folder: Path) -> list[Path]:
     return [folder / name for name in found[:_MOST_CHILDREN]]
 
 
-def stem_of(path: Path) -> str:
-    """Return a file's name without its extension; `.nii.gz` is one."""
-    return path.name[: -len(_PACKED)] if path.name.lower().endswith(_PACKED) else path.stem
+def stem_of(file: Path | str) -> str:
+    """Return the name of a file without its extension; `.nii.gz` is one."""
+    name = file if isinstance(file, str) else file.name
+    if name.lower().endswith(_PACKED):
+        return name[: -len(_PACKED)]
+    dot = name.rfind(".")
+    return name[:dot] if 0 < dot < len(name) - 1 else name
 
 
 def named_once(paths: Iterable[Path], name_of: Callable[[Path], str], root: Path) -> dict[str, Path]:
