@@ -82,6 +82,17 @@ def write_patches(folder: Path, side: str, count: int, *, slides: bool) -> None:
         (folder / f"{stem}_meta.csv").write_text("number,coord_y,coord_x,tumor_patch,center_tumor_patch,wsi\n" + rows)
 
 
+def test_volumes_that_the_table_of_msd_does_not_name_are_told(here: Path) -> None:
+    task = here / "Task02_Heart"
+    (task / "dataset.json").write_text(json.dumps(write_heart(task)))
+    volume = sorted((task / "imagesTr").glob("*.nii.gz"))[0]
+    (task / "imagesTr" / "la_099.nii.gz").write_bytes(volume.read_bytes())
+    adapter = find_adapter("msd", here)
+    assert "la_099" not in {sample.patient for sample in adapter.samples(here)}
+    told = "1 files that dataset.json does not name are left out (first: Task02_Heart/imagesTr/la_099.nii.gz)"
+    assert told in adapter.warnings
+
+
 def test_patch_camelyon(here: Path, tmp_path: Path) -> None:
     write_patches(here, "train", 6, slides=True)
     write_patches(here, "valid", 2, slides=False)

@@ -59,12 +59,6 @@ class MsdAdapter(Adapter):
         self.parts, pairs, tests = content.parts, content.training, content.test
         if tests:
             self.note(f"{len(tests)} test volumes have no masks: they can be learned from without labels")
-        named = {inside(base, one.removeprefix("./"), table=table) for pair in pairs for one in pair}
-        named |= {inside(base, one.removeprefix("./"), table=table) for one in tests}
-        unnamed = [path for path in self.list_images(base, root) if path not in named]
-        if unnamed:
-            first = source_of(unnamed[0], root)
-            self.warn(f"{len(unnamed)} files that {table.name} does not name are left out (first: {first})")
         reader = {"axis": axis, "volume": volume}
         found = []
         for image, label in [*pairs, *((one, "") for one in tests)]:
@@ -81,6 +75,11 @@ class MsdAdapter(Adapter):
                 )
                 for number in range(_slices(path, axis))
             ]
+        named = {path for sample in found for path in (sample.path, *(mask for _, mask in sample.mask_files))}
+        unnamed = [path for path in self.list_images(base, root) if path not in named]
+        if unnamed:
+            first = source_of(unnamed[0], root)
+            self.warn(f"{len(unnamed)} files that {table.name} does not name are left out (first: {first})")
         return found
 
 
